@@ -1,0 +1,109 @@
+"""What the store returns: its rows as frozen values. Times are UTC seconds since 1970, by the clock of the database."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from workers.jobs.job import TERMINAL, Failure, Kind, Progress, State
+
+JsonObject = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a listing, newest first; `cursor` asks for the part after it and is None at the end."""
+
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+class AssetKind(StrEnum):
+    """What an upload is."""
+
+    MODEL = "model"
+    DATASET = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An uploaded model or dataset, named by its SHA-256."""
+
+    kind: AssetKind
+    sha256: str
+    name: str  # as the uploader called the file
+    size: int  # bytes
+    owner: str  # id of the API key
+    created_at: float
+    used_at: float
+    job_id: str | None = None  # the job that inspects it
+    inspection: JsonObject | None = None  # what that job found
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks of a job."""
+
+    kind: Kind
+    model: str  # sha256
+    recipe: JsonObject | None = None
+    dataset: str | None = None  # sha256 of calibration samples
+    evaluation: str | None = None  # sha256 of held-out samples
+    name: str = ""
+    labels: dict[str, str] | None = None
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it stands."""
+
+    id: str
+    kind: Kind
+    state: State
+    model: str
+    dataset: str | None
+    evaluation: str | None
+    recipe: JsonObject | None
+    methods: str  # the recipe's methods in order, joined by "+"
+    name: str
+    labels: dict[str, str]
+    owner: str
+    retry_of: str | None
+    attempt: int  # how often a worker has claimed it: the fencing token
+    worker: str | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    progress: Progress | None
+    eta_s: float | None
+    failure: Failure | None
+    constraint: JsonObject | None  # requested, achieved, met
+    summary: JsonObject | None  # the report in a few figures
+    last_event: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether the state is final."""
+        return self.state in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of a job's history; `seq` counts from 1 without gaps."""
+
+    job_id: str
+    seq: int
+    at: float
+    attempt: int
+    type: str  # state, progress or layer
+    data: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A published file of a job."""
+
+    name: str  # path relative to the results, for example 1/model.xml
+    size: int  # bytes
+    sha256: str

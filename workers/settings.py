@@ -1,0 +1,79 @@
+"""Everything an operator can set: one frozen object, read from FRACTUNE_* variables, built at the entry points only."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+GIB = 2**30
+
+
+def size(default: int, description: str) -> ByteSize:
+    """A number of bytes; variables may say "4GiB"."""
+    field: ByteSize = Field(default=ByteSize(default), gt=0, description=description)
+    return field
+
+
+class Limits(BaseModel):
+    """What one job may use (FRACTUNE_LIMITS__MEMORY and so on)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory: Annotated[ByteSize, Field(gt=0)] | None = Field(
+        default=None, description="Bytes of memory; three quarters of what the machine, or its container, has when absent."
+    )
+    wall_clock_s: PositiveFloat = Field(default=6 * 3600.0, description="Seconds from start to end.")
+    file_size: ByteSize = size(16 * GIB, "Bytes of the largest file it may write.")
+    open_files: PositiveInt = 1024
+    grace_s: PositiveFloat = Field(default=2.0, description="Seconds between SIGTERM and SIGKILL.")
+
+
+class Settings(BaseSettings):
+    """The configuration of an API process, a worker or the embedded server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FRACTUNE_", env_nested_delimiter="__", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    # where things are
+    data_dir: Path = Field(default_factory=lambda: Path.home() / ".fractune", description="Models, datasets, results, database.")
+    database_url: str | None = Field(default=None, repr=False, description="SQLAlchemy URL; SQLite in data_dir when absent.")
+    broker_url: str | None = Field(default=None, repr=False, description="redis://, rediss:// or redis+socket://.")
+    root_path: str = Field(default="", description="Path prefix under which a proxy publishes the service.")
+
+    # uploads
+    max_upload_bytes: ByteSize = size(8 * GIB, "Largest model or dataset.")
+    quota_bytes: ByteSize = size(64 * GIB, "What one API key may have stored.")
+    min_free_bytes: ByteSize = size(1 * GIB, "Free disk space below which uploads are declined.")
+    retention_s: PositiveFloat | None = Field(default=None, description="Age at which ended jobs and unused files go; never if absent.")
+
+    # jobs
+    limits: Limits = Limits()
+    lease_s: PositiveFloat = Field(default=30.0, description="How long a silent worker keeps its job.")
+    heartbeat_s: PositiveFloat = Field(default=2.0, description="How often a worker renews its lease and hears of a cancel.")
+    requeue_s: PositiveFloat = Field(default=30.0, description="Age at which a waiting job's message counts as lost.")
+    max_attempts: PositiveInt = Field(default=3, description="How many workers a job may take down.")
+    threads: PositiveInt | None = Field(default=None, description="Threads per job; what the machine allows when absent.")
+    worker_labels: dict[str, str] = Field(default_factory=dict, description="Shown by GET /v1/workers.")
+    child_command: tuple[str, ...] = Field(
+        default=(sys.executable, "-m", "workers.child"), description="The program that does a job; gets its folder as argument."
+    )
+
+    # access
+    auth: bool = Field(default=True, description="Ask for API keys. Without, whoever reaches the port is an administrator.")
+    rate_limit: PositiveInt = Field(default=30_000, description="Requests per minute and API key.")
+    webhook_targets: tuple[str, ...] = Field(default=(), description="Host names and networks (CIDR) that webhooks may reach.")
+
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def database(self) -> str:
+        """The URL of the job store."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve()}/fractune.db"
+
+    @property
+    def broker(self) -> str:
+        """The URL of the queue; the embedded server listens on a socket in `data_dir`."""
+        return self.broker_url or f"redis+socket://{self.data_dir.resolve()}/broker.sock"
