@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     )
 
     # where things are
-    data_dir: Path = Field(default_factory=lambda: Path.home() / ".fractune", description="Models, datasets, results, database.")
+    data_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".fractune", description="Models, datasets, results, database."
+    )
     database_url: str | None = Field(default=None, repr=False, description="SQLAlchemy URL; SQLite in data_dir when absent.")
     broker_url: str | None = Field(default=None, repr=False, description="redis://, rediss:// or redis+socket://.")
     root_path: str = Field(default="", description="Path prefix under which a proxy publishes the service.")
@@ -47,7 +49,9 @@ class Settings(BaseSettings):
     max_upload_bytes: ByteSize = size(8 * GIB, "Largest model or dataset.")
     quota_bytes: ByteSize = size(64 * GIB, "What one API key may have stored.")
     min_free_bytes: ByteSize = size(1 * GIB, "Free disk space below which uploads are declined.")
-    retention_s: PositiveFloat | None = Field(default=None, description="Age at which ended jobs and unused files go; never if absent.")
+    retention_s: PositiveFloat | None = Field(
+        default=None, description="Age at which ended jobs and unused files go; never if absent."
+    )
 
     # jobs
     limits: Limits = Limits()

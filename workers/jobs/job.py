@@ -1,0 +1,73 @@
+"""What a job is: its states, its stages, and the events a running one sends."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "QUEUED"  # waits for a worker
+    RUNNING = "RUNNING"  # a worker holds its lease
+    CANCELING = "CANCELING"  # asked to stop; its worker has not confirmed yet
+    SUCCEEDED = "SUCCEEDED"  # ended, artefacts published
+    FAILED = "FAILED"  # ended, `failure` says why
+    CANCELED = "CANCELED"  # ended on request
+
+
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
+
+
+class Kind(StrEnum):
+    """What a job does with its model."""
+
+    INSPECT = "inspect"  # read an upload: inputs, layers, parameters, or a refusal
+    COMPRESS = "compress"  # run a recipe
+
+
+class Stage(StrEnum):
+    """The parts of a running job, in their order."""
+
+    IMPORT = "import"
+    CALIBRATE = "calibrate"
+    COMPRESS = "compress"
+    EXPORT = "export"
+    VERIFY = "verify"
+    BENCHMARK = "benchmark"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the child process is told: one job, in paths and plain values (job.json)."""
+
+    kind: Kind
+    model: str  # path of the model file or folder
+    out: str  # folder that receives 1/model.xml, report.json, report.html, provenance.json (inspect: inspection.json)
+    recipe: dict[str, Any] | None = None
+    data: str | None = None  # path of calibration samples
+    evaluation: str | None = None  # path of held-out samples, optionally labelled
+    threads: int | None = None  # None: what the machine, or its container, allows
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is."""
+
+    stage: Stage
+    done: int = 0
+    total: int = 0
+    layer: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed, in the words of `workers.errors`."""
+
+    code: str
+    message: str
+    hint: str
+    stage: Stage | None = None
+    layer: str | None = None

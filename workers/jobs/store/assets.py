@@ -1,0 +1,137 @@
+"""Uploaded models and datasets, and uploads that are still under way."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from workers.errors import Breakdown, Conflict, NotFound
+from workers.jobs.job import TERMINAL, Kind, State
+from workers.jobs.records import Asset, AssetKind, Job, Page, Request, Upload
+from workers.jobs.store import rows
+from workers.jobs.store.database import Database, now
+from workers.jobs.store.jobs import add as add_job
+from workers.jobs.store.tables import assets, jobs, uploads
+
+BREAKDOWNS = frozenset(error.code for error in Breakdown.__subclasses__())
+WITH_INSPECTION = select(assets, jobs.c.state.label("job_state"), jobs.c.failure).outerjoin(jobs, jobs.c.id == assets.c.job_id)
+
+
+class Assets:
+    """Rows of models and datasets. Files are moved while their row is locked, so that rows and files agree."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self, kind: AssetKind, sha256: str, name: str, size: int, owner: str, place: Callable[[], object]
+    ) -> tuple[Asset, bool, Job | None]:
+        """Put an upload on record; `place` puts its file in place.
+
+        Returns the asset, whether it is new, and the job that will inspect it, if it is a model that needs inspection.
+        """
+        values = {"kind": kind, "sha256": sha256, "name": name, "size": size, "owner": owner}
+        insertion = self._database.insert(assets).values(**values, created_at=now(), used_at=now()).on_conflict_do_nothing()
+        with self._database.write() as connection:
+            new = connection.execute(insertion).rowcount == 1
+            asset = _find(connection, kind, sha256, lock=True)
+            place()
+            job = None
+            if kind == AssetKind.MODEL and _undecided(asset):
+                job = rows.job(add_job(connection, Request(Kind.INSPECT, sha256), owner, uuid4().hex))
+                connection.execute(update(assets).where(_is(kind, sha256)).values(job_id=job.id))
+                asset = _find(connection, kind, sha256)
+        return asset, new, job
+
+    def get(self, kind: AssetKind, sha256: str) -> Asset:
+        """Raises NotFound."""
+        with self._database.read() as connection:
+            return _find(connection, kind, sha256)
+
+    def page(self, kind: AssetKind, cursor: str | None = None, limit: int = 50, *, name: str | None = None) -> Page[Asset]:
+        """Newest first; `name` is a part of the name."""
+        query = WITH_INSPECTION.where(assets.c.kind == kind)
+        if name is not None:
+            query = query.where(assets.c.name.icontains(name, autoescape=True))
+        query = rows.newest_first(query, assets, cursor, limit, key="sha256")
+        with self._database.read() as connection:
+            return rows.page(connection.execute(query).all(), limit, _asset, key="sha256")
+
+    def remove(self, kind: AssetKind, sha256: str, discard: Callable[[], object]) -> None:
+        """Forget an upload; `discard` removes its file. Raises NotFound, Conflict while a job needs it."""
+        with self._database.write() as connection:
+            _find(connection, kind, sha256, lock=True)
+            user = connection.scalar(select(jobs.c.id).where(_needs(kind, sha256), jobs.c.state.not_in(TERMINAL)).limit(1))
+            if user is not None:
+                raise Conflict(f"Job {user} needs this {kind}.", hint="Cancel the job, or wait for it to end.")
+            connection.execute(delete(assets).where(_is(kind, sha256)))
+            discard()
+
+    def unused(self, age_s: float, limit: int) -> list[tuple[AssetKind, str]]:
+        """Uploads that no job has named for `age_s` seconds."""
+        query = select(assets.c.kind, assets.c.sha256).where(assets.c.used_at < now() - age_s).limit(limit)
+        with self._database.read() as connection:
+            return [(AssetKind(row.kind), row.sha256) for row in connection.execute(query)]
+
+    def stored_bytes(self, owner: str) -> int:
+        """What the owner has stored, and has announced to store."""
+        with self._database.read() as connection:
+            stored = select(func.coalesce(func.sum(assets.c.size), 0)).where(assets.c.owner == owner)
+            announced = select(func.coalesce(func.sum(uploads.c.size), 0)).where(uploads.c.owner == owner)
+            return int(connection.scalar(stored) or 0) + int(connection.scalar(announced) or 0)
+
+    def announce(self, kind: AssetKind, sha256: str, name: str, size: int, owner: str) -> Upload:
+        """Begin an upload in parts."""
+        values = {"kind": kind, "sha256": sha256, "name": name, "size": size, "owner": owner}
+        with self._database.write() as connection:
+            insertion = insert(uploads).values(id=uuid4().hex, **values, created_at=now()).returning(uploads)
+            return rows.record(Upload, connection.execute(insertion).one(), kind=kind)
+
+    def announced(self, upload_id: str) -> Upload:
+        """Raises NotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(uploads).where(uploads.c.id == upload_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no upload {upload_id}.", hint="It was completed, given up or too old. Begin another one.")
+        return rows.record(Upload, row, kind=AssetKind(row.kind))
+
+    def abandoned(self, age_s: float) -> list[str]:
+        """Uploads begun over `age_s` seconds ago and not completed."""
+        with self._database.read() as connection:
+            return list(connection.scalars(select(uploads.c.id).where(uploads.c.created_at < now() - age_s)))
+
+    def forget(self, upload_id: str) -> None:
+        """The upload is complete, or given up."""
+        with self._database.write() as connection:
+            connection.execute(delete(uploads).where(uploads.c.id == upload_id))
+
+
+def _is(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
+    return and_(assets.c.kind == kind, assets.c.sha256 == sha256)
+
+
+def _needs(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
+    if kind == AssetKind.MODEL:
+        return jobs.c.model == sha256
+    return or_(jobs.c.dataset == sha256, jobs.c.evaluation == sha256)
+
+
+def _find(connection: Connection, kind: AssetKind, sha256: str, *, lock: bool = False) -> Asset:
+    query = WITH_INSPECTION.where(_is(kind, sha256))
+    row = connection.execute(query.with_for_update(of=assets) if lock else query).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no {kind} {sha256}.")
+    return _asset(row)
+
+
+def _asset(row: rows.AnyRow) -> Asset:
+    failure = row.failure and rows.failure(row.failure)
+    return rows.record(Asset, row, kind=AssetKind(row.kind), job_state=row.job_state and State(row.job_state), failure=failure)
+
+
+def _undecided(model: Asset) -> bool:
+    """Whether the inspection is missing, or ended without a verdict on the model, so that it is worth another try."""
+    if model.job_state is None:
+        return model.inspection is None
+    return model.job_state == State.CANCELED or (model.failure is not None and model.failure.code in BREAKDOWNS)

@@ -1,0 +1,94 @@
+"""The connection to SQLite or PostgreSQL, with transactions that mean the same on both."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, Double, NullPool, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+BUSY_TIMEOUT_S = 15
+MIGRATION_LOCK = int.from_bytes(b"fractune")
+
+
+class now(FunctionElement[float]):
+    """Seconds since 1970 by the clock that all processes share: the database's."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _sqlite_now(element: now, compiler: SQLCompiler, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _postgresql_now(element: now, compiler: SQLCompiler, **kw: Any) -> str:
+    return "extract(epoch FROM clock_timestamp())::float8"
+
+
+class Database:
+    """An engine whose writing transactions never read stale rows and never deadlock on upgrade."""
+
+    def __init__(self, url: str, *, pooled: bool = True) -> None:
+        """`pooled=False` for a process that forks: no connection outlives its transaction."""
+        options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
+        if pooled:
+            options |= {"pool_size": 10, "max_overflow": 40, "pool_pre_ping": not url.startswith("sqlite")}
+        self.engine = create_engine(url, json_serializer=_to_json, **options)
+        self.dialect = self.engine.dialect.name
+        if self.dialect == "sqlite":
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._reader = self.engine.execution_options(
+            **({"deferred": True} if self.dialect == "sqlite" else {"isolation_level": "AUTOCOMMIT"})
+        )
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed at the end."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def migration(self) -> Iterator[Connection]:
+        """A transaction that only one process has at a time."""
+        with self.engine.begin() as connection:
+            if self.dialect == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Reading only; waits for no writer."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
+        """An INSERT that knows ON CONFLICT."""
+        return postgresql.insert(table) if self.dialect == "postgresql" else sqlite.insert(table)
+
+
+def _to_json(value: Any) -> str:
+    """JSON that both databases take: NaN and infinities become null, NUL becomes the replacement character."""
+    return to_json(value, inf_nan_mode="null").decode().replace("\\u0000", "\\ufffd")
+
+
+def _configure_sqlite(connection: sqlite3.Connection, record: object) -> None:
+    connection.isolation_level = None  # _begin_sqlite opens the transactions
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")  # first: the next line may have to wait
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """IMMEDIATE: a deferred transaction that starts to write fails with "locked" in spite of busy_timeout."""
+    deferred = connection.get_execution_options().get("deferred", False)
+    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")

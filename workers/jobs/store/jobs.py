@@ -1,0 +1,160 @@
+"""Jobs as clients see them: submit, read, list, cancel."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+
+from workers.errors import Conflict, IdempotencyMismatch, NotFound
+from workers.jobs.job import Kind, State
+from workers.jobs.records import Artifact, Event, Job, JsonObject, Page, Request
+from workers.jobs.store import rows
+from workers.jobs.store.database import Database, now
+from workers.jobs.store.tables import artifacts, assets, events, idempotency, jobs
+from workers.jobs.store.timeline import advance, append, end
+
+
+class Jobs:
+    """The table of jobs, from the client's side."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(self, request: Request, owner: str, key: str | None = None) -> tuple[Job, bool]:
+        """A new job, or the one that `key` (Idempotency-Key) stands for; True when it is new.
+
+        Raises NotFound for a model or dataset that is not stored, IdempotencyMismatch for a key used for another request.
+        """
+        with self._database.write() as connection:
+            job_id = uuid4().hex
+            if key is not None:
+                known = self._known(connection, request, owner, key, job_id)
+                if known is not None:
+                    return known, False
+            return rows.job(add(connection, request, owner, job_id)), True
+
+    def _known(self, connection: Connection, request: Request, owner: str, key: str, job_id: str) -> Job | None:
+        """The job that `key` stands for already; else `key` stands for `job_id` from now on."""
+        fingerprint = hashlib.sha256(json.dumps(asdict(request), sort_keys=True).encode()).hexdigest()
+        claim = self._database.insert(idempotency).values(
+            owner=owner, key=key, fingerprint=fingerprint, job_id=job_id, created_at=now()
+        )
+        connection.execute(claim.on_conflict_do_nothing())
+        mine = and_(idempotency.c.owner == owner, idempotency.c.key == key)
+        held = connection.execute(select(idempotency.c.fingerprint, idempotency.c.job_id).where(mine)).one()
+        if held.fingerprint != fingerprint:
+            raise IdempotencyMismatch
+        return None if held.job_id == job_id else rows.job(find(connection, held.job_id))
+
+    def get(self, job_id: str) -> Job:
+        """Raises NotFound."""
+        with self._database.read() as connection:
+            return rows.job(find(connection, job_id))
+
+    def page(
+        self,
+        cursor: str | None = None,
+        limit: int = 50,
+        *,
+        state: State | None = None,
+        kind: Kind | None = None,
+        model: str | None = None,
+        method: str | None = None,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Page[Job]:
+        """Newest first; `method` is one of the recipe's, `name` a part of the name, all of `labels` must fit."""
+        equal = {"state": state, "kind": kind, "model": model}
+        conditions: list[ColumnElement[bool]] = [
+            jobs.c[column] == value for column, value in equal.items() if value is not None
+        ]
+        if method is not None:
+            conditions.append(("+" + jobs.c.methods + "+").contains(f"+{method}+", autoescape=True))
+        if name is not None:
+            conditions.append(jobs.c.name.icontains(name, autoescape=True))
+        conditions += [jobs.c.labels[label].as_string() == value for label, value in (labels or {}).items()]
+        query = rows.newest_first(select(jobs).where(*conditions), jobs, cursor, limit)
+        with self._database.read() as connection:
+            return rows.page(connection.execute(query).all(), limit, rows.job)
+
+    def cancel(self, job_id: str) -> Job:
+        """End a waiting job, or ask the worker of a running one to stop. Raises NotFound, Conflict when it has ended."""
+        with self._database.write() as connection:
+            row = find(connection, job_id, lock=True)
+            if row.state in {State.SUCCEEDED, State.FAILED}:
+                raise Conflict(f"Job {job_id} has ended: {row.state}.", hint="Only jobs that have not ended can be canceled.")
+            if row.state == State.QUEUED:
+                row = end(connection, job_id, {State.QUEUED}, State.CANCELED) or row
+            elif row.state == State.RUNNING:
+                row = (
+                    advance(connection, job_id, {State.RUNNING}, "state", {"state": State.CANCELING}, state=State.CANCELING)
+                    or row
+                )
+            return rows.job(row)
+
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        """The history after event number `after`, oldest first; empty for an unknown job."""
+        query = select(events).where(events.c.job_id == job_id, events.c.seq > after).order_by(events.c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [rows.record(Event, row) for row in connection.execute(query)]
+
+    def layers(self, job_id: str) -> list[JsonObject]:
+        """The layers that the latest attempt has finished, in its order."""
+        query = (
+            select(events.c.data)
+            .join(jobs, and_(jobs.c.id == events.c.job_id, jobs.c.attempt == events.c.attempt))
+            .where(events.c.job_id == job_id, events.c.type == "layer")
+            .order_by(events.c.seq)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def artifacts(self, job_id: str) -> list[Artifact]:
+        """The published files, by name."""
+        query = select(artifacts).where(artifacts.c.job_id == job_id).order_by(artifacts.c.name)
+        with self._database.read() as connection:
+            return [rows.record(Artifact, row) for row in connection.execute(query)]
+
+
+def find(connection: Connection, job_id: str, *, lock: bool = False) -> rows.AnyRow:
+    """The row of a job, locked until the transaction ends if asked. Raises NotFound."""
+    query = select(jobs).where(jobs.c.id == job_id)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return row
+
+
+def add(connection: Connection, request: Request, owner: str, job_id: str) -> rows.AnyRow:
+    """Insert a job, and keep what it needs from being removed. Raises NotFound."""
+    for kind, sha256 in request.needs():
+        touched = update(assets).where(assets.c.kind == kind, assets.c.sha256 == sha256).values(used_at=now())
+        if connection.execute(touched).rowcount == 0:
+            raise NotFound(f"There is no {kind} {sha256}.", hint=f"Upload it with POST /v1/{kind}s.")
+    row = connection.execute(
+        insert(jobs)
+        .values(
+            id=job_id,
+            kind=request.kind,
+            state=State.QUEUED,
+            model=request.model,
+            dataset=request.dataset,
+            evaluation=request.evaluation,
+            recipe=request.recipe,
+            methods=request.methods(),
+            name=request.name,
+            labels=request.labels,
+            owner=owner,
+            retry_of=request.retry_of,
+            attempt=0,
+            enqueued_at=now(),
+            created_at=now(),
+            last_event=1,
+        )
+        .returning(jobs)
+    ).one()
+    append(connection, row, "state", {"state": State.QUEUED})
+    return row

@@ -1,0 +1,142 @@
+"""Jobs as workers see them: claim one, keep its lease, record what happens, end it once.
+
+Every statement names the attempt it speaks for. A worker that was given up, and comes back, changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sqlalchemy import ColumnElement, and_, func, insert, select, update
+
+from workers.errors import Poison
+from workers.jobs.job import Failure, Progress, State
+from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
+from workers.jobs.store import rows
+from workers.jobs.store.database import Database, now
+from workers.jobs.store.tables import artifacts, assets, jobs
+from workers.jobs.store.timeline import advance, end
+
+HELD = frozenset({State.RUNNING, State.CANCELING})
+
+
+class Leases:
+    """The table of jobs, from the worker's side."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, job_id: str, worker: str, lease_s: float) -> Job | None:
+        """Take a waiting job for `lease_s` seconds; None when it does not wait (any more)."""
+        with self._database.write() as connection:
+            row = advance(
+                connection, job_id, {State.QUEUED}, "state", {"state": State.RUNNING, "worker": worker},
+                state=State.RUNNING, worker=worker, attempt=jobs.c.attempt + 1, lease_until=now() + lease_s,
+                started_at=func.coalesce(jobs.c.started_at, now()), progress=None, eta_s=None,
+            )  # fmt: skip
+            return rows.job(row) if row is not None else None
+
+    def renew(self, job_id: str, attempt: int, lease_s: float) -> State | None:
+        """Keep the job for another `lease_s` seconds: RUNNING, or CANCELING to stop. None: it is not ours any more."""
+        statement = (
+            update(jobs).where(jobs.c.id == job_id, _holds(attempt)).values(lease_until=now() + lease_s).returning(jobs.c.state)
+        )
+        with self._database.write() as connection:
+            state = connection.scalar(statement)
+            return State(state) if state is not None else None
+
+    def progress(self, job_id: str, attempt: int, progress: Progress, eta_s: float | None) -> bool:
+        """Record how far the job is; False when it is not ours any more."""
+        data = asdict(progress)
+        with self._database.write() as connection:
+            row = advance(
+                connection, job_id, HELD, "progress", data | {"eta_s": eta_s}, _holds(attempt), progress=data, eta_s=eta_s
+            )
+            return row is not None
+
+    def layer(self, job_id: str, attempt: int, layer: JsonObject) -> bool:
+        """Record a finished layer, a row of the report; False when the job is not ours any more."""
+        with self._database.write() as connection:
+            return advance(connection, job_id, HELD, "layer", layer, _holds(attempt)) is not None
+
+    def publish(
+        self,
+        job_id: str,
+        attempt: int,
+        files: Sequence[Artifact],
+        *,
+        summary: JsonObject | None = None,
+        constraint: JsonObject | None = None,
+        inspection: JsonObject | None = None,
+    ) -> bool:
+        """End with success, and show the results in the same transaction; False when the job was canceled or lost."""
+        with self._database.write() as connection:
+            row = end(
+                connection, job_id, {State.RUNNING}, State.SUCCEEDED, _holds(attempt), summary=summary, constraint=constraint
+            )
+            if row is None:
+                return False
+            if files:
+                connection.execute(insert(artifacts), [asdict(file) | {"job_id": job_id} for file in files])
+            if inspection is not None:
+                model = and_(assets.c.kind == AssetKind.MODEL, assets.c.sha256 == row.model)
+                connection.execute(update(assets).where(model).values(inspection=inspection))
+            return True
+
+    def fail(self, job_id: str, attempt: int, failure: Failure) -> bool:
+        """End without success: CANCELED if that was asked for, else FAILED. False when the job is not ours any more."""
+        with self._database.write() as connection:
+            row = end(connection, job_id, {State.CANCELING}, State.CANCELED, _holds(attempt)) or end(
+                connection, job_id, {State.RUNNING}, State.FAILED, _holds(attempt), failure=failure
+            )
+            return row is not None
+
+    def release(self, job_id: str, attempt: int) -> bool:
+        """Give a running job back, for another worker to start anew."""
+        with self._database.write() as connection:
+            row = advance(
+                connection, job_id, {State.RUNNING}, "state", {"state": State.QUEUED}, _holds(attempt),
+                state=State.QUEUED, lease_until=None, worker=None, enqueued_at=now(),
+            )  # fmt: skip
+            return row is not None
+
+    def expire(self, max_attempts: int) -> list[str]:
+        """Deal with workers that fell silent: requeue their jobs, or end those asked to stop or tried too often.
+
+        Returns the jobs that wait again. Any number of processes may call this at any time.
+        """
+        overdue = and_(jobs.c.state.in_(HELD), jobs.c.lease_until < now())
+        requeued = []
+        with self._database.read() as connection:
+            candidates = connection.execute(select(jobs.c.id, jobs.c.attempt).where(overdue)).all()
+        for candidate in candidates:
+            with self._database.write() as connection:
+                mine = and_(_holds(candidate.attempt), jobs.c.lease_until < now())
+                end(connection, candidate.id, {State.CANCELING}, State.CANCELED, mine)
+                if candidate.attempt >= max_attempts:
+                    end(connection, candidate.id, {State.RUNNING}, State.FAILED, mine, failure=_poison(max_attempts))
+                elif advance(
+                    connection, candidate.id, {State.RUNNING}, "state", {"state": State.QUEUED, "reason": "worker lost"}, mine,
+                    state=State.QUEUED, lease_until=None, worker=None, enqueued_at=now(),
+                ):  # fmt: skip
+                    requeued.append(candidate.id)
+        return requeued
+
+    def unheard(self, age_s: float, limit: int) -> list[str]:
+        """Up to `limit` waiting jobs, oldest first, whose last message was sent over `age_s` seconds ago and may be lost.
+
+        They count as sent again: the caller sends the message.
+        """
+        waiting = and_(jobs.c.state == State.QUEUED, jobs.c.enqueued_at < now() - age_s)
+        oldest = select(jobs.c.id).where(waiting).order_by(jobs.c.created_at, jobs.c.id).limit(limit)
+        statement = update(jobs).where(jobs.c.id.in_(oldest), waiting).values(enqueued_at=now()).returning(jobs.c.id)
+        with self._database.write() as connection:
+            return list(connection.scalars(statement))
+
+
+def _holds(attempt: int) -> ColumnElement[bool]:
+    return and_(jobs.c.attempt == attempt, jobs.c.state.in_(HELD))
+
+
+def _poison(attempts: int) -> Failure:
+    error = Poison(f"The job took down its worker {attempts} times.")
+    return Failure(code=error.code, message=error.message, hint=error.hint)

@@ -1,0 +1,45 @@
+"""The store as one object."""
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import select
+
+from workers.jobs.store.assets import Assets
+from workers.jobs.store.database import Database
+from workers.jobs.store.jobs import Jobs
+from workers.jobs.store.leases import Leases
+
+
+class Store:
+    """Rows of models, datasets, jobs, workers, keys and webhooks, in SQLite or PostgreSQL.
+
+    store.assets    models and datasets
+    store.jobs      jobs from the client's side
+    store.leases    jobs from the worker's side
+    """
+
+    def __init__(self, url: str, *, pooled: bool = True) -> None:
+        """Connects at first use. `pooled=False` for a process that forks: no connection outlives its transaction."""
+        self._database = Database(url, pooled=pooled)
+        self.assets = Assets(self._database)
+        self.jobs = Jobs(self._database)
+        self.leases = Leases(self._database)
+
+    def migrate(self) -> None:
+        """Bring the schema up to date; safe when several processes start at once."""
+        config = Config()
+        config.set_main_option("script_location", str(files("workers.jobs") / "migrations"))
+        with self._database.migration() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def ping(self) -> None:
+        """Raises sqlalchemy.exc.OperationalError when the database does not answer."""
+        with self._database.read() as connection:
+            connection.execute(select(1))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.engine.dispose()
