@@ -19,7 +19,7 @@ def postgres() -> Iterator[Callable[[], str]]:
         message = (
             "PostgreSQL IS NOT TESTED: found no initdb on PATH or under /usr/lib/postgresql; install it to test both databases"
         )
-        print(f"\n{message}", file=sys.__stderr__)  # noqa: T201
+        print(f"\n{message}", file=sys.__stderr__)
         pytest.skip(message)
     with servers.postgres(binaries) as url:
 

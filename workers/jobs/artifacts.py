@@ -1,39 +1,157 @@
-"""Files: uploads by content hash, results by job and attempt. Rows say what exists, this module keeps the bytes.
+"""Files: uploads by content hash, results by job and attempt. Rows say what exists; this module keeps the bytes.
 
 data_dir/
   incoming/                       uploads being received
   models/<sha256>/model.onnx      one private folder per upload (suffix as uploaded)
-  datasets/<sha256>/data.npz
+  datasets/<sha256>/dataset.npz
   jobs/<job id>/<attempt>/        the working folder of an attempt: task.json, log.txt, out/ = Task.out
 """
 
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from workers.errors import NotFound
+from workers.jobs.incoming import Incoming, file_sha256
 from workers.jobs.records import Artifact, AssetKind
+
+SUFFIX = re.compile(r"\.[a-z0-9]{1,16}$")
+LOG = "log.txt"
+OUT = "out"
+BUNDLE = "model.zip"  # the IR in one file, in the layout of a model repository
+BUNDLED = ("1/model.xml", "1/model.bin")
+EPOCH = (1980, 1, 1, 0, 0, 0)  # same files, same bytes
 
 
 class Artifacts:
     """The files under `root`."""
 
     def __init__(self, root: Path) -> None:
-        raise NotImplementedError
+        self._root = root.resolve()
+        for name in ("incoming", "models", "datasets", "jobs"):
+            (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def incoming(self, max_bytes: int, min_free_bytes: int, upload_id: str | None = None) -> Incoming:
+        """A file to receive; parts of one upload name the same `upload_id`."""
+        return Incoming(self._root / "incoming" / (upload_id or uuid4().hex), max_bytes, min_free_bytes)
+
+    def received(self, upload_id: str) -> int:
+        """How many bytes of an upload in parts have come."""
+        path = self._root / "incoming" / upload_id
+        return path.stat().st_size if path.exists() else 0
+
+    def place(self, source: Path, kind: AssetKind, sha256: str, name: str) -> None:
+        """Move a finished incoming file where `path` finds it; one that is there already stays."""
+        folder = self._folder(kind, sha256)
+        if self._stored(folder) is None:
+            suffix = SUFFIX.search(name.lower())
+            folder.mkdir(mode=0o700, exist_ok=True)
+            source.rename(folder / f"{kind}{suffix.group() if suffix else ''}")
+            for changed in (folder, folder.parent):
+                flush(changed)
+        else:
+            source.unlink()
 
     def path(self, kind: AssetKind, sha256: str) -> Path:
-        """The uploaded file; raises NotFound."""
-        raise NotImplementedError
+        """The uploaded file. Raises NotFound."""
+        stored = self._stored(self._folder(kind, sha256))
+        if stored is None:
+            raise NotFound(f"The file of {kind} {sha256} is missing.", hint="Upload it again.")
+        return stored
+
+    def discard(self, kind: AssetKind, sha256: str) -> None:
+        """Remove an uploaded file."""
+        shutil.rmtree(self._folder(kind, sha256), ignore_errors=True)
 
     def workdir(self, job_id: str, attempt: int) -> Path:
-        """A fresh, empty working folder, with out/ in it."""
-        raise NotImplementedError
+        """A fresh working folder with out/ in it; what earlier attempts left behind goes, except their logs."""
+        job = self._root / "jobs" / job_id
+        for earlier in range(1, attempt):
+            self.tidy(job_id, earlier)
+        folder = job / str(attempt)
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / OUT).mkdir(mode=0o700, parents=True)
+        return folder
 
     def log(self, job_id: str, attempt: int) -> Path:
-        """Where the child's stderr goes."""
-        raise NotImplementedError
+        """Where the child's log goes."""
+        return self._root / "jobs" / job_id / str(attempt) / LOG
 
     def seal(self, job_id: str, attempt: int) -> list[Artifact]:
-        """Add the zip of the IR, flush every result to disk, and list them."""
-        raise NotImplementedError
+        """Bundle the IR, flush every result to disk, and list them by name. Raises OSError (ENOSPC)."""
+        out = self._root / "jobs" / job_id / str(attempt) / OUT
+        if all((out / name).is_file() for name in BUNDLED):
+            bundle(out)
+        names = sorted(_regular_files(out))
+        for name in names:
+            flush(out / name)
+        for folder in {out, *((out / name).parent for name in names)}:
+            flush(folder)
+        return [Artifact(name, (out / name).stat().st_size, file_sha256(out / name)) for name in names]
 
     def result(self, job_id: str, attempt: int, name: str) -> Path:
-        """A published file; raises NotFound."""
-        raise NotImplementedError
+        """A published file, `name` being that of an Artifact. Raises NotFound."""
+        path = self._root / "jobs" / job_id / str(attempt) / OUT / name
+        if not path.is_file():
+            raise NotFound(f"The file {name} of job {job_id} is missing.", hint="Retry the job.")
+        return path
+
+    def tidy(self, job_id: str, attempt: int, *, keep: frozenset[str] = frozenset({LOG})) -> None:
+        """Remove what an attempt left behind, except `keep`."""
+        folder = self._root / "jobs" / job_id / str(attempt)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in keep:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def discard_job(self, job_id: str) -> None:
+        """Remove all files of a job."""
+        shutil.rmtree(self._root / "jobs" / job_id, ignore_errors=True)
+
+    def discard_incoming(self, age_s: float) -> None:
+        """Remove incoming files that nobody has written to for `age_s` seconds."""
+        for path in (self._root / "incoming").iterdir():
+            with suppress(FileNotFoundError):  # another process finished or discarded it
+                if time.time() - path.stat().st_mtime > age_s:
+                    path.unlink()
+
+    def _folder(self, kind: AssetKind, sha256: str) -> Path:
+        return self._root / f"{kind}s" / sha256
+
+    @staticmethod
+    def _stored(folder: Path) -> Path | None:
+        return next(folder.iterdir(), None) if folder.is_dir() else None
+
+
+def bundle(out: Path) -> None:
+    """Zip the IR under `out`; the same IR gives the same bytes."""
+    with ZipFile(out / BUNDLE, "w") as archive:
+        for name in BUNDLED:
+            info = ZipInfo(name, EPOCH)
+            info.compress_type = ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            with (out / name).open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+
+def flush(path: Path) -> None:
+    """Bring a file or a folder's entries to disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _regular_files(folder: Path) -> Iterator[str]:
+    """Relative names; links are left out, whoever made them."""
+    for path in folder.rglob("*"):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            yield path.relative_to(folder).as_posix()
