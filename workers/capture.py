@@ -1,0 +1,100 @@
+"""Where the layers of a model read and write, and the statistics taken there.
+
+The target of a layer is its output z in the original model. Where a skip connection is added to it further on, the target
+also makes up for what the skip connection has lost: z + s − s′, with s and s′ the skipped tensor in the original and in the
+compressed model. A residual block then passes on less error than entered it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from workers.ir.edit import Bias
+from workers.ir.frontier import Frontier
+from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
+from workers.ir.segments import Key, key_of
+from workers.moments import InputMoments, OutputMoments
+
+ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
+FEWEST_ROWS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where one operation of a layer reads its input, and what is added to its output further on."""
+
+    layer: Layer
+    node: str
+    source: Key
+    skip: Key | None
+
+
+def find_sites(model: ov.Model, layers: Sequence[Layer], biases: dict[str, Bias]) -> list[Site]:
+    """The site of every operation of the layers in a model where each has its bias."""
+    nodes = nodes_by_name(model)
+    sites = []
+    for layer in layers:
+        for name in layer.nodes:
+            port = 1 - layer.port if layer.type == "MatMul" else 0
+            source = key_of(nodes[name].input_value(port))
+            sites.append(Site(layer, name, source, _skip(nodes[biases[name].add])))
+    return sites
+
+
+def _skip(bias: ov.Node) -> Key | None:
+    """The other operand of an Add that alone reads the biased output and does not broadcast."""
+    users = list(bias.output(0).get_target_inputs())
+    if len(users) != 1 or users[0].get_node().get_type_name() != "Add":
+        return None
+    other = users[0].get_node().input_value(1 - users[0].get_index())
+    same = other.get_partial_shape() == bias.output(0).get_partial_shape()
+    return key_of(other) if same and other.get_node().get_type_name() != "Constant" else None
+
+
+def measure(
+    sites: Sequence[Site], dense: Frontier, sparse: Frontier, shares: Sequence[float], rng: np.random.Generator
+) -> dict[str, OutputMoments]:
+    """The statistics at each site of one phase, by operation.
+
+    `dense` and `sparse` hold the original's and the compressed model's tensors, `shares` how much of each batch is samples
+    and not padding. Sites that read the same tensor in the same way share their input statistics.
+    """
+    inputs: dict[object, InputMoments] = {}
+    outputs = {site.node: OutputMoments(inputs.setdefault(_reading(site), InputMoments())) for site in sites}
+    for number, share in enumerate(shares):
+        drawn: dict[object, tuple[Indices, Float32]] = {}
+        for site in sites:
+            reading = _reading(site)
+            target = dense[site.node, 0][number]
+            if reading not in drawn:
+                index = _rows(site.layer, target.shape, share, len(shares), rng)
+                rows = site.layer.geometry.input_rows(sparse[site.source][number], index)
+                drawn[reading] = index, inputs[reading].add(rows)
+            index, rows = drawn[reading]
+            outputs[site.node].add(_target(site, number, dense, sparse, index), rows)
+    return outputs
+
+
+def _reading(site: Site) -> object:
+    return site.source, site.layer.geometry
+
+
+def _target(site: Site, number: int, dense: Frontier, sparse: Frontier, index: Indices) -> Float32:
+    rows = site.layer.geometry.output_rows
+    target = rows(dense[site.node, 0][number], index)
+    if site.skip is None or site.skip not in sparse:
+        return target
+    return target + rows(dense[site.skip][number], index) - rows(sparse[site.skip][number], index)
+
+
+def _rows(layer: Layer, shape: Sequence[int], share: float, batches: int, rng: np.random.Generator) -> Indices:
+    """Flat output positions of one batch: stratified, so that every sample and every region is drawn from."""
+    total = max(int(layer.geometry.positions(shape) * share), 1)
+    want = -(-max(ROWS_PER_COLUMN * layer.cols, FEWEST_ROWS) // batches)
+    if want >= total:
+        return np.arange(total)
+    drawn: NDArray[np.intp] = ((np.arange(want) + rng.random(want)) * (total / want)).astype(np.intp)
+    return drawn

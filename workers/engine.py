@@ -1,0 +1,162 @@
+"""Layer by layer: capture statistics, pose the problem, let the methods solve it, write the weights back, go on.
+
+The original model runs one phase ahead of the compressed one. A phase costs one pass of its own operations over the
+calibration samples in each model, so that the whole compression costs two forward passes and the solves.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from workers.capture import find_sites, measure
+from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
+from workers.ir.frontier import Frontier, advance
+from workers.ir.layers import Layer, nodes_by_name
+from workers.ir.segments import cut
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+from workers.moments import LayerMoments, OutputMoments, pool
+
+DAMPING = 1e-3  # of the mean diagonal of H
+
+
+class Batches(Protocol):
+    """Calibration samples as the engine reads them."""
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[np.generic]]:
+        """Model inputs by name, for the samples from `start` to `stop`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerResult:
+    """What became of one layer."""
+
+    layer: Layer
+    methods: tuple[Method, ...]
+    original: Array  # (g, r, c)
+    weight: Array  # (g, r, c), float32 values
+    step: Array | None  # LayerSolution.step of the last method
+    biases: Mapping[str, Array]  # (channels,) by operation
+    relative_error: float  # E‖z − Ŵ y‖² / E‖z‖², about the means
+    statistics: Mapping[str, float]
+
+
+Plan = Sequence[tuple[Layer, tuple[Method, ...]]]
+
+
+def compress(
+    model: ov.Model,
+    batched: ov.Model,
+    plan: Plan,
+    samples: Batches,
+    *,
+    batch_size: int,
+    seed: int,
+    threads: int,
+    on_layer: Callable[[LayerResult], None] = lambda result: None,
+) -> list[LayerResult]:
+    """Compress the planned layers of `model` in place, each by its methods one after another.
+
+    `batched` is the same model, with the same names, for `batch_size` samples at once; it is consumed. Returns the results
+    in the order in which they were solved.
+    """
+    layers = [layer for layer, _ in plan]
+    biases = ensure_bias(model, layers)
+    sites = find_sites(batched, layers, ensure_bias(batched, layers))
+    nodes = [site.node for site in sites]
+    original = cut(batched.clone(), nodes, exposed=[(node, 0) for node in nodes])
+    compressed = cut(batched, nodes)
+    inputs, shares = _inputs(samples, batch_size)
+    dense = advance(original, 0, inputs, threads)
+    sparse = dict(dense)
+    results: list[LayerResult] = []
+    for phase in range(1, len(original.segments)):
+        before, dense = dense, advance(original, phase, dense, threads)
+        here = [site for site in sites if original.phases[site.node] == phase]
+        moments = measure(here, before | dense, sparse, shares, np.random.default_rng([seed, phase]))
+        del before
+        for layer, methods in plan:
+            if original.phases[layer.nodes[0]] != phase:
+                continue
+            outputs = {node: moments[node] for node in layer.nodes if node in moments}
+            rng = np.random.default_rng([seed, phase, len(results)])
+            result = _solve(model, layer, methods, outputs, biases, rng)
+            for part in (model, *(segment.model for segment in compressed.segments[phase:])):
+                _write(part, result, biases)
+            results.append(result)
+            on_layer(result)
+        sparse = advance(compressed, phase, sparse, threads)
+    return results
+
+
+def _inputs(samples: Batches, batch_size: int) -> tuple[Frontier, list[float]]:
+    """The model's inputs as batches, the last one filled up by repetition, and the share of each that is samples."""
+    frontier: Frontier = {}
+    shares = []
+    for start in range(0, samples.count, batch_size):
+        stop = min(start + batch_size, samples.count)
+        shares.append((stop - start) / batch_size)
+        for name, value in samples.batch(start, stop).items():
+            filled = value if stop - start == batch_size else np.resize(value, (batch_size, *value.shape[1:]))
+            frontier.setdefault((name, 0), []).append(filled)
+    return frontier, shares
+
+
+def _solve(
+    model: ov.Model,
+    layer: Layer,
+    methods: tuple[Method, ...],
+    outputs: Mapping[str, OutputMoments],
+    biases: Mapping[str, Bias],
+    rng: np.random.Generator,
+) -> LayerResult:
+    moments = pool(list(outputs.values()))
+    original = read_weight(model, layer).astype(np.float64)
+    problem = pose(layer.name, original, moments)
+    statistics: dict[str, float] = {}
+    for method in methods:
+        solution = method.solve(problem, rng)
+        problem = replace(problem, original=solution.weight, support=solution.weight != 0)
+        statistics |= solution.statistics
+    weight = solution.weight.astype(np.float32).astype(np.float64)
+    return LayerResult(
+        layer=layer,
+        methods=methods,
+        original=original,
+        weight=weight,
+        step=solution.step,
+        biases={node: _bias(read_bias(model, biases[node]), weight, seen) for node, seen in outputs.items()},
+        relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,
+        statistics=statistics,
+    )
+
+
+def pose(name: str, original: Array, moments: LayerMoments) -> LayerProblem:
+    """The problem of a layer with weights `original` (g, r, c), damped towards them."""
+    level = DAMPING * np.einsum("gcc->g", moments.covariance) / original.shape[2]
+    damping = np.where(level > 0, level, 1.0)[:, None, None]
+    hessian = moments.covariance + damping * np.eye(original.shape[2])
+    pull = moments.cross + damping * original
+    target = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2)
+    return LayerProblem(name, target, hessian, original)
+
+
+def _bias(bias: Array, weight: Array, seen: OutputMoments) -> Array:
+    """b + E[z] − Ŵ E[y], (channels,): the bias absorbs the means."""
+    shift = seen.mean - np.einsum("grc,gc->gr", weight, seen.inputs.mean)
+    return bias + shift.reshape(-1)
+
+
+def _write(model: ov.Model, result: LayerResult, biases: Mapping[str, Bias]) -> None:
+    write_weight(model, result.layer, result.weight)
+    present = nodes_by_name(model)
+    for node, vector in result.biases.items():
+        if biases[node].add in present:
+            write_bias(model, biases[node], vector)

@@ -1,0 +1,313 @@
+"""Every failure Fractune reports, as one tree with stable codes.
+
+FractuneError
+├── Refusal                     the input cannot be used; nothing was changed (exit code 2)
+│   ├── UnsupportedFormat       UNSUPPORTED_FORMAT
+│   ├── UnreadableModel         MODEL_UNREADABLE
+│   ├── UnsupportedOperation    MODEL_UNSUPPORTED_OPERATION
+│   ├── IncompleteModel         MODEL_INCOMPLETE
+│   ├── NonFiniteModel          MODEL_NOT_FINITE
+│   ├── UnresolvedShape         MODEL_SHAPE
+│   ├── NothingToCompress       MODEL_NOTHING_TO_COMPRESS
+│   ├── AlreadyQuantized        ALREADY_QUANTIZED
+│   ├── UnreadableData          DATA_UNREADABLE
+│   ├── UnsafeArchive           ARCHIVE_UNSAFE
+│   ├── DataMismatch            DATA_MISMATCH
+│   ├── NonFiniteData           DATA_NOT_FINITE
+│   ├── LabelMismatch           DATA_LABELS
+│   ├── InvalidRecipe           RECIPE_INVALID
+│   └── UnmatchedScope          SCOPE_UNMATCHED
+├── Breakdown                   the work could not be finished
+│   ├── OutOfMemory             OUT_OF_MEMORY
+│   ├── OutOfDisk               OUT_OF_DISK
+│   ├── TimedOut                TIMED_OUT
+│   ├── Crashed                 CRASHED
+│   ├── Canceled                CANCELED
+│   ├── Poison                  POISON
+│   └── Internal                INTERNAL
+└── RequestError                the service declines a request
+    ├── InvalidRequest          INVALID_REQUEST
+    ├── NotFound                NOT_FOUND
+    ├── Conflict                CONFLICT
+    ├── TooLarge                TOO_LARGE
+    ├── ChecksumMismatch        CHECKSUM_MISMATCH
+    ├── QuotaExceeded           QUOTA_EXCEEDED
+    ├── StorageFull             STORAGE_FULL
+    ├── IdempotencyMismatch     IDEMPOTENCY_MISMATCH
+    ├── Unauthenticated         UNAUTHENTICATED
+    ├── Forbidden               FORBIDDEN
+    ├── RateLimited             RATE_LIMITED
+    └── Unavailable             UNAVAILABLE
+"""
+
+from typing import Any, ClassVar
+
+
+class FractuneError(Exception):
+    """Base of the tree; the class docstring is the default message, `hint` names the remedy."""
+
+    code: ClassVar[str] = "INTERNAL"
+    hint: str = "See the log of the job."
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, **details: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.hint = hint or type(self).hint
+        self.details = details
+        super().__init__(self.message)
+
+
+class Refusal(FractuneError):
+    """The input cannot be used."""
+
+    code = "REFUSED"
+    hint = "Correct the input and submit it again."
+
+
+class UnsupportedFormat(Refusal):
+    """The file is not a model in a format Fractune reads."""
+
+    code = "UNSUPPORTED_FORMAT"
+    hint = "Give ONNX (.onnx, or a zip with its external data), OpenVINO IR (.xml with .bin), TFLite or a TensorFlow SavedModel (folder or zip)."
+
+
+class UnreadableModel(Refusal):
+    """The file announces a known format, but cannot be read as such."""
+
+    code = "MODEL_UNREADABLE"
+    hint = "Export the model again and check that the file was copied whole."
+
+
+class UnsupportedOperation(Refusal):
+    """The model uses an operation that OpenVINO does not implement."""
+
+    code = "MODEL_UNSUPPORTED_OPERATION"
+    hint = "Export the model with standard operations only."
+
+
+class IncompleteModel(Refusal):
+    """The model has no inputs or no outputs, or a file of its weights is missing."""
+
+    code = "MODEL_INCOMPLETE"
+    hint = "Export the whole network, with its inputs and outputs."
+
+
+class NonFiniteModel(Refusal):
+    """The model holds NaN or infinite weights."""
+
+    code = "MODEL_NOT_FINITE"
+    hint = "Export a checkpoint from before the training diverged."
+
+
+class UnresolvedShape(Refusal):
+    """An input shape is dynamic or absurd."""
+
+    code = "MODEL_SHAPE"
+    hint = "Give the shape of every input, for example --shape 'input[1,3,224,224]'."
+
+
+class NothingToCompress(Refusal):
+    """The model has no layer that Fractune can compress."""
+
+    code = "MODEL_NOTHING_TO_COMPRESS"
+    hint = "Give a floating-point model with Convolution or MatMul layers whose weights are constants."
+
+
+class AlreadyQuantized(Refusal):
+    """The model computes in integers, or stores its weights in few bits, already."""
+
+    code = "ALREADY_QUANTIZED"
+    hint = "Give the floating-point model that it was made from; the step int8 quantises it after compression."
+
+
+class UnreadableData(Refusal):
+    """The data file is not an NPZ, an image folder or a zip of images."""
+
+    code = "DATA_UNREADABLE"
+    hint = "Give an .npz with `x` (and `y`), a folder of images or a zip of images."
+
+
+class UnsafeArchive(Refusal):
+    """The archive holds pickled objects, links, paths that leave it, or expands beyond the limit."""
+
+    code = "ARCHIVE_UNSAFE"
+    hint = "Pack plain files under relative names, and arrays without dtype=object."
+
+
+class DataMismatch(Refusal):
+    """The samples do not fit the model's input."""
+
+    code = "DATA_MISMATCH"
+    hint = "Give samples of the size and type that the model's inputs have, or set preprocessing.resize."
+
+
+class NonFiniteData(Refusal):
+    """The samples hold NaN or infinite values."""
+
+    code = "DATA_NOT_FINITE"
+    hint = "Remove the samples that are not finite."
+
+
+class LabelMismatch(Refusal):
+    """The labels do not fit the samples or the model's outputs."""
+
+    code = "DATA_LABELS"
+    hint = "Give one integer class index per sample, from 0 to classes - 1."
+
+
+class InvalidRecipe(Refusal):
+    """The recipe is not valid."""
+
+    code = "RECIPE_INVALID"
+    hint = "See GET /v1/methods, or `fractune methods`, for methods and their knobs."
+
+
+class UnmatchedScope(Refusal):
+    """A rule of the ignored scope matches no layer of the model."""
+
+    code = "SCOPE_UNMATCHED"
+    hint = "Correct the rule, or set ignored_scope.validate to false."
+
+
+class Breakdown(FractuneError):
+    """The work could not be finished."""
+
+    code = "BREAKDOWN"
+
+
+class OutOfMemory(Breakdown):
+    """The job needed more memory than its limit."""
+
+    code = "OUT_OF_MEMORY"
+    hint = "Lower calibration.count, or raise the worker's memory limit."
+
+
+class OutOfDisk(Breakdown):
+    """The disk is full."""
+
+    code = "OUT_OF_DISK"
+    hint = "Free space in the data directory and retry the job."
+
+
+class TimedOut(Breakdown):
+    """The job ran longer than its limit."""
+
+    code = "TIMED_OUT"
+    hint = "Lower calibration.count, or raise the worker's time limit."
+
+
+class Crashed(Breakdown):
+    """The process that worked on the model died."""
+
+    code = "CRASHED"
+    hint = "The model makes the inference runtime crash; export it again or simplify it."
+
+
+class Canceled(Breakdown):
+    """The job was canceled."""
+
+    code = "CANCELED"
+    hint = "Retry the job if this was not intended."
+
+
+class Poison(Breakdown):
+    """The job took its worker down as often as it was tried."""
+
+    code = "POISON"
+    hint = "See the logs of its attempts before retrying it."
+
+
+class Internal(Breakdown):
+    """Fractune made a mistake."""
+
+    code = "INTERNAL"
+    hint = "Report it with the log of the job."
+
+
+class RequestError(FractuneError):
+    """The service declines the request."""
+
+    code = "REQUEST"
+
+
+class InvalidRequest(RequestError):
+    """The request is not valid."""
+
+    code = "INVALID_REQUEST"
+    hint = "See /openapi.json for what the service takes."
+
+
+class NotFound(RequestError):
+    """There is no such thing."""
+
+    code = "NOT_FOUND"
+    hint = "Check the identifier."
+
+
+class Conflict(RequestError):
+    """The state of the resource does not allow this."""
+
+    code = "CONFLICT"
+    hint = "Read the resource again."
+
+
+class TooLarge(RequestError):
+    """The upload is larger than the limit."""
+
+    code = "TOO_LARGE"
+    hint = "Raise FRACTUNE_MAX_UPLOAD_BYTES, or send a smaller file."
+
+
+class ChecksumMismatch(RequestError):
+    """The bytes received do not have the announced SHA-256."""
+
+    code = "CHECKSUM_MISMATCH"
+    hint = "Send the file again."
+
+
+class QuotaExceeded(RequestError):
+    """The key has stored as much as it may."""
+
+    code = "QUOTA_EXCEEDED"
+    hint = "Delete models or datasets that are no longer needed."
+
+
+class StorageFull(RequestError):
+    """The disk of the service is full."""
+
+    code = "STORAGE_FULL"
+    hint = "Free space in the data directory."
+
+
+class IdempotencyMismatch(RequestError):
+    """The Idempotency-Key was used before with another body."""
+
+    code = "IDEMPOTENCY_MISMATCH"
+    hint = "Use a new key for a new request."
+
+
+class Unauthenticated(RequestError):
+    """The request carries no valid API key."""
+
+    code = "UNAUTHENTICATED"
+    hint = "Send `Authorization: Bearer KEY`."
+
+
+class Forbidden(RequestError):
+    """The API key does not have the role this needs."""
+
+    code = "FORBIDDEN"
+    hint = "Ask an administrator for a key with a higher role."
+
+
+class RateLimited(RequestError):
+    """Too many requests."""
+
+    code = "RATE_LIMITED"
+    hint = "Wait as long as Retry-After says."
+
+
+class Unavailable(RequestError):
+    """A part of the service cannot be reached."""
+
+    code = "UNAVAILABLE"
+    hint = "See /readyz for the part that is down."

@@ -1,0 +1,320 @@
+"""The layers that can be compressed, and how each becomes a matrix problem.
+
+A layer is an operation with a constant weight. Whatever its kernel, strides, dilation or groups, it computes
+`output row = W · input row` over some set of rows, with W of shape (g, r, c): g groups, r output channels of a group,
+c weights of one output channel. `pose` finds those rows in a layer's input and output tensors.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import openvino as ov
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Indices = NDArray[np.intp]
+
+
+class Geometry(ABC):
+    """How one kind of layer maps between tensors and matrices."""
+
+    @abstractmethod
+    def matrix(self, tensor: Float32) -> Float32:
+        """The weight tensor as (g, r, c)."""
+
+    @abstractmethod
+    def tensor(self, matrix: Float32, shape: Sequence[int]) -> Float32:
+        """Inverse of `matrix`, for a weight tensor of `shape`."""
+
+    @abstractmethod
+    def input_rows(self, value: Float32, index: Indices) -> Float32:
+        """Input rows (g, n, c) at the flat output positions `index` (n,) of the input tensor `value`."""
+
+    @abstractmethod
+    def output_rows(self, value: Float32, index: Indices) -> Float32:
+        """Output rows (g, n, r) at the flat positions `index` (n,) of the output tensor `value`."""
+
+    @abstractmethod
+    def positions(self, output_shape: Sequence[int]) -> int:
+        """How many rows an output tensor of this shape holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatMulGeometry(Geometry):
+    """X W with a constant of two dimensions (or leading ones), on either side, transposed or not."""
+
+    rows_last: bool  # the weight tensor is stored (r, c)
+    input_transposed: bool  # the activations are stored (..., c, n)
+    output_transposed: bool  # the output is stored (..., r, n): the constant is the first factor
+
+    def matrix(self, tensor: Float32) -> Float32:
+        flat = tensor.reshape(tensor.shape[-2:])
+        return (flat if self.rows_last else flat.T)[None]
+
+    def tensor(self, matrix: Float32, shape: Sequence[int]) -> Float32:
+        return np.ascontiguousarray(matrix[0] if self.rows_last else matrix[0].T).reshape(shape)
+
+    def input_rows(self, value: Float32, index: Indices) -> Float32:
+        return self._rows(value, self.input_transposed, index)
+
+    def output_rows(self, value: Float32, index: Indices) -> Float32:
+        return self._rows(value, self.output_transposed, index)
+
+    def positions(self, output_shape: Sequence[int]) -> int:
+        axis = -2 if self.output_transposed else -1
+        return int(np.prod(output_shape)) // int(output_shape[axis])
+
+    @staticmethod
+    def _rows(value: Float32, transposed: bool, index: Indices) -> Float32:
+        table = np.swapaxes(value, -1, -2) if transposed else value
+        return table.reshape(-1, table.shape[-1])[index][None]
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionGeometry(Geometry):
+    """A convolution over any number of spatial axes; grouped and depthwise ones carry their groups in front."""
+
+    groups: int
+    grouped: bool  # the weight tensor has its own axis of groups
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+
+    def matrix(self, tensor: Float32) -> Float32:
+        outputs = tensor.shape[1] if self.grouped else tensor.shape[0]
+        return tensor.reshape(self.groups, outputs, -1)
+
+    def tensor(self, matrix: Float32, shape: Sequence[int]) -> Float32:
+        return np.ascontiguousarray(matrix).reshape(shape)
+
+    def input_rows(self, value: Float32, index: Indices) -> Float32:
+        view = self._windows(value)  # (batch, channels, *output, *kernel)
+        axes = len(self.kernel)
+        output = view.shape[2 : 2 + axes]
+        batch, *where = np.unravel_index(index, (view.shape[0], *output))
+        rows = view[(batch, slice(None), *where)]  # (n, channels, *kernel)
+        return np.ascontiguousarray(rows.reshape(len(index), self.groups, -1).swapaxes(0, 1))
+
+    def output_rows(self, value: Float32, index: Indices) -> Float32:
+        batch, *where = np.unravel_index(index, (value.shape[0], *value.shape[2:]))
+        rows = value[(batch, slice(None), *where)]  # (n, channels)
+        return np.ascontiguousarray(rows.reshape(len(index), self.groups, -1).swapaxes(0, 1))
+
+    def positions(self, output_shape: Sequence[int]) -> int:
+        return int(output_shape[0]) * int(np.prod(output_shape[2:]))
+
+    def _windows(self, value: Float32) -> Float32:
+        axes = tuple(range(2, 2 + len(self.kernel)))
+        padded = np.pad(value, ((0, 0), (0, 0), *self.pads)) if any(map(any, self.pads)) else value
+        reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+        view = sliding_window_view(padded, reach, axis=axes)
+        step = (slice(None), slice(None), *(slice(None, None, s) for s in self.strides))
+        return view[(*step, *(slice(None, None, d) for d in self.dilations))]
+
+
+@dataclass(frozen=True, slots=True)
+class TransposedGeometry(Geometry):
+    """A transposed convolution: an ordinary one over the input with zeros put between its elements, kernel mirrored."""
+
+    grouped: bool
+    upsampling: tuple[int, ...]
+    inner: ConvolutionGeometry
+
+    def matrix(self, tensor: Float32) -> Float32:
+        return self.inner.matrix(self._mirrored(tensor))
+
+    def tensor(self, matrix: Float32, shape: Sequence[int]) -> Float32:
+        kernel = tuple(shape[3:] if self.grouped else shape[2:])
+        outputs, inputs = (shape[2], shape[1]) if self.grouped else (shape[1], shape[0])
+        leading = (shape[0], outputs, inputs) if self.grouped else (outputs, inputs)
+        return np.ascontiguousarray(self._mirrored(matrix.reshape(*leading, *kernel)))
+
+    def input_rows(self, value: Float32, index: Indices) -> Float32:
+        sizes = [(n - 1) * u + 1 for n, u in zip(value.shape[2:], self.upsampling, strict=True)]
+        stuffed = np.zeros((*value.shape[:2], *sizes), value.dtype)
+        stuffed[(..., *(slice(None, None, u) for u in self.upsampling))] = value
+        return self.inner.input_rows(stuffed, index)
+
+    def output_rows(self, value: Float32, index: Indices) -> Float32:
+        return self.inner.output_rows(value, index)
+
+    def positions(self, output_shape: Sequence[int]) -> int:
+        return self.inner.positions(output_shape)
+
+    def _mirrored(self, tensor: Float32) -> Float32:
+        """Swap input and output channels and mirror every spatial axis; its own inverse."""
+        first = 1 if self.grouped else 0
+        swapped = np.swapaxes(tensor, first, first + 1)
+        return np.flip(swapped, axis=tuple(range(first + 2, tensor.ndim)))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One constant weight and the operations that use it (more than one where a network shares it)."""
+
+    name: str  # friendly name of the first operation
+    type: str  # its operation type
+    nodes: tuple[str, ...]  # friendly names of all of them
+    port: int  # which input carries the weight
+    shape: tuple[int, ...]  # of the weight tensor
+    geometry: Geometry
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return int(np.prod(self.shape))
+
+    @property
+    def cols(self) -> int:
+        """Number of weights of one output channel."""
+        return self.size // self.channels
+
+    @property
+    def channels(self) -> int:
+        """Number of output channels over all groups."""
+        groups, rows, _ = self.geometry.matrix(np.broadcast_to(np.float32(0), self.shape)).shape
+        return int(groups * rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An operation with weights that is left as it is."""
+
+    name: str
+    type: str
+    reason: str
+
+
+def find_layers(model: ov.Model) -> tuple[list[Layer], list[Skipped]]:
+    """Every compressible layer of a model in topological order, and what else holds weights with the reason to skip it."""
+    found: dict[str, list[tuple[ov.Node, int]]] = {}
+    skipped: list[Skipped] = []
+    for node in model.get_ordered_ops():
+        port = _weight_port(node)
+        if port is None:
+            continue
+        reason = _reason_to_skip(node, port)
+        if reason is not None:
+            skipped.append(Skipped(node.friendly_name, node.get_type_name(), reason))
+        else:
+            found.setdefault(_source(node, port).friendly_name, []).append((node, port))
+    layers = [layer for users in found.values() for layer in _share(users)]
+    return layers, skipped
+
+
+def nodes_by_name(model: ov.Model) -> dict[str, ov.Node]:
+    """Operations of a model by friendly name."""
+    return {node.friendly_name: node for node in model.get_ops()}
+
+
+COMPRESSIBLE = {
+    "MatMul",
+    "Convolution",
+    "GroupConvolution",
+    "ConvolutionBackpropData",
+    "GroupConvolutionBackpropData",
+}
+RECURRENT = {"LSTMSequence", "GRUSequence", "RNNSequence", "LSTMCell", "GRUCell", "RNNCell"}
+NAMED_REASONS = {
+    "Gather": "an embedding table is looked up, not multiplied",
+    "DeformableConvolution": "the sampling grid depends on the data",
+    "BinaryConvolution": "the weights are binary already",
+    "Einsum": "the contraction is not a plain matrix product",
+    "If": "weights inside a branch are not reached",
+    "Loop": "weights inside a loop are not reached",
+    "TensorIterator": "weights inside a loop are not reached",
+} | dict.fromkeys(RECURRENT, "a recurrent cell feeds its outputs back into the weights")
+
+
+def _weight_port(node: ov.Node) -> int | None:
+    kind = node.get_type_name()
+    if kind in ("If", "Loop", "TensorIterator"):
+        return 0
+    if kind == "MatMul":
+        return next((port for port in (1, 0) if _is_constant(node, port)), None)
+    if kind == "Gather":
+        is_table = _is_constant(node, 0) and len(_source(node, 0).shape) >= 2 and not _is_constant(node, 1)
+        return 0 if is_table else None
+    if kind in COMPRESSIBLE or kind in NAMED_REASONS:
+        return next((port for port in range(1, node.get_input_size()) if _is_constant(node, port)), None)
+    return None
+
+
+def _reason_to_skip(node: ov.Node, port: int) -> str | None:
+    kind = node.get_type_name()
+    if kind in NAMED_REASONS:
+        return NAMED_REASONS[kind]
+    if not _source(node, port).get_element_type().is_real():
+        return "the weights are integers"
+    shape = _source(node, port).shape
+    if kind == "MatMul" and (len(shape) < 2 or int(np.prod(shape)) != shape[-1] * shape[-2]):
+        return "the constant is a stack of matrices" if len(shape) > 2 else "the constant is a vector"
+    if kind == "MatMul" and node.input_value(1 - port).get_partial_shape().rank.get_length() < 2:
+        return "the input is a vector"
+    if kind.endswith("BackpropData") and node.get_input_size() > 2:
+        return "the output shape is computed at run time"
+    return None
+
+
+def _share(users: Iterable[tuple[ov.Node, int]]) -> list[Layer]:
+    """One layer for all users of a constant that read it in the same way; the others cannot share a solution."""
+    layers: dict[tuple[int, Geometry], list[ov.Node]] = {}
+    for node, port in users:
+        layers.setdefault((port, _geometry(node, port)), []).append(node)
+    return [
+        Layer(
+            name=nodes[0].friendly_name,
+            type=nodes[0].get_type_name(),
+            nodes=tuple(node.friendly_name for node in nodes),
+            port=port,
+            shape=tuple(_source(nodes[0], port).shape),
+            geometry=geometry,
+        )
+        for (port, geometry), nodes in layers.items()
+    ]
+
+
+def _geometry(node: ov.Node, port: int) -> Geometry:
+    kind = node.get_type_name()
+    attributes = node.get_attributes()
+    if kind == "MatMul":
+        flags = (bool(attributes["transpose_a"]), bool(attributes["transpose_b"]))
+        if port == 1:
+            return MatMulGeometry(rows_last=flags[1], input_transposed=flags[0], output_transposed=False)
+        return MatMulGeometry(rows_last=not flags[0], input_transposed=not flags[1], output_transposed=True)
+    shape = tuple(_source(node, port).shape)
+    grouped = kind.startswith("Group")
+    kernel = shape[3:] if grouped else shape[2:]
+    forward = ConvolutionGeometry(
+        groups=shape[0] if grouped else 1,
+        grouped=grouped,
+        kernel=kernel,
+        strides=tuple(attributes["strides"]),
+        dilations=tuple(attributes["dilations"]),
+        pads=tuple(zip(attributes["pads_begin"], attributes["pads_end"], strict=True)),
+    )
+    return _transposed(forward, attributes) if kind.endswith("BackpropData") else forward
+
+
+def _transposed(forward: ConvolutionGeometry, attributes: dict[str, list[int]]) -> TransposedGeometry:
+    extra = attributes.get("output_padding") or [0] * len(forward.kernel)
+    pads = tuple(
+        ((k - 1) * d - begin, (k - 1) * d - end + more)
+        for k, d, (begin, end), more in zip(forward.kernel, forward.dilations, forward.pads, extra, strict=True)
+    )
+    inner = ConvolutionGeometry(
+        forward.groups, forward.grouped, forward.kernel, (1,) * len(forward.kernel), forward.dilations, pads
+    )
+    return TransposedGeometry(grouped=forward.grouped, upsampling=forward.strides, inner=inner)
+
+
+def _source(node: ov.Node, port: int) -> ov.Node:
+    return node.input_value(port).get_node()
+
+
+def _is_constant(node: ov.Node, port: int) -> bool:
+    return bool(_source(node, port).get_type_name() == "Constant")

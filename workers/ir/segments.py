@@ -1,0 +1,111 @@
+"""A model cut at a moving frontier.
+
+The layers of a model are numbered by *phase*: a layer of phase p can run once all layers of phases before p are known.
+Cutting every edge that crosses from one phase to another gives one small model per phase; running them in turn costs one
+forward pass in total, and only the tensors on the frontier are ever kept.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import openvino as ov
+import openvino.opset13 as ops
+
+Key = tuple[str, int]  # a tensor: the friendly name of its producer and the output index
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The operations of one phase, as a model of its own."""
+
+    model: ov.Model
+    inputs: tuple[Key, ...]  # in the order of the model's parameters
+    outputs: tuple[Key, ...]  # in the order of its results
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A model as segments. Segment 0 runs before any layer; the layers of phase p are the first thing in segment p."""
+
+    segments: tuple[Segment, ...]
+    phases: dict[str, int]  # layer operation -> phase, from 1
+    last_use: dict[Key, int]  # frontier tensor -> last phase that reads it
+
+
+def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = ()) -> Cut:
+    """Cut `model`, which is consumed, at its layers; `exposed` tensors become outputs of the phase that computes them."""
+    names = set(layer_nodes)
+    phases = _phases(model, names)
+    last = max((phases[name] for name in names), default=0)
+    crossing = _crossing(model, phases, last)
+    wanted = dict.fromkeys([*crossing, *exposed])
+    outputs = {key_of(port): port for node in model.get_ordered_ops() for port in node.outputs() if key_of(port) in wanted}
+    parameters = _replace_crossing(crossing, phases)
+    segments = tuple(_segment(phase, outputs, parameters, phases) for phase in range(last + 1))
+    layer_phases = {name: phases[name] for name in names}
+    last_use = {key: max(phases[user.get_node().friendly_name] for user in users) for key, (_, users) in crossing.items()}
+    return Cut(segments, layer_phases, last_use)
+
+
+Crossing = dict[Key, tuple[ov.Output, list[ov.Input]]]
+
+
+def _phases(model: ov.Model, layers: set[str]) -> dict[str, int]:
+    phases: dict[str, int] = {}
+    for node in model.get_ordered_ops():
+        before = [phases[value.get_node().friendly_name] for value in node.input_values()]
+        phases[node.friendly_name] = max(before, default=0) + (node.friendly_name in layers)
+    return phases
+
+
+def _crossing(model: ov.Model, phases: dict[str, int], end: int) -> Crossing:
+    """Tensors read in a later phase than the one that computes them, with those readers; constants are everywhere."""
+    crossing: Crossing = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant":
+            continue
+        for port in node.outputs():
+            phase = phases[node.friendly_name]
+            users = [u for u in port.get_target_inputs() if phase < phases[u.get_node().friendly_name] <= end]
+            if users:
+                crossing[key_of(port)] = (port, users)
+    return crossing
+
+
+def _replace_crossing(crossing: Crossing, phases: dict[str, int]) -> dict[tuple[Key, int], ov.Node]:
+    parameters: dict[tuple[Key, int], ov.Node] = {}
+    for key, (port, users) in crossing.items():
+        for user in users:
+            slot = (key, phases[user.get_node().friendly_name])
+            if slot not in parameters:
+                parameters[slot] = ops.parameter(port.get_partial_shape(), port.get_element_type())
+            user.replace_source_output(parameters[slot].output(0))
+    return parameters
+
+
+def _segment(
+    phase: int, outputs: dict[Key, ov.Output], parameters: dict[tuple[Key, int], ov.Node], phases: dict[str, int]
+) -> Segment:
+    mine = {key: port for key, port in outputs.items() if phases[key[0]] == phase}
+    entering = {key: node for (key, at), node in parameters.items() if at == phase}
+    results = [ops.result(port) for port in mine.values()]
+    reached = _reached(results)
+    used = {key: node for key, node in entering.items() if node.friendly_name in reached}
+    used |= {(name, 0): node for name, node in reached.items() if node.get_type_name() == "Parameter" and name in phases}
+    return Segment(ov.Model(results, list(used.values()), f"segment_{phase}"), tuple(used), tuple(mine))
+
+
+def _reached(results: list[ov.Node]) -> dict[str, ov.Node]:
+    seen: dict[str, ov.Node] = {}
+    stack = list(results)
+    while stack:
+        node = stack.pop()
+        if node.friendly_name not in seen:
+            seen[node.friendly_name] = node
+            stack += [value.get_node() for value in node.input_values()]
+    return seen
+
+
+def key_of(port: ov.Output) -> Key:
+    """The key of a tensor."""
+    return (port.get_node().friendly_name, port.get_index())

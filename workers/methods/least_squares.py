@@ -1,0 +1,45 @@
+"""The solvers that methods share: least squares over the entries that a method leaves free.
+
+All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H `hessian` (g, c, c) positive definite.
+"""
+
+import numpy as np
+
+from workers.methods.problem import Array, Mask
+
+SINGLE_PRECISION_FROM = 1024  # columns; beyond, products with H dominate and float32 halves them
+
+
+def masked_least_squares(
+    target: Array, hessian: Array, free: Mask, start: Array, *, iterations: int = 60, tolerance: float = 1e-5
+) -> Array:
+    """Re-solve the entries where `free` is true and keep the others as in `start`; all (g, r, c).
+
+    Conjugate gradient on all rows at once, preconditioned by the diagonal of H; a row stops counting when its residual has
+    fallen by `tolerance`.
+    """
+    dtype = np.float32 if target.shape[-1] > SINGLE_PRECISION_FROM else np.float64
+    metric = hessian.astype(dtype)
+    scale = 1 / np.einsum("gcc->gc", metric)[:, None, :]
+    mask = free.astype(dtype)
+    residual = mask * ((target - start).astype(dtype) @ metric)
+    step = np.zeros_like(residual)
+    direction = scale * residual
+    energy = _dot(residual, direction)
+    goal = energy * tolerance**2
+    for _ in range(iterations):
+        active = energy > goal
+        if not active.any():
+            break
+        image = mask * (direction @ metric)
+        length = np.where(active, energy / np.maximum(_dot(direction, image), np.finfo(dtype).tiny), 0)
+        step += length * direction
+        residual -= length * image
+        previous, energy = energy, _dot(residual, scale * residual)
+        direction = scale * residual + energy / np.maximum(previous, np.finfo(dtype).tiny) * direction
+    return np.where(free, start + step, start)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Row-wise inner product (g, r, 1)."""
+    return np.einsum("grc,grc->gr", a, b)[..., None]

@@ -1,0 +1,63 @@
+"""The question a method answers about one layer, and the shape of its answer.
+
+A layer computes `W x` from its inputs x. In the compressed model the inputs are y, and the method looks for the allowed
+weights Ŵ that minimise E‖W x − Ŵ y‖². With H = E[y yᵀ] and the unconstrained optimum W* = E[W x yᵀ] H⁻¹, that is
+
+    minimise  tr((Ŵ − W*) H (Ŵ − W*)ᵀ)   over the allowed Ŵ.
+
+Arrays carry a leading axis of convolution groups, so that a depthwise convolution is one problem and not a thousand:
+g groups, r rows (output channels of a group), c columns (weights of one output channel).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProblem:
+    """One layer, posed: find allowed weights near `target` in the metric of `hessian`."""
+
+    name: str
+    target: Array  # (g, r, c)  W*, the unconstrained optimum
+    hessian: Array  # (g, c, c)  H = E[y yᵀ], centred and damped: positive definite
+    original: Array  # (g, r, c)  W, off which codebooks and importance are read
+    support: Mask | None = None  # (g, r, c)  where an earlier step allows a non-zero; None allows all
+
+    def error(self, weight: Array) -> float:
+        """tr((Ŵ − W*) H (Ŵ − W*)ᵀ) of `weight` (g, r, c), summed over the groups."""
+        deviation = weight - self.target
+        return float(np.sum((deviation @ self.hessian) * deviation))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSolution:
+    """Allowed weights, exactly as inference will use them once rounded to float32."""
+
+    weight: Array  # (g, r, c)
+    step: Array | None = None  # broadcasts to (g, r, c): weight is an integer multiple of it; None for free values and tables
+    statistics: Mapping[str, float] = field(default_factory=dict)  # what the method's paper reports about a layer
+
+
+class Step(BaseModel, ABC):
+    """An entry of a recipe: its fields are the knobs, nothing else is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+
+
+class Method(Step, ABC):
+    """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
+
+    @abstractmethod
+    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """Answer one layer. Pure: the problem's arrays are not written to."""

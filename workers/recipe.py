@@ -1,0 +1,78 @@
+"""What a user asks for: the recipe file, the body of POST /v1/jobs and the options of `fractune optimize` are this class."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workers.methods import AnyStep
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Block(BaseModel):
+    """A part of the recipe: frozen, and a misspelt key is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Calibration(Block):
+    """Where the calibration samples come from."""
+
+    source: Literal["fractals", "dataset"] | None = Field(
+        default=None, description="`dataset` when data is given, else `fractals`."
+    )
+    count: int = Field(default=1024, ge=1, le=100_000, description="How many samples calibrate; a dataset gives its first ones.")
+    seed: int | None = Field(default=None, ge=0, description="Seed of the fractals; the recipe's seed when absent.")
+
+
+class Preprocessing(Block):
+    """From 0..255 pixels to the model's input: `(x - mean_values) / scale_values`, channel by channel."""
+
+    mean_values: tuple[float, ...] | None = Field(default=None, description="Subtracted, in units of 0..255.")
+    scale_values: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(default=None, description="Divided by, in units of 0..255.")
+    layout: Literal["NCHW", "NHWC"] | None = Field(default=None, description="Read off the input's shape when absent.")
+    color_order: Literal["RGB", "BGR"] = "RGB"
+    resize: int | None = Field(default=None, ge=1, le=8192, description="Scale the shorter side to this many pixels.")
+    crop: int | None = Field(default=None, ge=1, le=8192, description="Cut this many pixels square from the centre.")
+
+
+class Constraint(Block):
+    """How much of a metric may be lost; verified on held-out samples."""
+
+    metric: Literal["accuracy", "agreement"] = "accuracy"
+    max_drop: Fraction = Field(description="A fraction: 0.01 is one percentage point when `drop_type` is absolute.")
+    drop_type: Literal["absolute", "relative"] = "absolute"
+
+
+class BenchmarkSettings(Block):
+    """Names as in OpenVINO's benchmark_app."""
+
+    hint: Literal["latency", "throughput"] = "latency"
+    niter: int = Field(default=100, ge=10, le=100_000, description="Interleaved rounds of original and compressed.")
+    time: float = Field(default=20.0, gt=0, le=3600, description="Seconds after which no further round starts.")
+    nthreads: int = Field(default=1, ge=1, le=1024)
+    infer_precision: Literal["f32", "bf16", "f16"] | None = Field(
+        default=None, description="The precision OpenVINO picks by itself when absent; the report states which."
+    )
+
+
+class IgnoredScope(Block):
+    """Layers to leave alone; keys and meaning as in NNCF."""
+
+    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    validate_: bool = Field(default=True, alias="validate", description="Refuse a rule that matches nothing.")
+
+
+class Recipe(Block):
+    """An ordered list of steps and the conditions under which they run."""
+
+    steps: tuple[AnyStep, ...] = Field(min_length=1)
+    calibration: Calibration = Calibration()
+    preprocessing: Preprocessing = Preprocessing()
+    constraint: Constraint | None = None
+    benchmark: BenchmarkSettings | None = BenchmarkSettings()
+    ignored_scope: IgnoredScope = IgnoredScope()
+    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict, description="Input shapes, for inputs that are dynamic.")
+    seed: int = Field(default=0, ge=0)
