@@ -1,0 +1,93 @@
+"""Zip archives from strangers: checked as a whole before a byte is unpacked, then copied out file by file."""
+
+import shutil
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from workers.errors import Refusal, UnsafeArchive
+
+MAX_ENTRIES = 200_000
+MAX_BYTES = 16 * 2**30
+MAX_RATIO = 100  # unpacked / packed, for archives that unpack to more than FREE_BYTES
+FREE_BYTES = 64 * 2**20
+MAX_NAME_BYTES = 240  # of one part of a path; file systems allow 255
+
+NESTED = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
+LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
+BROKEN_DIRECTORY = (BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error)
+BROKEN_ENTRY = (BadZipFile, EOFError, zlib.error)
+
+
+@contextmanager
+def open_zip(path: Path, damaged: type[Refusal]) -> Iterator[tuple[ZipFile, list[ZipInfo]]]:
+    """The archive and its files, after every check.
+
+    Raises UnsafeArchive where a rule is broken, `damaged` where the archive cannot be read, also while it is in use.
+    """
+    try:
+        archive = ZipFile(path)
+    except BROKEN_DIRECTORY as error:
+        raise damaged(f"The archive is damaged: {error}.") from error
+    with archive:
+        files = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_litter(entry)]
+        _check(files, path.stat().st_size)
+        try:
+            yield archive, files
+        except BROKEN_ENTRY as error:
+            raise damaged(f"The archive is damaged: {error}.") from error
+
+
+def unpack(path: Path, folder: Path, damaged: type[Refusal]) -> None:
+    """Copy every file of the archive into `folder`. Raises as `open_zip` does."""
+    with open_zip(path, damaged) as (archive, files):
+        for entry in files:
+            target = folder / entry.filename
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(entry) as packed, target.open("xb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, 2**20)  # ZipFile gives no more than the size that was checked
+
+
+def _check(files: list[ZipInfo], packed: int) -> None:
+    total = sum(entry.file_size for entry in files)
+    if len(files) > MAX_ENTRIES:
+        raise UnsafeArchive(f"The archive holds {len(files)} files; the limit is {MAX_ENTRIES}.")
+    if total > MAX_BYTES:
+        raise UnsafeArchive(f"The archive unpacks to {total} bytes; the limit is {MAX_BYTES}.")
+    if total > max(FREE_BYTES, MAX_RATIO * packed):
+        raise UnsafeArchive(f"The archive unpacks to {total / packed:.0f} times its size; the limit is {MAX_RATIO} times.")
+    for entry in files:
+        _check_entry(entry)
+    _check_names([PurePosixPath(entry.filename) for entry in files])
+
+
+def _check_entry(entry: ZipInfo) -> None:
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+        raise UnsafeArchive(f"The entry {entry.filename!r} is a link or a device, not a file.")
+    if entry.flag_bits & 1:
+        raise UnsafeArchive(f"The entry {entry.filename!r} is encrypted.", hint="Pack the files without a password.")
+    if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise UnsafeArchive(f"The entry {entry.filename!r} is not packed by Deflate.", hint="Use a plain zip program.")
+    if PurePosixPath(entry.filename).suffix.lower() in NESTED:
+        raise UnsafeArchive(
+            f"The entry {entry.filename!r} is an archive inside the archive.", hint="Pack the files themselves."
+        )
+
+
+def _check_names(names: list[PurePosixPath]) -> None:
+    for name in names:
+        if name.is_absolute() or not name.parts or ".." in name.parts or "\\" in str(name) or ":" in name.parts[0]:
+            raise UnsafeArchive(f"The entry {str(name)!r} points outside the archive.")
+        if any(len(part.encode(errors="replace")) > MAX_NAME_BYTES for part in name.parts) or len(name.parts) > 20:
+            raise UnsafeArchive(f"The entry {str(name)[:60]!r}... has too long a name.")
+    folders = {folder for name in names for folder in name.parents}
+    if len(set(names)) < len(names) or not folders.isdisjoint(names):
+        raise UnsafeArchive("Two entries of the archive claim the same name.")
+
+
+def _is_litter(entry: ZipInfo) -> bool:
+    return not LITTER.isdisjoint(PurePosixPath(entry.filename).parts)

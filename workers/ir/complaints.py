@@ -1,0 +1,51 @@
+"""What OpenVINO complains of, as refusals in plain words."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from workers.errors import FractuneError, OutOfMemory, UnreadableModel, UnsupportedOperation
+
+RAISED = (RuntimeError, UnicodeDecodeError, IndexError, OverflowError, MemoryError)
+LONGEST = 500
+
+NOISE = re.compile(
+    r"Exception from \S+:\d+:|Check '.*?' failed at \S+:\d+:|FrontEnd API failed with \w+:?|Loading input model"
+    r"|Model wasn't fully converted\. Failed operations detailed log:|Unable to read the model: \"[^\"]*\""
+    r"|Please check that model format.*|To facilitate the conversion of unsupported operations.*|\bsrc/\S+:\d+:?",
+)
+UNKNOWN_OPERATION = (
+    re.compile(r"No conversion rule found for operations: ([^\n]+)"),
+    re.compile(r"Cannot create (.+?) (?:layer|op)\b"),
+)
+
+
+@contextmanager
+def refusing(attempt: str) -> Iterator[None]:
+    """Turn what OpenVINO raises in the block into UnsupportedOperation, OutOfMemory or UnreadableModel.
+
+    `attempt` says what the block does, as in "OpenVINO cannot {attempt}".
+    """
+    try:
+        yield
+    except RAISED as error:
+        raise _refusal(error, attempt) from error
+
+
+def _refusal(error: BaseException, attempt: str) -> FractuneError:
+    text = str(error)
+    if isinstance(error, MemoryError) or "bad_alloc" in text:
+        return OutOfMemory(f"OpenVINO cannot {attempt} within the memory it may use.")
+    operations = [name for pattern in UNKNOWN_OPERATION for name in pattern.findall(text)]
+    if operations:
+        return UnsupportedOperation(f"OpenVINO does not implement: {plain(', '.join(operations))}")
+    return UnreadableModel(f"OpenVINO cannot {attempt}: {plain(text)}")
+
+
+def plain(text: str) -> str:
+    """One paragraph without source locations, control characters and repetition of the obvious."""
+    words = " ".join(NOISE.sub(" ", text).split())
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
+    if not shown:
+        return "it gives no reason."
+    return shown[: LONGEST - 3] + "..." if len(shown) > LONGEST else shown.rstrip(". ") + "."

@@ -1,0 +1,109 @@
+"""What the inputs of a model want: shape, type, layout, batch axis, and the range of token numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from workers.errors import UnresolvedShape
+from workers.ir.normalise import set_batch
+
+LEAST_IMAGE_SIDE = 8
+MOST_CHANNELS = 4
+PASSING = {"Reshape", "Unsqueeze", "Squeeze", "Convert", "Broadcast", "Transpose", "Slice", "StridedSlice", "Concat", "Clamp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of a normalised model."""
+
+    name: str
+    shape: tuple[int, ...]  # with batch 1 where the batch is open
+    dtype: np.dtype[Any]
+    layout: str | None  # "NCHW" or "NHWC" where the input is an image
+    batch_axis: int | None  # 0 where samples can be stacked; None where the model takes one at a time
+    open_batch: bool  # the source leaves the batch open
+    vocabulary: int | None  # of token numbers: they run from 0 to vocabulary - 1
+
+
+def describe(model: ov.Model, open_batch: set[str]) -> tuple[Input, ...]:
+    """The inputs of a normalised model; `open_batch` names those whose batch the source left open."""
+    axis = 0 if takes_batches(model) else None
+    return tuple(
+        Input(
+            name=port.get_any_name(),
+            shape=tuple(port.shape),
+            dtype=np.dtype(port.get_element_type().to_dtype()),
+            layout=_layout(port, node),
+            batch_axis=axis,
+            open_batch=port.get_any_name() in open_batch,
+            vocabulary=_vocabulary(port),
+        )
+        for port, node in zip(model.inputs, model.get_parameters(), strict=True)
+    )
+
+
+def takes_batches(model: ov.Model) -> bool:
+    """Whether every output of n stacked samples is n stacked outputs, as far as shapes tell."""
+    if any(len(port.shape) == 0 or port.shape[0] != 1 for port in [*model.inputs, *model.outputs]):
+        return False
+    copy = model.clone()
+    try:
+        set_batch(copy, [port.get_any_name() for port in copy.inputs], 3)
+    except UnresolvedShape:
+        return False
+    pairs = zip(model.outputs, copy.outputs, strict=True)
+    return all(after.get_partial_shape() == ov.PartialShape([3, *list(before.shape)[1:]]) for before, after in pairs)
+
+
+def _layout(port: ov.Output, parameter: ov.Node) -> str | None:
+    shape, kind = list(port.shape), port.get_element_type()
+    if len(shape) != 4 or not (kind.is_real() or kind == ov.Type.u8):
+        return None
+    declared = str(parameter.get_layout()).strip("[]").replace(",", "")
+    candidates = [declared] if declared in ("NCHW", "NHWC") else ["NCHW", "NHWC"]
+    return next((layout for layout in candidates if _is_image(shape, layout)), None)
+
+
+def _is_image(shape: list[int], layout: str) -> bool:
+    channels, *sides = (shape[layout.index(axis)] for axis in "CHW")
+    return channels <= MOST_CHANNELS and min(sides) >= LEAST_IMAGE_SIDE
+
+
+def _vocabulary(port: ov.Output) -> int | None:
+    """The least number of rows in the tables that an input of integers indexes; one-hot comparisons count as tables."""
+    if port.get_element_type().is_real():
+        return None
+    return min(_table_rows(port, depth=12), default=None)
+
+
+def _table_rows(port: ov.Output, depth: int) -> Iterable[int]:
+    for user in port.get_target_inputs() if depth else ():
+        node, index = user.get_node(), user.get_index()
+        kind = node.get_type_name()
+        if kind == "Gather" and index == 1:
+            yield from _rows_of_gather(node)
+        elif kind in ("Equal", "OneHot"):
+            yield from _classes_of_one_hot(node, 1 - index if kind == "Equal" else 1)
+        elif kind in PASSING and index == 0:
+            yield from _table_rows(node.output(0), depth - 1)
+
+
+def _rows_of_gather(gather: ov.Node) -> Iterable[int]:
+    table, axis = gather.input_value(0), gather.input_value(2).get_node()
+    if axis.get_type_name() == "Constant" and table.get_partial_shape().is_static:
+        yield int(table.shape[int(axis.get_data().reshape(-1)[0])])
+
+
+def _classes_of_one_hot(node: ov.Node, port: int) -> Iterable[int]:
+    """A comparison with a range of numbers, or an operation that is given their count."""
+    constant = node.input_value(port).get_node()
+    if constant.get_type_name() != "Constant":
+        return
+    values = constant.get_data()
+    if node.get_type_name() == "OneHot":
+        yield int(values)
+    elif values.size > 1:
+        yield int(values.max()) + 1
