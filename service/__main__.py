@@ -1,0 +1,5 @@
+"""`python -m service` is `fractune`."""
+
+from service.cli import main
+
+main()

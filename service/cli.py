@@ -1,0 +1,44 @@
+"""The `fractune` command."""
+
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from service.commands import exit_codes
+from service.commands.console import complain, messages
+from service.commands.doctor import doctor
+from service.commands.inspect import inspect
+from service.commands.methods import methods
+from service.commands.optimize import optimize
+from service.commands.serve import serve, worker
+from workers.errors import FractuneError
+
+app = typer.Typer(
+    name="fractune",
+    help="Compress trained networks for OpenVINO, without training and without data where there is none.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (optimize, inspect, methods, doctor, serve, worker):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; every failure we know ends in a line and an exit status, not in a traceback."""
+    try:
+        app()
+    except FractuneError as error:
+        complain(error)
+        sys.exit(exit_codes.of_failure(error.code))
+    except ValidationError as error:  # of the FRACTUNE_* variables
+        for fault in error.errors(include_url=False):
+            messages.print(f"FRACTUNE_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}", markup=False)
+        sys.exit(exit_codes.ExitCode.REFUSED)
+    except OSError as error:
+        messages.print(f"{error.filename or 'fractune'}: {error.strerror or error}", markup=False)
+        sys.exit(exit_codes.ExitCode.BROKEN)
+
+
+if __name__ == "__main__":
+    main()

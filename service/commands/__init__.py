@@ -1,0 +1,1 @@
+"""The commands of `fractune`, one file each, and what they share."""

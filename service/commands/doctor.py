@@ -1,0 +1,87 @@
+"""fractune doctor: whether this machine has what Fractune needs."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typer
+from rich.table import Column, Table
+
+from service.commands import exit_codes
+from service.commands.console import output
+from service.embedded import broker_binary
+from workers import sandbox
+from workers.errors import FractuneError, Unavailable
+from workers.jobs.job import Kind, Task
+from workers.sandbox.memory import allowance
+from workers.settings import Settings
+
+# what decides how fast OpenVINO is
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
+DO_NOTHING = (sys.executable, "-c", 'print(\'{"event": "done"}\')')
+
+
+def doctor() -> None:
+    """Check this machine; the exit status is 1 when something that is needed is missing."""
+    settings = Settings()
+    checks: dict[str, Callable[[], str]] = {
+        "python": platform.python_version,
+        "openvino": lambda: _package("openvino"),
+        "nncf": lambda: _package("nncf"),
+        "processor": _processor,
+        "memory": lambda: f"a job may use {(settings.limits.memory or allowance()) / 2**30:.1f} GiB",
+        "data folder": lambda: _folder(settings.data_dir),
+        "broker": lambda: "FRACTUNE_BROKER_URL" if settings.broker_url else broker_binary(),
+        "sandbox": lambda: _sandbox(settings),
+    }
+    table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
+    results = [_examine(table, name, check) for name, check in checks.items()]
+    output.print(table)
+    raise typer.Exit(exit_codes.ExitCode.DONE if all(results) else exit_codes.ExitCode.BROKEN)
+
+
+def _examine(table: Table, name: str, check: Callable[[], str]) -> bool:
+    try:
+        table.add_row("[green]✓", name, check())
+    except FractuneError as error:
+        table.add_row("[red]✗", name, f"{error.message} {error.hint}")
+        return False
+    return True
+
+
+def _package(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        raise Unavailable(f"{name} is not installed.", hint="pip install 'fractune[worker]'") from None
+
+
+def _processor() -> str:
+    known = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    features = [feature for feature in FEATURES if feature in known]
+    return " ".join([platform.machine(), f"{os.cpu_count()} threads", *features])
+
+
+def _folder(path: Path) -> str:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        TemporaryDirectory(dir=path).cleanup()
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}.", hint="Set FRACTUNE_DATA_DIR to a folder you can write to.") from error
+    return f"{path}, {shutil.disk_usage(path).free / 2**30:.1f} GiB free"
+
+
+def _sandbox(settings: Settings) -> str:
+    with TemporaryDirectory() as folder:
+        task = Task(Kind.INSPECT, model=folder, out=folder)
+        outcome = sandbox.run(task, Path(folder), settings.limits, lambda _: None, command=DO_NOTHING)
+    if outcome.failure:
+        raise Unavailable(outcome.failure.message, hint=outcome.failure.hint)
+    return "works; jobs " + (
+        "can reach the network: this platform does not let us cut it off" if outcome.network else "have no network"
+    )

@@ -1,0 +1,58 @@
+"""fractune optimize: the whole pipeline on this machine, without a server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.commands import exit_codes, options
+from service.commands.console import complain, messages, output
+from service.commands.local import run_locally
+from service.commands.progress import StageProgress
+from service.commands.recipes import read_recipe
+from service.commands.summary import read_report, summary
+from workers.jobs.job import Kind, Task
+from workers.settings import Settings
+
+
+def optimize(
+    model: options.Model,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for the results; MODEL-fractune beside you when absent.")
+    ] = None,
+    recipe: options.RecipeFile = None,
+    prune: options.Prune = None,
+    int8: options.Int8 = False,
+    shape: options.Shapes = None,
+    seed: options.Seed = None,
+    data: options.Data = None,
+    evaluation: options.Evaluation = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; what the machine allows when absent.")] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compress MODEL on this machine; no server is needed.
+
+    Writes 1/model.xml, 1/model.bin, report.html, report.json and provenance.json. Exit status: 0 done, 2 the input was refused,
+    3 the constraint is not met, 4 nothing could verify the constraint, 1 anything else.
+    """
+    instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed)
+    folder = (out or Path(f"{model.stem}-fractune")).resolve()
+    task = Task(
+        Kind.COMPRESS,
+        model=str(model.resolve()),
+        out=str(folder),
+        recipe=instructions.model_dump(mode="json", by_alias=True),
+        data=str(data.resolve()) if data else None,
+        evaluation=str(evaluation.resolve()) if evaluation else None,
+        threads=threads,
+    )
+    with StageProgress(quiet) as progress:
+        failure = run_locally(task, Settings(), progress.show)
+    if failure:
+        complain(failure)
+        raise typer.Exit(exit_codes.of_failure(failure.code))
+    report = read_report(folder / "report.json")
+    if not quiet:
+        output.print(summary(report))
+        messages.print(f"Model   {folder / '1' / 'model.xml'}\nReport  {folder / 'report.html'}", highlight=False)
+    raise typer.Exit(exit_codes.of_constraint(report.get("constraint")))

@@ -1,0 +1,31 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    Path,
+    typer.Argument(
+        exists=True,
+        help="ONNX, OpenVINO IR (.xml, its .bin beside it), TFLite, or a SavedModel; folders and zip files as well.",
+    ),
+]
+RecipeFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Recipe as JSON; see `fractune methods`.")]
+Prune = Annotated[float | None, typer.Option(metavar="SHARE", help="Share of the weights to set to zero, 0 to 1.")]
+Int8 = Annotated[bool, typer.Option("--int8", help="Quantise weights and activations to 8 bits, after pruning if both.")]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME[N,C,H,W]", help="Shape of an input that leaves it open; may be repeated."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of all random choices; the recipe's when absent.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(exists=True, help="Calibration samples: .npz, folder or zip of images. Fractal images when absent."),
+]
+Evaluation = Annotated[
+    Path | None,
+    typer.Option("--eval", exists=True, help="Held-out samples, with labels if there are any, for accuracy before and after."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

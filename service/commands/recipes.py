@@ -1,0 +1,63 @@
+"""From a recipe file and the short forms on the command line to a Recipe."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from workers.errors import InvalidRecipe
+from workers.recipe import Recipe
+
+SHAPE = re.compile(r"(?P<name>.*?)\[(?P<lengths>\d+(,\d+)*)\]")
+
+
+def read_recipe(file: Path | None, *, prune: float | None, int8: bool, shapes: Sequence[str], seed: int | None) -> Recipe:
+    """The recipe of `file`; --prune and --int8 replace its steps, shapes and seed are added to it.
+
+    Raises InvalidRecipe.
+    """
+    document = _read(file) if file else {}
+    steps: list[dict[str, Any]] = []
+    if prune is not None:
+        steps.append({"method": "layerwise_pruning", "sparsity_level": prune})
+    if int8:
+        steps.append({"method": "int8"})
+    if steps:
+        document["steps"] = steps
+    if "steps" not in document:
+        raise InvalidRecipe("Nothing says how to compress.", hint="Give --recipe FILE, --prune 0.5 or --int8.")
+    if shapes:
+        document["shapes"] = {**document.get("shapes", {}), **dict(_shape(text) for text in shapes)}
+    if seed is not None:
+        document["seed"] = seed
+    return parse_recipe(document)
+
+
+def parse_recipe(document: object) -> Recipe:
+    """Check a recipe; raises InvalidRecipe that names every fault and where it is."""
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
+        raise InvalidRecipe("The recipe is not valid: " + "; ".join(faults) + ".") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text())
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise InvalidRecipe(f"{file} is not JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise InvalidRecipe(f"{file} holds a list or a value where a recipe is an object.")
+    return document
+
+
+def _shape(text: str) -> tuple[str, list[int]]:
+    """`input[1,3,224,224]`; without a name it is for the only input."""
+    match = SHAPE.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise InvalidRecipe(f"{text!r} is not a shape.", hint="Write it as --shape 'input[1,3,224,224]'.")
+    return match["name"], [int(length) for length in match["lengths"].split(",")]

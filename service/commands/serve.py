@@ -1,0 +1,41 @@
+"""fractune serve and fractune worker: the processes of the service."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from service import embedded
+from service.commands.console import messages
+from workers.settings import Settings
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; each runs one job at a time.")] = 1,
+    data_dir: Annotated[Path | None, typer.Option(file_okay=False, help="FRACTUNE_DATA_DIR, ~/.fractune when absent.")] = None,
+) -> None:
+    """Run broker, worker and API on this machine until Ctrl-C. Needs no root, no Docker, no network."""
+    settings = Settings(data_dir=data_dir) if data_dir else Settings()
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    embedded.serve(settings, host=host, port=port, workers=workers, say=_say, ready=_announce, stop=stop)
+
+
+def worker() -> None:
+    """Run one worker in this process; settings come from FRACTUNE_* variables."""
+    os.execv(sys.executable, [sys.executable, "-m", "workers"])
+
+
+def _say(what: str) -> None:
+    messages.print(what, style="yellow", highlight=False)
+
+
+def _announce(url: str) -> None:
+    messages.print(f"Fractune is ready at [bold]{url}[/]  (Ctrl-C ends it)", highlight=False)

@@ -1,0 +1,174 @@
+"""`fractune` as a command: exit statuses, messages and files, with small programs in place of the child."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SAY = """
+import json, os, pathlib, sys
+task = json.load(open(sys.argv[1] + "/task.json"))
+out = pathlib.Path(task["out"])
+def say(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+def finish(constraint=None):
+    (out / "1").mkdir()
+    (out / "1" / "model.xml").write_text("<net/>")
+    size = {"original_bytes": 400_000, "compressed_bytes": 200_000, "zip_bytes": 100_000, "entropy_bits_per_weight": 10.0}
+    one = {"value": 0.5, "low": 0.4, "high": 0.6}
+    fidelity = {"n": 600, "agreement": one, "accuracy_original": one, "accuracy_compressed": one}
+    report = {"sparsity": 0.5, "layers": [], "size": size, "fidelity": fidelity, "benchmark": None, "constraint": constraint}
+    (out / "report.json").write_text(json.dumps(report))
+    say("done")
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def fractune(tmp_path: Path) -> Run:
+    """Runs the command in an empty folder that holds a file model.onnx."""
+    (tmp_path / "model.onnx").write_bytes(b"model")
+
+    def run(*arguments: str, child: str = "finish()", **variables: str) -> "subprocess.CompletedProcess[str]":
+        command = json.dumps([sys.executable, "-c", SAY + textwrap.dedent(child)])
+        environment = {
+            **os.environ,
+            "FRACTUNE_DATA_DIR": str(tmp_path / "data"),
+            "FRACTUNE_CHILD_COMMAND": command,
+            "COLUMNS": "200",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "service", *arguments],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(Path(__file__).parents[2]), **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def test_optimize_leaves_its_results_and_nothing_else(fractune: Run, tmp_path: Path) -> None:
+    done = fractune("optimize", "model.onnx", "--prune", "0.5")
+    assert done.returncode == 0
+    assert {path.name for path in (tmp_path / "model-fractune").iterdir()} == {"1", "report.json", "log.txt"}
+    assert "50.00 %" in done.stdout
+    assert "2.00 times smaller" in done.stdout
+
+
+def test_optimize_again_replaces_the_results(fractune: Run, tmp_path: Path) -> None:
+    for constraint in ("None", '{"met": True}'):
+        assert (
+            fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out", child=f"finish({constraint})").returncode == 0
+        )
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["constraint"] == {"met": True}
+
+
+@pytest.mark.parametrize(("met", "status"), [("None", 0), ("True", 0), ("False", 3), ("'unverified'", 4)])
+def test_the_exit_status_tells_of_the_constraint(fractune: Run, met: str, status: int) -> None:
+    child = "finish()" if met == "None" else f"finish({{'met': {met}}})"
+    assert fractune("optimize", "model.onnx", "--prune", "0.5", child=child).returncode == status
+
+
+def test_a_refusal_exits_with_2_and_leaves_nothing(fractune: Run, tmp_path: Path) -> None:
+    child = """
+        say("failure", code="MODEL_SHAPE", message="The input [x] is open.", hint="Give --shape.", stage="import")
+        sys.exit(2)
+    """
+    done = fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out", child=child)
+    assert done.returncode == 2
+    assert "MODEL_SHAPE The input [x] is open. [import]\nGive --shape.\n" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_crash_exits_with_1_and_keeps_the_log(fractune: Run, tmp_path: Path) -> None:
+    done = fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out", child="os.abort()")
+    assert done.returncode == 1
+    assert "CRASHED" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["log.txt"]
+
+
+def test_quiet_says_nothing(fractune: Run) -> None:
+    done = fractune("optimize", "model.onnx", "--prune", "0.5", "--quiet", child='say("progress", stage="import"); finish()')
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_stages_are_named_where_there_is_no_terminal(fractune: Run) -> None:
+    child = 'say("progress", stage="import"); say("progress", stage="compress", done=1, total=2); finish()'
+    assert "import\ncompress\n" in fractune("optimize", "model.onnx", "--prune", "0.5", child=child).stderr
+
+
+def test_options_end_up_in_the_task(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps({"steps": [], "preprocessing": {"mean_values": [1, 2, 3]}, "seed": 3}))
+    (tmp_path / "data.npz").touch()
+    fractune(
+        *("optimize", "model.onnx", "--recipe", "recipe.json", "--prune", "0.25", "--shape", "x[1,3,8,8]", "--seed", "7"),
+        *("--data", "data.npz", "--eval", "data.npz", "--threads", "2"),
+        child='(out / "task.json").write_text(json.dumps(task)); (out / "report.json").write_text("{}"); finish()',
+    )
+    task = json.loads((tmp_path / "model-fractune" / "task.json").read_text())
+    assert task["model"] == str(tmp_path / "model.onnx")
+    assert task["data"] == task["evaluation"] == str(tmp_path / "data.npz")
+    assert task["threads"] == 2
+    recipe = task["recipe"]
+    assert recipe["steps"][0]["sparsity_level"] == 0.25
+    assert (recipe["shapes"], recipe["seed"], recipe["preprocessing"]["mean_values"]) == ({"x": [1, 3, 8, 8]}, 7, [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["optimize", "model.onnx"], "Give --recipe FILE, --prune 0.5 or --int8."),
+        (["optimize", "model.onnx", "--prune", "1.5"], "sparsity_level"),
+        (["optimize", "model.onnx", "--prune", "0.5", "--shape", "1x3"], "'1x3' is not a shape"),
+        (["optimize", "model.onnx", "--recipe", "model.onnx"], "is not JSON"),
+        (["optimize", "nowhere.onnx", "--prune", "0.5"], "does not exist"),
+        (["methods", "nonesuch"], "layerwise_pruning"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_wrong(fractune: Run, arguments: list[str], complaint: str) -> None:
+    done = fractune(*arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_variable_is_named(fractune: Run) -> None:
+    done = fractune("optimize", "model.onnx", "--prune", "0.5", FRACTUNE_LIMITS__GRACE_S="soon")
+    assert done.returncode == 2
+    assert "FRACTUNE_LIMITS__GRACE_S" in done.stderr
+
+
+def test_a_folder_that_cannot_be_made(fractune: Run) -> None:
+    done = fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "model.onnx/out")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_inspect_prints_what_the_child_found(fractune: Run) -> None:
+    child = '(out / "inspection.json").write_text(json.dumps({"format": "onnx", "parameters": 70090})); say("done")'
+    assert "70,090" in fractune("inspect", "model.onnx", child=child).stdout
+    assert json.loads(fractune("inspect", "model.onnx", "--json", child=child).stdout)["parameters"] == 70090
+
+
+def test_methods_are_listed_with_their_knobs(fractune: Run) -> None:
+    assert "layerwise_pruning" in fractune("methods").stdout
+    assert "sparsity_level" in fractune("methods", "layerwise_pruning").stdout
+    assert "properties" in json.loads(fractune("methods", "layerwise_pruning", "--json").stdout)
+
+
+def test_doctor_finds_what_is_missing(fractune: Run, tmp_path: Path) -> None:
+    assert fractune("doctor").returncode == 0
+    (tmp_path / "file").touch()
+    done = fractune("doctor", FRACTUNE_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert done.returncode == 1
+    assert "Set FRACTUNE_DATA_DIR" in done.stdout
