@@ -111,10 +111,13 @@ class Listener:
 
     def _hear(self, data: bytes) -> None:
         for event in self.events.feed(data):
-            if not self._account.note(event):
+            try:
+                passed_on = self._account.note(event)
+            except ValueError:
                 self._log.note(f"not an event: {str(event)[:200]}")
-            elif event["event"] in ("progress", "layer"):
-                self._on_event(event)
+                continue
+            if passed_on is not None:
+                self._on_event(passed_on)
 
 
 def _follow(child: ChildProcess, listener: Listener, limits: Limits, should_stop: Callable[[], bool]) -> Breakdown | None:

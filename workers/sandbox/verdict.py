@@ -1,9 +1,9 @@
 """What became of a child: from its last words, its exit status and its log to a typed failure."""
 
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from workers.errors import Breakdown, Crashed, Internal, OutOfDisk, OutOfMemory, TimedOut
 from workers.jobs.job import Failure, Progress
@@ -25,25 +25,24 @@ class Account:
         self.done = False
         self.network = True
 
-    def note(self, event: Event) -> bool:
-        """Remember `event`; False when it is none of the protocol's."""
-        try:
-            match event["event"]:
-                case "progress":
-                    self.progress = PROGRESS.validate_python(event)
-                case "failure":
-                    self.failure = FAILURE.validate_python(event)
-                case "done":
-                    self.done = True
-                case "sandbox":
-                    self.network = event["network"] is not False
-                case "layer":
-                    pass
-                case _:
-                    return False
-        except (ValidationError, KeyError):
-            return False
-        return True
+    def note(self, event: Event) -> Event | None:
+        """Remember `event`; gives back what concerns others. Raises ValueError when it is none of the protocol's."""
+        match event["event"]:
+            case "progress":
+                self.progress = PROGRESS.validate_python(event)
+                return {"event": "progress", **asdict(self.progress)}
+            case "layer":
+                return event
+            case "failure":
+                failure = FAILURE.validate_python(event)
+                self.failure = replace(failure, message=failure.message[:MESSAGE_LENGTH])
+            case "done":
+                self.done = True
+            case "sandbox":
+                self.network = event.get("network") is not False
+            case kind:
+                raise ValueError(f"unknown event {kind!r}")
+        return None
 
 
 @dataclass(frozen=True, slots=True)

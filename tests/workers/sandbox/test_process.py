@@ -67,6 +67,11 @@ def test_success_hands_the_events_on_in_order(child: Child) -> None:
     assert [event["event"] for event in child.events] == ["progress", "layer"]
 
 
+def test_progress_carries_what_progress_has_and_no_more(child: Child) -> None:
+    child.run('say("progress", stage="import", done=1, surprise=2)')
+    assert child.events == [{"event": "progress", "stage": "import", "done": 1, "total": 0, "layer": None, "message": ""}]
+
+
 def test_the_child_reads_its_task(child: Child) -> None:
     child.run('task = json.load(open(sys.argv[1] + "/task.json")); say("layer", **task)')
     assert child.events[0]["model"] == "model.onnx"
