@@ -1,6 +1,5 @@
 """fractune doctor: whether this machine has what Fractune needs."""
 
-import os
 import platform
 import shutil
 import sys
@@ -18,11 +17,10 @@ from service.embedded import broker_binary
 from workers import sandbox
 from workers.errors import FractuneError, Unavailable
 from workers.jobs.job import Kind, Task
+from workers.jobs.machine import describe
 from workers.sandbox.memory import allowance
 from workers.settings import Settings
 
-# what decides how fast OpenVINO is
-FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 DO_NOTHING = (sys.executable, "-c", 'print(\'{"event": "done"}\')')
 
 
@@ -62,9 +60,8 @@ def _package(name: str) -> str:
 
 
 def _processor() -> str:
-    known = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
-    features = [feature for feature in FEATURES if feature in known]
-    return " ".join([platform.machine(), f"{os.cpu_count()} threads", *features])
+    machine = describe()
+    return ", ".join([f"{machine['cpu']}, {machine['cpus']} threads", *machine["isa"]])
 
 
 def _folder(path: Path) -> str:
