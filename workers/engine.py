@@ -17,7 +17,7 @@ from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bia
 from workers.ir.frontier import Frontier, advance
 from workers.ir.layers import Layer, nodes_by_name
 from workers.ir.segments import cut
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+from workers.methods.problem import Array, LayerProblem, Method
 from workers.moments import LayerMoments, OutputMoments, pool
 
 DAMPING = 1e-3  # of the mean diagonal of H

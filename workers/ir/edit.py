@@ -1,14 +1,12 @@
 """Reading and writing the weights and biases of layers in an ov.Model."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 from numpy.typing import NDArray
-from openvino._offline_transformations import apply_moc_transformations
 
 from workers.ir.layers import Float32, Layer, nodes_by_name
 
@@ -100,29 +98,3 @@ def _insert_bias(node: ov.Node, shape: tuple[int, ...]) -> Bias:
     output.set_names(set())
     add.output(0).set_names(names)
     return Bias(add.friendly_name, 1, shape)
-
-
-def rebatch(model: ov.Model, size: int, batched: Mapping[str, bool]) -> ov.Model:
-    """A copy of the model for `size` samples at once: inputs named in `batched` as true grow along their first axis.
-
-    Raises RuntimeError where OpenVINO cannot propagate the shapes.
-    """
-    copy = model.clone()
-    shapes = {}
-    for port in copy.inputs:
-        shape = port.get_partial_shape()
-        first = ov.Dimension(size) if batched[port.get_any_name()] else shape[0]
-        shapes[port] = ov.PartialShape([first, *list(shape)[1:]])
-    copy.reshape(shapes)
-    apply_moc_transformations(copy, cf=True)  # shape computations fold once shapes are known
-    name_nodes(copy)
-    return copy
-
-
-def name_nodes(model: ov.Model) -> None:
-    """Name the operations that have no name of their own: a generated one counts up and changes whenever a model is copied."""
-    for index, node in enumerate(model.get_ordered_ops()):
-        if re.fullmatch(rf"{node.get_type_name()}_\d+", node.friendly_name):
-            node.friendly_name = f"{node.get_type_name().lower()}_{index}"
-        else:
-            node.friendly_name = str(node.friendly_name)  # sets it: a name that was only inherited is not copied either

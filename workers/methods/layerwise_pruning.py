@@ -1,8 +1,8 @@
 """Layer-wise calibration pruning: Lazarevich, Kozlov, Malinin, "Post-training deep neural network pruning via layer-wise
 calibration" (2021).
 
-The paper masks by magnitude and tunes the surviving weights of every layer by Adam against the original layer's output.
-That objective is a masked least-squares problem; it is solved here exactly, and the mask is revised as it rises.
+The paper masks by magnitude and tunes the surviving weights of every layer by Adam against the original layer's output
+(Eq. 6). That objective is a masked least-squares problem: it is solved here exactly, and the mask is revised as it rises.
 """
 
 from typing import Literal
@@ -15,35 +15,43 @@ from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Me
 
 
 class LayerwisePruning(Method):
-    """Layer-wise calibration pruning (Lazarevich et al. 2021): zeros by mask, survivors re-solved against the original layer."""
+    """Zeros by mask, the surviving weights re-solved against the original layer's output (Lazarevich et al. 2021)."""
 
     method: Literal["layerwise_pruning"] = "layerwise_pruning"
-    sparsity_level: float = Field(ge=0, lt=1, description="Share of the weights set to zero, over all compressed layers.")
+    sparsity_level: float = Field(gt=0, lt=1, description="Share of the weights set to zero, over all compressed layers.")
     allocation: Literal["normalized", "uniform"] = Field(
         default="normalized",
-        description="`normalized`: one threshold on |w| / ‖W_l‖₂ over all layers (the paper); `uniform`: the same share in each.",
+        description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers, as in the paper; `uniform`: the same share in each.",
     )
-    selection: Literal["magnitude", "diagonal", "obs"] = "obs"
-    steps: int = Field(default=4, ge=1, le=100, description="Sparsity rises in this many steps by the paper's cubic law (Eq. 1).")
+    gradual_steps: int = Field(default=8, ge=1, le=100, description="Steps in which sparsity rises, by the cubic law (Eq. 1).")
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """Prune `sparsity_level` of this layer's weights."""
         weight = problem.target
-        mask = np.ones(weight.shape, bool) if problem.support is None else problem.support
-        inverse = np.einsum("gcc->gc", np.linalg.inv(problem.hessian))[:, None, :]
-        diagonal = np.einsum("gcc->gc", problem.hessian)[:, None, :]
-        for t in range(1, self.steps + 1):
-            level = self.sparsity_level * (1 - (1 - t / self.steps) ** 3)
-            if self.selection == "magnitude":
-                score = np.abs(weight)
-            elif self.selection == "obs":
-                score = weight**2 / inverse
-            else:
-                pot = weight - ((weight - problem.target) @ problem.hessian) / diagonal
-                score = pot**2 * diagonal
-            if problem.support is not None: score = np.where(problem.support, score, -1)
-            n = int(round(level * weight.size))
-            if n:
-                order = np.argsort(score, axis=None, kind="stable")
-                mask = np.ones(weight.size, bool); mask[order[:n]] = False; mask = mask.reshape(weight.shape)
-            weight = masked_least_squares(problem.target, problem.hessian, mask, np.where(mask, weight, 0))
+        for step in range(1, self.gradual_steps + 1):
+            level = self.sparsity_level * (1 - (1 - step / self.gradual_steps) ** 3)
+            kept = keep_highest(_score(problem, weight), level, problem.support)
+            weight = masked_least_squares(problem.target, problem.hessian, kept, np.where(kept, weight, 0.0))
         return LayerSolution(weight)
+
+
+def _score(problem: LayerProblem, weight: Array) -> Array:
+    """What each weight would save if it alone were free: H_jj v², with v its best value given all others, (g, r, c).
+
+    For a kept weight v is its present value; a pruned one returns to the mask when its v has grown beyond a kept one's.
+    """
+    curvature = np.einsum("gcc->gc", problem.hessian)[:, None, :]
+    best = weight - ((weight - problem.target) @ problem.hessian) / curvature
+    scores: Array = curvature * best**2
+    return scores
+
+
+def keep_highest(score: Array, sparsity: float, support: Mask | None = None) -> Mask:
+    """True for all but the lowest `sparsity` share of the scores; false outside the `support`. Ties fall to the earlier."""
+    if support is not None:
+        score = np.where(support, score, -1.0)
+    pruned = np.argsort(score, axis=None, kind="stable")[: round(sparsity * score.size)]
+    kept = np.ones(score.size, np.bool_)
+    kept[pruned] = False
+    shaped = kept.reshape(score.shape)
+    return shaped if support is None else shaped & support

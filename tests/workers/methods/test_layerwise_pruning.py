@@ -1,0 +1,55 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from tests.workers.methods.problems import KINDS, problem
+from workers.methods.layerwise_pruning import LayerwisePruning, keep_highest
+from workers.methods.least_squares import masked_least_squares
+
+RNG = np.random.default_rng(0)
+
+
+def pruned(posed, level, **knobs):
+    return LayerwisePruning(sparsity_level=level, **knobs).solve(posed, RNG).weight
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("level", [0.25, 0.5, 0.9])
+def test_reaches_the_level_exactly(kind, level):
+    posed = problem(kind)
+    assert np.count_nonzero(pruned(posed, level)) <= posed.target.size - round(level * posed.target.size)
+
+
+def test_survivors_are_the_least_squares_solution_of_their_mask():
+    posed = problem()
+    weight = pruned(posed, 0.5)
+    again = masked_least_squares(posed.target, posed.hessian, weight != 0, 0 * weight, iterations=500, tolerance=1e-12)
+    np.testing.assert_allclose(weight, again, rtol=1e-3, atol=1e-5)
+
+
+def test_close_to_the_best_of_all_masks():
+    posed = problem(shape=(1, 1, 8))
+    errors = []
+    for kept in combinations(range(8), 4):
+        mask = np.isin(np.arange(8), kept)[None, None]
+        errors.append(posed.error(masked_least_squares(posed.target, posed.hessian, mask, 0 * posed.target, iterations=100)))
+    assert min(errors) * (1 - 1e-6) <= posed.error(pruned(posed, 0.5)) <= np.quantile(errors, 0.1)
+
+
+def test_gradual_is_no_worse_than_at_once():
+    posed = problem(shape=(1, 16, 48))
+    assert posed.error(pruned(posed, 0.7)) < posed.error(pruned(posed, 0.7, gradual_steps=1))
+
+
+def test_better_than_zeroing_the_smallest_weights():
+    posed = problem(shape=(1, 16, 48))
+    smallest = np.where(keep_highest(np.abs(posed.original), 0.5), posed.original, 0)
+    assert posed.error(pruned(posed, 0.5)) < 0.5 * posed.error(smallest)
+
+
+def test_zeros_of_an_earlier_step_survive():
+    posed = problem()
+    support = np.random.default_rng(1).random(posed.target.shape) < 0.5
+    held = type(posed)(posed.name, posed.target, posed.hessian, posed.original, support)
+    assert not pruned(held, 0.3)[~support].any()

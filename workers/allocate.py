@@ -1,0 +1,45 @@
+"""Which layer gets which budget: a recipe's step, fitted to each layer."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.problem import Array, Method
+
+LEAST_KEPT = 0.02  # of a layer's weights: none is pruned away whole
+
+
+def allocate(step: Method, weights: Mapping[str, Array]) -> dict[str, Method]:
+    """The method for every layer, given all layers' weights by name."""
+    if isinstance(step, LayerwisePruning) and step.allocation == "normalized":
+        levels = normalized_levels(list(weights.values()), step.sparsity_level)
+        return {name: _at(step, level) for name, level in zip(weights, levels, strict=True)}
+    return dict.fromkeys(weights, step)
+
+
+def _at(step: LayerwisePruning, level: float) -> Method:
+    return step.model_copy(update={"sparsity_level": level})
+
+
+def normalized_levels(weights: Sequence[Array], sparsity: float) -> list[float]:
+    """The share of each layer below one threshold on |w| / ‖W‖₂ (Lazarevich et al. 2021, Eq. 2).
+
+    The threshold prunes `sparsity` of all weights together; a layer that would keep less than `LEAST_KEPT` keeps that, and
+    the others give the difference.
+    """
+    importance = [np.abs(weight).ravel() / max(float(np.linalg.norm(weight)), np.finfo(float).tiny) for weight in weights]
+    sizes = np.array([scores.size for scores in importance])
+    capped = np.zeros(len(weights), np.bool_)
+    levels = np.zeros(len(weights))
+    while True:
+        wanted = sparsity * sizes.sum() - (1 - LEAST_KEPT) * sizes[capped].sum()
+        pooled = np.concatenate([scores for scores, fixed in zip(importance, capped, strict=True) if not fixed])
+        rank = min(max(round(wanted), 0), pooled.size)
+        threshold = np.inf if rank == pooled.size else np.partition(pooled, rank)[rank]
+        levels = np.array([np.count_nonzero(scores < threshold) / scores.size for scores in importance])
+        levels[capped] = 1 - LEAST_KEPT
+        fresh = (levels > 1 - LEAST_KEPT) & ~capped
+        if not fresh.any():
+            return [float(level) for level in levels]
+        capped |= fresh
