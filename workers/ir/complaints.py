@@ -16,7 +16,8 @@ NOISE = re.compile(
 )
 UNKNOWN_OPERATION = (
     re.compile(r"No conversion rule found for operations: ([^\n]+)"),
-    re.compile(r"Cannot create (.+?) (?:layer|op)\b"),
+    re.compile(r"doesn't contain the operation with type: (\S+)"),
+    re.compile(r"Cannot create (\S+) layer"),
 )
 
 
