@@ -59,9 +59,8 @@ def _servers(settings: Settings, listener: socket.socket, workers: int) -> list[
         servers.append(Server("broker", _broker_command(settings.data_dir.resolve()), logs / "broker.log"))
     for number in range(1, workers + 1):
         name = "worker" if workers == 1 else f"worker {number}"
-        # SIGQUIT: do not wait for the running job; its lease runs out and another worker takes it over
         log = logs / f"worker-{number}.log"
-        servers.append(Server(name, (sys.executable, "-m", "workers"), log, signal.SIGQUIT, environment))
+        servers.append(Server(name, (sys.executable, "-m", "workers"), log, environment=environment))
     descriptor = listener.fileno()
     api = (sys.executable, "-m", "service.api", "--fd", str(descriptor))
     servers.append(Server("API", api, logs / "api.log", environment=environment, pass_fds=(descriptor,)))
