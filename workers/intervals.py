@@ -72,17 +72,20 @@ def student_quantile(confidence: float, freedom: int) -> float:
 
 
 def proportion(shares: Values, confidence: float = CONFIDENCE) -> Interval:
-    """Mean of `shares` (n,) in 0..1 with Wilson's score interval.
+    """Mean of `shares` (n,) in 0..1 with Wilson's score interval, for as many samples as the shares are worth."""
+    return wilson(float(np.mean(shares)), effective_samples(shares), confidence)
 
-    Shares between 0 and 1 (of a sample's anchors or pixels) carry more than one yes/no outcome each, so n becomes the effective
-    sample size p (1 - p) / var, as for clustered samples; for yes/no outcomes that is n itself. The variance includes, with
-    weight 1/n, the largest that a share can have, so that a few equal samples do not pass for certainty.
+
+def effective_samples(shares: Values) -> float:
+    """How many yes/no outcomes tell as much about the mean as `shares` (n,) in 0..1 do: p (1 - p) / var, as for clusters.
+
+    A share of a sample's anchors or pixels carries more than one yes/no outcome; for yes/no outcomes the result is n.
+    The variance includes, with weight 1/n, the largest a share can have: a few equal samples are not certainty.
     """
-    n = len(shares)
-    mean = float(np.mean(shares))
+    n, mean = len(shares), float(np.mean(shares))
     largest = mean * (1 - mean)
     variance = (float(np.sum((shares - mean) ** 2)) + largest / n) / (n + 1 / n)
-    return wilson(mean, n * largest / variance if variance > 0 else n, confidence)
+    return n * largest / variance if variance > 0 else n
 
 
 def wilson(share: float, n: float, confidence: float = CONFIDENCE) -> Interval:

@@ -1,0 +1,132 @@
+"""Whether a constraint is met: decided by the one-sided 95 % bound of the drop, never by the drop alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from workers.intervals import Interval, Paired, Values, effective_samples, paired_difference, paired_relative_drop, wilson
+from workers.recipe import Constraint
+
+ONE_SIDED = 0.90  # a two-sided 90 % interval ends at the one-sided 95 % bound
+MOST_SAMPLES = 10**9
+UNDEFINED = {
+    "accuracy": "There is no accuracy to compare: no labels were given, or no output of the model answers them.",
+    "agreement": "There is no agreement to measure: no output of the model decides anything.",
+}
+
+Met = Literal[True, False, "unverified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What happened to every held-out sample; None where the model or the data do not define it."""
+
+    synthetic: bool
+    agreement: Values | None = None  # (n,) share of the sample's decisions that stayed the same
+    right_before: NDArray[np.bool_] | None = None  # (n,) the original's answer is the label
+    right_after: NDArray[np.bool_] | None = None  # (n,) the compressed model's answer is the label
+
+
+class Verdict(BaseModel):
+    """The answer: `met` is true only if the bound clears the limit, and "unverified" if the samples cannot tell."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: Literal["accuracy", "agreement"]
+    max_drop: float
+    drop_type: Literal["absolute", "relative"]
+    met: Met
+    achieved: float | None = Field(description="Observed drop, in the unit of max_drop.")
+    bound: float | None = Field(description="One-sided 95 % upper bound of the drop.")
+    n: int = Field(description="Samples that decided.")
+    samples_needed: int | None = Field(description="Samples that would decide, should the further ones be like these.")
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A drop, and its one-sided bound had the same rates been seen on another number of samples."""
+
+    n: int
+    achieved: float
+    bound_at: Callable[[float], float]
+
+    @property
+    def bound(self) -> float:
+        return self.bound_at(self.n)
+
+    def samples_needed(self, limit: float) -> int | None:
+        """The fewest samples, to 0.1 %, whose bound would keep within `limit`; None if no number would do."""
+        if self.achieved >= limit:
+            return None
+        low = high = self.n
+        while self.bound_at(high) > limit:
+            low, high = high, 2 * high
+            if high > MOST_SAMPLES:
+                return None
+        while high - low > max(1, low // 1000):
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.bound_at(middle) > limit else (low, middle)
+        return high
+
+
+def verify(constraint: Constraint, outcomes: Outcomes) -> Verdict:
+    """Judge the drop of `constraint.metric` on held-out samples."""
+    drop = measured_drop(constraint, outcomes)
+    met, reason = (
+        _judge(drop, constraint.max_drop, outcomes.synthetic) if drop else ("unverified", UNDEFINED[constraint.metric])
+    )
+    return Verdict(
+        metric=constraint.metric,
+        max_drop=constraint.max_drop,
+        drop_type=constraint.drop_type,
+        met=met,
+        achieved=drop.achieved if drop else None,
+        bound=drop.bound if drop else None,
+        n=drop.n if drop else 0,
+        samples_needed=drop.samples_needed(constraint.max_drop) if drop and met == "unverified" else None,
+        reason=reason,
+    )
+
+
+def measured_drop(constraint: Constraint, outcomes: Outcomes) -> Drop | None:
+    """The drop in the constraint's metric and unit; None where the outcomes do not define it."""
+    if constraint.metric == "agreement":
+        return _lost_agreement(outcomes.agreement)
+    if outcomes.right_before is None or outcomes.right_after is None:
+        return None
+    paired = Paired.count(outcomes.right_before, outcomes.right_after)
+    interval_of = paired_difference if constraint.drop_type == "absolute" else paired_relative_drop
+    right_before = paired.both + paired.lost
+    if not paired.n or (constraint.drop_type == "relative" and not right_before):
+        return None
+    return Drop(int(paired.n), interval_of(paired).value, lambda n: _high(interval_of(paired.scaled(n), ONE_SIDED)))
+
+
+def _lost_agreement(agreement: Values | None) -> Drop | None:
+    """The original agrees with itself, so the relative drop of agreement is the absolute one."""
+    if agreement is None or not len(agreement):
+        return None
+    n, lost, worth = len(agreement), 1 - float(np.mean(agreement)), effective_samples(agreement)
+    return Drop(n, lost, lambda other: _high(wilson(lost, worth * other / n, ONE_SIDED)))
+
+
+def _judge(drop: Drop, limit: float, synthetic: bool) -> tuple[Met, str]:
+    seen = f"drop of {drop.achieved:.2%} on {drop.n:,} samples"
+    if synthetic:
+        return "unverified", f"A {seen}, all of them synthetic: they cannot show what happens on real data."
+    if drop.achieved > limit:
+        return False, f"A {seen} exceeds the limit of {limit:.2%}."
+    if drop.bound <= limit:
+        return True, f"A {seen}: with 95 % confidence it is at most {drop.bound:.2%}, and the limit is {limit:.2%}."
+    needed = drop.samples_needed(limit)
+    remedy = f"about {needed:,} such samples would tell." if needed else "no number of such samples would tell."
+    return "unverified", f"A {seen} may in truth be {drop.bound:.2%}, more than the limit of {limit:.2%}; {remedy}"
+
+
+def _high(interval: Interval) -> float:
+    return 1.0 if interval.high is None else interval.high
