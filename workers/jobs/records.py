@@ -125,6 +125,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process."""
+
+    id: str
+    machine: JsonObject
+    labels: dict[str, str]
+    started_at: float
+    silent_s: float  # seconds since its last sign of life
+    job_id: str | None  # what it is at work on
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A published file of a job."""
 

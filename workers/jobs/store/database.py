@@ -8,9 +8,12 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, Double, NullPool, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+from workers.errors import Unavailable
 
 BUSY_TIMEOUT_S = 15
 MIGRATION_LOCK = int.from_bytes(b"fractune")
@@ -52,27 +55,35 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction, committed at the end."""
-        with self.engine.begin() as connection:
+        """One transaction, committed at the end. Raises Unavailable."""
+        with _store_errors(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def migration(self) -> Iterator[Connection]:
         """A transaction that only one process has at a time."""
-        with self.engine.begin() as connection:
+        with _store_errors(), self.engine.begin() as connection:
             if self.dialect == "postgresql":
                 connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Reading only; waits for no writer."""
-        with self._reader.connect() as connection:
+        """Reading only; waits for no writer. Raises Unavailable."""
+        with _store_errors(), self._reader.connect() as connection:
             yield connection
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """An INSERT that knows ON CONFLICT."""
         return postgresql.insert(table) if self.dialect == "postgresql" else sqlite.insert(table)
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, TimeoutError) as error:
+        raise Unavailable(f"The job store does not answer: {error.args[0]}") from error
 
 
 def _to_json(value: Any) -> str:

@@ -68,13 +68,17 @@ class Leases:
         constraint: JsonObject | None = None,
         inspection: JsonObject | None = None,
     ) -> bool:
-        """End with success, and show the results in the same transaction; False when the job was canceled or lost."""
+        """End with success, and show the results in the same transaction; False when the job was canceled or lost.
+
+        May be repeated, for a caller that did not hear the answer.
+        """
         with self._database.write() as connection:
             row = end(
                 connection, job_id, {State.RUNNING}, State.SUCCEEDED, _holds(attempt), summary=summary, constraint=constraint
             )
             if row is None:
-                return False
+                done = and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state == State.SUCCEEDED)
+                return connection.scalar(select(jobs.c.id).where(done)) is not None
             if files:
                 connection.execute(insert(artifacts), [asdict(file) | {"job_id": job_id} for file in files])
             if inspection is not None:
@@ -120,6 +124,11 @@ class Leases:
                 ):  # fmt: skip
                     requeued.append(candidate.id)
         return requeued
+
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.count()).where(jobs.c.state == State.QUEUED)) or 0
 
     def unheard(self, age_s: float, limit: int) -> list[str]:
         """Up to `limit` waiting jobs, oldest first, whose last message was sent over `age_s` seconds ago and may be lost.

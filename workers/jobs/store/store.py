@@ -10,6 +10,7 @@ from workers.jobs.store.assets import Assets
 from workers.jobs.store.database import Database
 from workers.jobs.store.jobs import Jobs
 from workers.jobs.store.leases import Leases
+from workers.jobs.store.workers import Workers
 
 
 class Store:
@@ -18,6 +19,7 @@ class Store:
     store.assets    models and datasets
     store.jobs      jobs from the client's side
     store.leases    jobs from the worker's side
+    store.workers   who is there to do them
     """
 
     def __init__(self, url: str, *, pooled: bool = True) -> None:
@@ -26,6 +28,7 @@ class Store:
         self.assets = Assets(self._database)
         self.jobs = Jobs(self._database)
         self.leases = Leases(self._database)
+        self.workers = Workers(self._database)
 
     def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes start at once."""
@@ -36,7 +39,7 @@ class Store:
             command.upgrade(config, "head")
 
     def ping(self) -> None:
-        """Raises sqlalchemy.exc.OperationalError when the database does not answer."""
+        """Raises Unavailable when the database does not answer."""
         with self._database.read() as connection:
             connection.execute(select(1))
 

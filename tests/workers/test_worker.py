@@ -1,0 +1,190 @@
+"""Real workers: Celery processes on a real broker, killed in every way a machine room knows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.servers import folder, valkey
+from workers import broker
+from workers.jobs.artifacts import Artifacts
+from workers.jobs.job import Kind, State
+from workers.jobs.reconciler import reconcile
+from workers.jobs.records import AssetKind, Job, Request
+from workers.jobs.store import Store
+from workers.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+class House:
+    """A data directory with a store and a queue, as the API sees them."""
+
+    def __init__(self, home: Path) -> None:
+        command = (sys.executable, str(ROOT / "tests" / "stand_in.py"))
+        self.settings = Settings(data_dir=home, child_command=command, heartbeat_s=0.2, lease_s=2, requeue_s=1)
+        self.store = Store(self.settings.database)
+        self.store.migrate()
+        self.artifacts = Artifacts(home)
+        self.celery = broker.make_celery(self.settings)
+
+    def model(self, act: str) -> str:
+        with self.artifacts.incoming(1000, 0) as incoming:
+            incoming.write(json.dumps({"compress": act}).encode())
+            sha256 = incoming.finish()
+        self.artifacts.place(incoming.path, AssetKind.MODEL, sha256, "model.onnx")
+        _, _, inspection = self.store.assets.add(AssetKind.MODEL, sha256, "model.onnx", incoming.size, "me", lambda: None)
+        if inspection is not None:
+            broker.enqueue(self.celery, inspection.id)
+        return sha256
+
+    def submit(self, act: str = "succeed", *, announce: bool = True) -> Job:
+        job = self.store.jobs.submit(Request(Kind.COMPRESS, self.model(act), {"steps": []}), "me")[0]
+        if announce:
+            broker.enqueue(self.celery, job.id)
+        return job
+
+    def reconcile(self) -> None:
+        enqueue, depth = partial(broker.enqueue, self.celery), partial(broker.depth, self.celery)
+        reconcile(self.store, enqueue, depth, max_attempts=3, requeue_s=self.settings.requeue_s)
+
+    def state(self, job: Job) -> State:
+        return self.store.jobs.get(job.id).state
+
+    def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline
+            self.reconcile()
+            time.sleep(0.05)
+
+    def until_ended(self, *jobs: Job) -> None:
+        self.until(lambda: all(self.store.jobs.get(job.id).ended for job in jobs))
+
+    def until_at_work(self, job: Job) -> None:
+        self.until(lambda: self.store.jobs.layers(job.id) != [])
+
+    @contextmanager
+    def worker(self) -> Iterator[psutil.Process]:
+        variables = {
+            "FRACTUNE_DATA_DIR": str(self.settings.data_dir),
+            "FRACTUNE_CHILD_COMMAND": json.dumps(self.settings.child_command),
+            "FRACTUNE_HEARTBEAT_S": "0.2",
+            "FRACTUNE_LEASE_S": "2",
+            "FRACTUNE_REQUEUE_S": "1",
+        }
+        process = subprocess.Popen([sys.executable, "-m", "workers"], env=os.environ | variables, cwd=ROOT)
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with folder() as home:
+        yield House(home)
+
+
+@pytest.fixture
+def running(house: House) -> Iterator[House]:
+    with valkey(house.settings.data_dir / "broker.sock"):
+        yield house
+
+
+def test_jobs_are_done_in_turn_and_the_worker_shows_itself(running: House) -> None:
+    with running.worker():
+        jobs = [running.submit(act) for act in ("succeed", "crash", "exhaust", "succeed")]
+        running.until_ended(*jobs)
+        [worker] = running.store.workers.list()
+    assert [running.state(job) for job in jobs] == ["SUCCEEDED", "FAILED", "FAILED", "SUCCEEDED"]
+    assert {running.store.jobs.get(job.id).attempt for job in jobs} == {1}
+    assert worker.machine["cores"] == os.cpu_count()
+
+
+def test_a_job_outlives_its_worker(running: House) -> None:
+    job = running.submit("wait")
+    with running.worker() as first:
+        running.until_at_work(job)
+        family = first.children(recursive=True)
+        first.kill()
+        assert not psutil.wait_procs(family, timeout=5)[1], "no process is left behind"
+    (running.settings.data_dir / "go").touch()
+    with running.worker():
+        running.until_ended(job)
+    ended = running.store.jobs.get(job.id)
+    assert (ended.state, ended.attempt) == (State.SUCCEEDED, 2)
+
+
+def test_a_stopped_worker_gives_its_job_back_at_once(running: House) -> None:
+    job = running.submit("wait")
+    with running.worker() as worker:
+        running.until_at_work(job)
+        family = worker.children(recursive=True)
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(10)
+        assert running.state(job) == State.QUEUED
+        assert not psutil.wait_procs(family, timeout=5)[1], "no process is left behind"
+    assert running.store.workers.list() == []
+
+
+def test_a_queue_that_lost_everything_loses_no_job(house: House) -> None:
+    socket = house.settings.data_dir / "broker.sock"
+    with ExitStack() as stack:
+        with valkey(socket):
+            stack.enter_context(house.worker())
+            jobs = [house.submit("wait" if n == 0 else "succeed") for n in range(4)]
+            house.until_at_work(jobs[0])
+        (house.settings.data_dir / "go").touch()
+        stack.enter_context(valkey(socket))
+        house.until_ended(*jobs)
+    assert {house.state(job) for job in jobs} == {State.SUCCEEDED}
+    assert {house.store.jobs.get(job.id).attempt for job in jobs} == {1}
+
+
+def test_a_job_that_was_never_announced_is_found(running: House) -> None:
+    job = running.submit(announce=False)
+    with running.worker():
+        running.until_ended(job)
+    assert running.state(job) == State.SUCCEEDED
+
+
+def test_a_message_that_comes_three_times_is_done_once(running: House) -> None:
+    job = running.submit()
+    for _ in range(2):
+        broker.enqueue(running.celery, job.id)
+    last = running.submit()
+    with running.worker():
+        running.until_ended(job, last)
+    assert running.store.jobs.get(job.id).attempt == 1
+    assert [event.data["state"] for event in running.store.jobs.events(job.id) if event.type == "state"] == [
+        "QUEUED",
+        "RUNNING",
+        "SUCCEEDED",
+    ]
+
+
+def test_a_busy_worker_holds_no_message_that_an_idle_one_could_take(running: House) -> None:
+    long, short = running.submit("wait"), running.submit()
+    with running.worker(), running.worker():
+        running.until_at_work(long)
+        running.until_ended(short)
+        assert running.state(long) == State.RUNNING
+
+
+def test_a_long_queue_is_not_made_longer(running: House) -> None:
+    for _ in range(5):
+        running.submit()
+    time.sleep(1.1)  # the messages are old enough to count as lost
+    running.reconcile()
+    assert broker.depth(running.celery) == running.store.leases.waiting() == 6, "five, and the inspection of their model"

@@ -1,0 +1,61 @@
+"""A worker's signs of life, and its share in putting right what crashes leave behind.
+
+They come from timers of the worker's own event loop: a thread beside it could hold a lock at the moment of a fork.
+"""
+
+import signal
+from functools import partial
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps
+
+from workers import broker
+from workers.errors import Unavailable
+from workers.jobs.reconciler import reconcile
+from workers.jobs.store import Store
+from workers.machine import fingerprint
+from workers.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def announce(celery: Celery, settings: Settings, worker: str) -> None:
+    """Make the worker of `celery` show itself in the store while it runs."""
+    store = Store(settings.database, pooled=False)  # it forks
+    store.migrate()
+    machine = fingerprint().model_dump(mode="json")
+    seen = partial(store.workers.seen, worker, machine, settings.worker_labels)
+    mend = partial(
+        reconcile,
+        store,
+        partial(broker.enqueue, celery),
+        partial(broker.depth, celery),
+        max_attempts=settings.max_attempts,
+        requeue_s=settings.requeue_s,
+    )
+
+    class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Started again with every new connection to the broker, which drops all timers."""
+
+        def start(self, consumer: Any) -> None:
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGQUIT))  # give jobs back, do not wait for their end
+            sign()
+            consumer.timer.call_repeatedly(settings.heartbeat_s, sign)
+            consumer.timer.call_repeatedly(settings.lease_s / 4, mend)
+
+        def shutdown(self, consumer: Any) -> None:
+            with_log(partial(store.workers.gone, worker))
+
+    def sign() -> None:
+        with_log(seen)
+
+    celery.steps["consumer"].add(Presence)
+
+
+def with_log(call: partial[None]) -> None:
+    """`call()`; a store that does not answer is no reason to stop."""
+    try:
+        call()
+    except Unavailable as error:
+        log.warning("worker not recorded", reason=error.message)
