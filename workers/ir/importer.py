@@ -44,7 +44,7 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] = NO_SHAPES) -> Impor
             model = ov.Core().read_model(source.path)
         check_complete(model)
         precision = _precision(model)
-        open_batch = normalise(model, shapes)
+        batches = normalise(model, shapes)
         check_not_quantized(model)
         check_finite(model)
         check_has_layers(model)
@@ -53,10 +53,10 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] = NO_SHAPES) -> Impor
             format=source.format,
             sha256=source.sha256,
             original_bytes=source.bytes,
-            inputs=describe(model, open_batch),
+            inputs=describe(model, batches),
             outputs=tuple(port.get_any_name() for port in model.outputs),
             precision=precision,
-            notes=_notes(source.format, precision, open_batch),
+            notes=_notes(source.format, precision),
         )
 
 
@@ -95,7 +95,7 @@ def _precision(model: ov.Model) -> Precision:
     return "f16" if elements[ov.Type.f16] > elements[ov.Type.f32] else "f32"
 
 
-def _notes(kind: Format, precision: Precision, open_batch: set[str]) -> tuple[str, ...]:
+def _notes(kind: Format, precision: Precision) -> tuple[str, ...]:
     notes = []
     if precision == "f16":
         notes.append("The weights were stored in half precision; compression computes in single precision.")

@@ -1,14 +1,13 @@
 """What the inputs of a model want: shape, type, layout, batch axis, and the range of token numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import openvino as ov
 
-from workers.errors import UnresolvedShape
-from workers.ir.normalise import set_batch
+from workers.ir.normalise import outputs_follow_batch, set_batch
 
 LEAST_IMAGE_SIDE = 8
 MOST_CHANNELS = 4
@@ -24,12 +23,12 @@ class Input:
     dtype: np.dtype[Any]
     layout: str | None  # "NCHW" or "NHWC" where the input is an image
     batch_axis: int | None  # 0 where samples can be stacked; None where the model takes one at a time
-    open_batch: bool  # the source leaves the batch open
+    source_batch: int | None  # length of the batch axis in the source, -1 where it is open; None where there is no such axis
     vocabulary: int | None  # of token numbers: they run from 0 to vocabulary - 1
 
 
-def describe(model: ov.Model, open_batch: set[str]) -> tuple[Input, ...]:
-    """The inputs of a normalised model; `open_batch` names those whose batch the source left open."""
+def describe(model: ov.Model, source_batch: Mapping[str, int]) -> tuple[Input, ...]:
+    """The inputs of a normalised model; `source_batch` says whose batch axis was set to one, and what it was."""
     axis = 0 if takes_batches(model) else None
     return tuple(
         Input(
@@ -38,24 +37,26 @@ def describe(model: ov.Model, open_batch: set[str]) -> tuple[Input, ...]:
             dtype=np.dtype(port.get_element_type().to_dtype()),
             layout=_layout(port, node),
             batch_axis=axis,
-            open_batch=port.get_any_name() in open_batch,
+            source_batch=source_batch.get(port.get_any_name(), None if axis is None else 1),
             vocabulary=_vocabulary(port),
         )
         for port, node in zip(model.inputs, model.get_parameters(), strict=True)
     )
 
 
+def restore_batch(model: ov.Model, inputs: Iterable[Input]) -> None:
+    """Give the inputs of a model, compressed or not, the batch axis that they have in the source.
+
+    Raises UnresolvedShape where an edit of the model does not allow it.
+    """
+    for entry in inputs:
+        if entry.source_batch not in (None, 1):
+            set_batch(model, [entry.name], entry.source_batch)
+
+
 def takes_batches(model: ov.Model) -> bool:
-    """Whether every output of n stacked samples is n stacked outputs, as far as shapes tell."""
-    if any(len(port.shape) == 0 or port.shape[0] != 1 for port in [*model.inputs, *model.outputs]):
-        return False
-    copy = model.clone()
-    try:
-        set_batch(copy, [port.get_any_name() for port in copy.inputs], 3)
-    except UnresolvedShape:
-        return False
-    pairs = zip(model.outputs, copy.outputs, strict=True)
-    return all(after.get_partial_shape() == ov.PartialShape([3, *list(before.shape)[1:]]) for before, after in pairs)
+    """Whether n stacked samples give n stacked outputs, as far as shapes tell."""
+    return all(port.shape[:1] == [1] for port in model.inputs) and outputs_follow_batch(model, 3)
 
 
 def _layout(port: ov.Output, parameter: ov.Node) -> str | None:
@@ -68,8 +69,8 @@ def _layout(port: ov.Output, parameter: ov.Node) -> str | None:
 
 
 def _is_image(shape: list[int], layout: str) -> bool:
-    channels, *sides = (shape[layout.index(axis)] for axis in "CHW")
-    return channels <= MOST_CHANNELS and min(sides) >= LEAST_IMAGE_SIDE
+    number, channels, *sides = (shape[layout.index(axis)] for axis in "NCHW")
+    return number == 1 and channels <= MOST_CHANNELS and min(sides) >= LEAST_IMAGE_SIDE
 
 
 def _vocabulary(port: ov.Output) -> int | None:

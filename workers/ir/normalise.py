@@ -18,8 +18,8 @@ OTHER_FLOATS = {ov.Type.f16, ov.Type.bf16, ov.Type.f64}
 OTHER_FLOAT_NAMES = {kind.get_type_name() for kind in OTHER_FLOATS}
 
 
-def normalise(model: ov.Model, shapes: Mapping[str, tuple[int, ...]]) -> set[str]:
-    """Bring `model` into plain form, in place; returns the names of the inputs whose batch was open and now is 1.
+def normalise(model: ov.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Bring `model` into plain form, in place; returns the batch (-1: open) that inputs had before it became 1, by name.
 
     Where the batch flows through the model as a value, the operations that read it stay, so that it can be opened again.
     Raises UnresolvedShape for an input that stays dynamic or does not fit, or for tensors beyond all measure.
@@ -31,9 +31,32 @@ def normalise(model: ov.Model, shapes: Mapping[str, tuple[int, ...]]) -> set[str
     with refusing("simplify the model"):
         use_float32(model)
         apply_moc_transformations(model, cf=True)
-    set_batch(model, batched, 1)
+    batches = dict.fromkeys(batched, -1) or _fixed_batch(model)
+    set_batch(model, batches, 1)
     name_operations(model, types | operation_types(model))
-    return batched
+    return batches
+
+
+def _fixed_batch(model: ov.Model) -> dict[str, int]:
+    """The batch that all inputs share, when the model would take another one as well."""
+    sizes = {port.shape[0] if len(port.shape) else 1 for port in model.inputs}
+    if len(sizes) > 1 or sizes == {1} or not outputs_follow_batch(model, 1):
+        return {}
+    return {port.get_any_name(): port.shape[0] for port in model.inputs}
+
+
+def outputs_follow_batch(model: ov.Model, size: int) -> bool:
+    """Whether with `size` samples the outputs change from (batch, ...) to (size, ...), and in nothing else."""
+    batch = model.input(0).shape[0]
+    copy = model.clone()
+    try:
+        set_batch(copy, [port.get_any_name() for port in copy.inputs], size)
+    except UnresolvedShape:
+        return False
+    shapes = [
+        (list(a.get_partial_shape()), list(b.get_partial_shape())) for a, b in zip(model.outputs, copy.outputs, strict=True)
+    ]
+    return all(before and before[0] == batch and after == [ov.Dimension(size), *before[1:]] for before, after in shapes)
 
 
 def fix_shapes(model: ov.Model, shapes: Mapping[str, tuple[int, ...]]) -> set[str]:

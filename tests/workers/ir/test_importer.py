@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from tests.workers.ir import tiny
 from workers.ir.edit import find_bias
 from workers.ir.importer import Imported, inspect, load
+from workers.ir.inputs import restore_batch
 from workers.ir.layers import find_layers, nodes_by_name
 from workers.ir.normalise import set_batch
 
@@ -90,14 +91,21 @@ def test_names_of_inputs_and_outputs_survive_export(imported: Imported, tmp_path
 def test_input_is_described(imported: Imported) -> None:
     (entry,) = imported.inputs
     assert (entry.name, entry.shape, entry.dtype.name) == ("in", (1, 3, 16, 16), "float32")
-    assert (entry.layout, entry.batch_axis, entry.open_batch) == ("NCHW", 0, True)
+    assert (entry.layout, entry.batch_axis, entry.source_batch) == ("NCHW", 0, -1)
 
 
 def test_open_batch_becomes_one_and_can_be_opened_again(imported: Imported) -> None:
     assert imported.model.input().shape == ov.Shape([1, 3, 16, 16])
-    set_batch(imported.model, ["in"], -1)
+    restore_batch(imported.model, imported.inputs)
     value = np.zeros((5, 3, 16, 16), np.float32)
     assert run(imported.model, value).shape == (5, 5)
+
+
+def test_fixed_batch_becomes_one_and_is_given_back(tmp_path: Path) -> None:
+    imported = load(tiny.save(tiny.cnn(batch=4), tmp_path / "four.onnx"))
+    assert (imported.inputs[0].shape[0], imported.inputs[0].batch_axis, imported.inputs[0].source_batch) == (1, 0, 4)
+    restore_batch(imported.model, imported.inputs)
+    assert list(imported.model.output().shape) == [4, 5]
 
 
 def test_batch_that_flows_as_a_value_can_be_changed(tmp_path: Path) -> None:

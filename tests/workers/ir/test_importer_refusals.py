@@ -112,7 +112,7 @@ def test_open_shape_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def test_open_shape_is_resolved_by_a_given_one(tmp_path: Path) -> None:
     (entry,) = load(tiny.save(tiny.cnn(side=None), tmp_path / "model.onnx"), {"in": (1, 3, 20, 24)}).inputs
-    assert (entry.shape, entry.open_batch) == ((1, 3, 20, 24), True)
+    assert (entry.shape, entry.source_batch) == ((1, 3, 20, 24), -1)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 20), (1, 4, 20, 20), (0, 3, 20, 20), (1, 3, -1, 20)])
