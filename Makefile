@@ -34,17 +34,18 @@ clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fractune needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Fractune needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[worker]'
+	@echo 'Installing into $(VENV); this takes a minute ...'
+	@$(PIP) --editable '.[worker]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(PIP) --editable '.[worker,postgres,test]'
+	@$(PIP) --editable '.[worker,postgres,test]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
-	$(PIP) --editable '.[worker,postgres,test,dev]'
+	@$(PIP) --editable '.[worker,postgres,test,dev]'
 	@touch $@
