@@ -17,7 +17,7 @@ from service.embedded import broker_binary
 from workers import sandbox
 from workers.errors import FractuneError, Unavailable
 from workers.jobs.job import Kind, Task
-from workers.jobs.machine import describe
+from workers.machine import fingerprint
 from workers.sandbox.memory import allowance
 from workers.settings import Settings
 
@@ -60,8 +60,8 @@ def _package(name: str) -> str:
 
 
 def _processor() -> str:
-    machine = describe()
-    return ", ".join([f"{machine['cpu']}, {machine['cpus']} threads", *machine["isa"]])
+    machine = fingerprint()
+    return ", ".join([f"{machine.cpu}, {machine.usable_cores} threads", *machine.instruction_sets])
 
 
 def _folder(path: Path) -> str:
