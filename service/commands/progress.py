@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from service.commands.console import messages
 
@@ -19,7 +19,7 @@ class StageProgress:
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<9}"),
             BarColumn(24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]:>9}"),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[detail]}", style="dim", markup=False),
             console=messages,
@@ -39,14 +39,14 @@ class StageProgress:
         """Take an event of the child or of the service; only those of progress change the picture."""
         if event.get("event") != "progress":
             return
-        stage, total = event["stage"], event.get("total") or None
+        stage, done, total = event["stage"], event.get("done", 0), event.get("total", 0)
         if stage not in self._stages:
             self._finish()
-            self._stages[stage] = self._bars.add_task(stage, detail="")
+            self._stages[stage] = self._bars.add_task(stage, total=None, count="", detail="")
             if self._bars.disable and not self._quiet:
                 messages.print(stage, highlight=False)
-        detail = event.get("layer") or event.get("message") or ""
-        self._bars.update(self._stages[stage], completed=event.get("done", 0), total=total, detail=detail)
+        count, detail = f"{done}/{total}" if total else "", event.get("layer") or event.get("message") or ""
+        self._bars.update(self._stages[stage], completed=done, total=total or None, count=count, detail=detail)
 
     def _finish(self) -> None:
         """A new stage begins, so the ones before it are done."""
