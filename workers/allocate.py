@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from workers.methods.ec2t import Ec2t, size_factor
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method
 
@@ -11,11 +12,21 @@ LEAST_KEPT = 0.02  # of a layer's weights: none is pruned away whole
 
 
 def allocate(step: Method, weights: Mapping[str, Array]) -> dict[str, Method]:
-    """The method for every layer, given all layers' weights by name."""
+    """The method for every layer that the step compresses, given all layers' weights by name in topological order."""
+    if isinstance(step, Ec2t):
+        return _allocate_ec2t(step, weights)
     if isinstance(step, LayerwisePruning) and step.allocation == "normalized":
         levels = normalized_levels(list(weights.values()), step.sparsity_level)
         return {name: _at(step, level) for name, level in zip(weights, levels, strict=True)}
     return dict.fromkeys(weights, step)
+
+
+def _allocate_ec2t(step: Ec2t, weights: Mapping[str, Array]) -> dict[str, Method]:
+    """Every layer between the first and the last, its γ times the δ of its size (Marban et al. 2020, Eq. 7-8)."""
+    names = list(weights)[1:-1] if step.keep_ends else list(weights)
+    largest = max((weights[name].size for name in names), default=1)
+    factors = {name: size_factor(weights[name].size, largest) for name in names}
+    return {name: step.model_copy(update={"gamma": step.gamma * factor}) for name, factor in factors.items()}
 
 
 def _at(step: LayerwisePruning, level: float) -> Method:

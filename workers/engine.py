@@ -125,7 +125,7 @@ def _solve(
         solution = method.solve(problem, rng)
         problem = replace(problem, original=solution.weight, support=solution.weight != 0)
         statistics |= solution.statistics
-    weight = solution.weight.astype(np.float32).astype(np.float64)
+    weight = solution.weight.astype(np.float32).astype(np.float64) + 0.0  # no negative zeros
     return LayerResult(
         layer=layer,
         methods=methods,

@@ -4,9 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from workers.methods.ec2t import Ec2t
+from workers.methods.inq import Inq
 from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.mcq import Mcq
+from workers.methods.mlq import Mlq
 from workers.methods.problem import Step
+from workers.methods.slq import Slq
+from workers.methods.uniform import Uniform
 
-METHODS: tuple[type[Step], ...] = (LayerwisePruning,)
+METHODS: tuple[type[Step], ...] = (LayerwisePruning, Mcq, Inq, Slq, Mlq, Ec2t, Uniform)
 
-AnyStep = Annotated[LayerwisePruning, Field(discriminator="method")]
+AnyStep = Annotated[LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform, Field(discriminator="method")]

@@ -79,6 +79,17 @@ def nearest(levels: Array, support: Mask | None = None) -> Choose:
     return choose
 
 
+def on_multiples(step: Array, reach: float, support: Mask | None = None) -> Choose:
+    """The nearest multiple of `step` (g, r, c) within ±`reach` steps, in float32; zero outside the `support` (g, r, c)."""
+
+    def choose(values: Array, column: int) -> Array:
+        width = step[:, :, column]
+        chosen: Array = np.float64(np.float32(width * np.clip(np.rint(values / width), -reach, reach)))
+        return chosen if support is None else np.where(support[:, :, column], chosen, 0.0)
+
+    return choose
+
+
 def settle(problem: LayerProblem, choose: Choose, sweeps: int = 3) -> Array:
     """Weights on the codebook that no single change improves, and never worse than rounding the target or the original."""
     starts = [_apply(problem.target, choose), _apply(problem.original, choose), sweep(problem, choose)]

@@ -1,0 +1,73 @@
+"""Monte Carlo quantisation: Mordido, Van Keirsbilck, Keller, "Instant Quantization of Neural Networks using Monte Carlo
+Methods" (2019).
+
+The magnitudes of a layer are a probability mass, |w| / ‖W‖₁. Of N = K·|W| samples drawn by stratified sampling each weight
+gets as many as fall into its interval: an integer, times ‖W‖₁ / N. Needs no data, and time linear in the number of weights.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from workers.methods.descent import on_multiples, settle
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+
+
+class Mcq(Method):
+    """Integers that count the samples hitting each weight (Mordido et al. 2019)."""
+
+    method: Literal["mcq"] = "mcq"
+    samples_per_weight: float = Field(default=1.0, gt=0, le=1024, description="K: samples drawn per weight.")
+    granularity: Literal["layer", "channel"] = Field(default="layer", description="What shares one probability mass and one scale.")
+    sort_weights: bool = Field(default=False, description="Lay the weights out by magnitude, so that small ones are stratified together.")
+    jitter: Literal["shared", "stratum"] = Field(default="shared", description="One random offset for all strata, or one for each.")
+    rounding: Literal["sampled", "calibrated"] = Field(
+        default="sampled", description="`sampled` is the paper's; `calibrated` chooses the counts on the same grid against the outputs."
+    )
+
+    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """Sample the counts; calibrated rounding then settles them in the metric of H."""
+        weight = problem.original
+        step = self._step(weight)
+        counts = self._counts(weight, rng)
+        if self.rounding == "calibrated":
+            reach = float(np.abs(counts).max())
+            widths = np.broadcast_to(step, weight.shape)
+            counts = np.rint(settle(problem, on_multiples(widths, reach, problem.support)) / step)
+        largest = int(np.abs(counts).max())
+        bits = 2 + int(np.floor(np.log2(largest))) if largest else 1
+        return LayerSolution(np.float64(np.float32(counts * step)), step, {"bits": float(bits)})
+
+    def _step(self, weight: Array) -> Array:
+        """‖W‖₁ / N, (1, 1, 1) or (g, r, 1); one for a mass of zero."""
+        axes = (0, 1, 2) if self.granularity == "layer" else (2,)
+        step = np.abs(weight).mean(axis=axes, keepdims=True) / self.samples_per_weight
+        return np.float64(np.float32(np.where(step > 0, step, 1.0)))
+
+    def _counts(self, weight: Array, rng: np.random.Generator) -> Array:
+        rows = weight.reshape(1, -1) if self.granularity == "layer" else weight.reshape(-1, weight.shape[2])
+        counts = np.stack([self._sample(row, rng) for row in rows])
+        return (np.sign(rows) * counts).reshape(weight.shape)
+
+    def _sample(self, row: Array, rng: np.random.Generator) -> Array:
+        """Hits of each weight of `row` (n,) among N = round(K n) jittered samples of its cumulative distribution."""
+        order = np.argsort(np.abs(row), kind="stable") if self.sort_weights else slice(None)
+        mass = np.cumsum(np.abs(row[order]))
+        if mass[-1] == 0:
+            return np.zeros(row.size)
+        total = max(round(self.samples_per_weight * row.size), 1)
+        edges = mass / mass[-1] * total  # the intervals, in units of a stratum
+        hits = np.diff(self._below(edges, total, rng), prepend=0)
+        counts = np.empty(row.size)
+        counts[order] = hits
+        return counts
+
+    def _below(self, edges: Array, total: int, rng: np.random.Generator) -> Array:
+        """How many of the samples i + ξ_i, i = 0 … total - 1, lie below each edge."""
+        if self.jitter == "shared":
+            return np.clip(np.floor(edges - rng.random()) + 1, 0, total)
+        offsets = rng.random(total)
+        whole = np.minimum(np.floor(edges), total).astype(np.int64)
+        inside = (whole < total) & (edges - whole > offsets[np.minimum(whole, total - 1)])
+        return (whole + inside).astype(np.float64)

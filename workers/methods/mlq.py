@@ -1,0 +1,27 @@
+"""Multi-level network quantisation: Xu et al. (AAAI 2018, see slq.py), the depth level.
+
+Three clusters a layer, zero and two centroids of different size. Incremental layer compensation, the paper's retraining of
+the layers that are not yet ternary, is what the engine does with every layer it comes to: each is posed on the outputs of
+those before it.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from workers.methods.clusters import alternate, k_means, ternary_levels
+from workers.methods.problem import LayerProblem, LayerSolution, Method
+
+
+class Mlq(Method):
+    """Ternary weights with two centroids of different size, layer after layer (Xu et al. 2018)."""
+
+    method: Literal["mlq"] = "mlq"
+    iterations: int = Field(default=50, ge=1, le=1000, description="Iterations of k-means.")
+    rounds: int = Field(default=12, ge=0, le=100, description="Turns of choosing clusters and fitting centroids.")
+
+    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """Cluster, then choose clusters and fit centroids in turn."""
+        levels = k_means(problem.original, ternary_levels(problem.original), self.iterations)
+        return LayerSolution(alternate(problem, levels, self.rounds))

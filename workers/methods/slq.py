@@ -1,0 +1,60 @@
+"""Single-level network quantisation: Xu, Wang, Zhou, Lin, Xiong, "Deep Neural Network Compression with Single and Multiple
+Level Quantization" (AAAI 2018), the width level.
+
+Weights share the centroids of a k-means with one cluster at zero. The paper freezes the clusters that lose most first and
+retrains the other weights with labels; here they are re-solved in closed form.
+"""
+
+from math import floor, log2
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from workers.methods.clusters import alternate, k_means
+from workers.methods.least_squares import masked_least_squares
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+
+
+class Slq(Method):
+    """k-means clusters including zero, frozen from the most lossy on while the free weights are re-solved (Xu et al. 2018)."""
+
+    method: Literal["slq"] = "slq"
+    bits: int = Field(default=5, ge=2, le=6, description="2^(bits-1) + 1 clusters, one of them at zero.")
+    iterations: int = Field(default=10, ge=1, le=1000, description="Iterations of k-means.")
+    portions: int = Field(default=4, ge=1, le=64, description="Steps in which the clusters are frozen.")
+    rounds: int = Field(default=6, ge=0, le=100, description="Turns of choosing clusters and fitting centroids at the end.")
+
+    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """Cluster, freeze, re-solve; then choose clusters and fit centroids in turn."""
+        levels = k_means(problem.original, first_levels(problem.original, self.bits), self.iterations)
+        frozen = self._incremental(problem, levels)
+        return LayerSolution(alternate(problem, levels, self.rounds, start=frozen))
+
+    def _incremental(self, problem: LayerProblem, levels: Array) -> Array:
+        free = np.ones(problem.target.shape, np.bool_) if problem.support is None else problem.support.copy()
+        weight = np.where(free, problem.target, 0.0)
+        for clusters in _by_loss(problem.original, levels, self.portions):
+            member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight)
+            fresh = free & np.isin(member, clusters)
+            weight = np.where(fresh, levels[member], weight)
+            free &= ~fresh
+            weight = masked_least_squares(problem.target, problem.hessian, free, weight)
+        member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight)
+        return np.where(free, levels[member], weight)
+
+
+def first_levels(weight: Array, bits: int) -> Array:
+    """Zero and powers of two down from max|w|, as in the released code; sorted (2^(bits-1) + 1,)."""
+    largest = float(np.abs(weight).max())
+    if largest == 0:
+        return np.zeros(1)
+    positive = 2.0 ** (floor(log2(largest)) - np.arange(2 ** (bits - 2))[::-1])
+    return np.concatenate([-positive[::-1], [0.0], positive])
+
+
+def _by_loss(weight: Array, levels: Array, portions: int) -> list[Array]:
+    """Clusters in groups, those that lose most by sharing first, so that the other weights can make up for it."""
+    member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight).ravel()
+    loss = np.bincount(member, np.square(weight.ravel() - levels[member]), levels.size)
+    return np.array_split(np.argsort(-loss, kind="stable"), min(portions, levels.size))
