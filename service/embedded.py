@@ -4,7 +4,6 @@ import fcntl
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import sys
 import time
