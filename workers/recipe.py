@@ -12,7 +12,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 class Block(BaseModel):
     """A part of the recipe: frozen, and a misspelt key is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class Calibration(Block):
@@ -54,6 +54,7 @@ class BenchmarkSettings(Block):
     infer_precision: Literal["f32", "bf16", "f16"] | None = Field(
         default=None, description="The precision OpenVINO picks by itself when absent; the report states which."
     )
+    pc: bool = Field(default=True, description="Time every operation of both models too, apart from the rounds.")
 
 
 class IgnoredScope(Block):
