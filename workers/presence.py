@@ -5,10 +5,12 @@ They come from timers of the worker's own event loop: a thread beside it could h
 
 import signal
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
+from celery.worker import state
 
 from workers import broker
 from workers.errors import Unavailable
@@ -39,7 +41,8 @@ def announce(celery: Celery, settings: Settings, worker: str) -> None:
         """Started again with every new connection to the broker, which drops all timers."""
 
         def start(self, consumer: Any) -> None:
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGQUIT))  # give jobs back, do not wait for their end
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, stop)
             sign()
             consumer.timer.call_repeatedly(settings.heartbeat_s, sign)
             consumer.timer.call_repeatedly(settings.lease_s / 4, mend)
@@ -51,6 +54,11 @@ def announce(celery: Celery, settings: Settings, worker: str) -> None:
         with_log(seen)
 
     celery.steps["consumer"].add(Presence)
+
+
+def stop(signum: int, frame: FrameType | None) -> None:
+    """Give the job back instead of waiting for its end. Only a flag: Celery's own handler talks to the broker, and may hang."""
+    state.should_terminate = 0
 
 
 def with_log(call: partial[None]) -> None:
