@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import openvino as ov
 
 from workers.ir.normalise import outputs_follow_batch, set_batch
+
+Layout = Literal["NCHW", "NHWC"]
+LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
 
 LEAST_IMAGE_SIDE = 8
 MOST_CHANNELS = 4
@@ -21,10 +24,15 @@ class Input:
     name: str
     shape: tuple[int, ...]  # with batch 1 where the batch is open
     dtype: np.dtype[Any]
-    layout: str | None  # "NCHW" or "NHWC" where the input is an image
+    layout: Layout | None  # where the input is an image
     batch_axis: int | None  # 0 where samples can be stacked; None where the model takes one at a time
     source_batch: int | None  # length of the batch axis in the source, -1 where it is open; None where there is no such axis
     vocabulary: int | None  # of token numbers: they run from 0 to vocabulary - 1
+
+    @property
+    def item(self) -> tuple[int, ...]:
+        """The shape of one sample: without the batch axis where samples can be stacked."""
+        return self.shape if self.batch_axis is None else self.shape[1:]
 
 
 def describe(model: ov.Model, source_batch: Mapping[str, int]) -> tuple[Input, ...]:
@@ -59,12 +67,12 @@ def takes_batches(model: ov.Model) -> bool:
     return all(port.shape[:1] == [1] for port in model.inputs) and outputs_follow_batch(model, 3)
 
 
-def _layout(port: ov.Output, parameter: ov.Node) -> str | None:
+def _layout(port: ov.Output, parameter: ov.Node) -> Layout | None:
     shape, kind = list(port.shape), port.get_element_type()
     if len(shape) != 4 or not (kind.is_real() or kind == ov.Type.u8):
         return None
     declared = str(parameter.get_layout()).strip("[]").replace(",", "")
-    candidates = [declared] if declared in ("NCHW", "NHWC") else ["NCHW", "NHWC"]
+    candidates = [layout for layout in LAYOUTS if layout == declared] or LAYOUTS
     return next((layout for layout in candidates if _is_image(shape, layout)), None)
 
 
