@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 Report = dict[str, Any]
+SIZES = (("size", "original_bytes", "compressed_bytes"), ("size, zipped", "original_zip_bytes", "zip_bytes"))
+SAMPLES = {"dataset": "held-out samples", "fractals": "fractal images", "synthetic": "synthetic samples"}
 
 
 def read_report(path: Path) -> Report:
@@ -17,55 +20,55 @@ def read_report(path: Path) -> Report:
 
 
 def summary(report: Mapping[str, Any]) -> Table:
-    """Size, sparsity, fidelity and latency before and after; intervals in brackets are 95 %."""
+    """Size, sparsity, fidelity and latency before and after; brackets hold 95 % intervals."""
     table = Table("", "original", "compressed", "", box=None, pad_edge=False)
     for column in table.columns[1:3]:
         column.justify = "right"
     _add_size(table, report["size"])
-    table.add_row("weights that are zero", "", _percent(report["sparsity"]))
-    if report.get("fidelity"):
+    table.add_row("zero weights", "", _percent(report["sparsity"]))
+    if report["fidelity"]:
         _add_fidelity(table, report["fidelity"])
-    if report.get("benchmark"):
+    if report["benchmark"]:
         _add_benchmark(table, report["benchmark"])
-    if report.get("constraint"):
+    if report["constraint"]:
         _add_constraint(table, report["constraint"])
     return table
 
 
 def _add_size(table: Table, size: Mapping[str, Any]) -> None:
-    before, after, packed = size["original_bytes"], size["compressed_bytes"], size["zip_bytes"]
-    table.add_row("size", _bytes(before), _bytes(after), f"{before / after:.2f} times smaller")
-    table.add_row("size, zipped", "", _bytes(packed))
+    for name, original, compressed in SIZES:
+        before, after = size[original], size[compressed]
+        table.add_row(name, _bytes(before), _bytes(after), f"{before / after:.2f} times smaller")
 
 
 def _add_fidelity(table: Table, fidelity: Mapping[str, Any]) -> None:
-    before, after = fidelity.get("accuracy_original"), fidelity.get("accuracy_compressed")
+    samples = f"on {fidelity['n']} {SAMPLES[fidelity['source']]}"
+    before, after = fidelity["accuracy_original"], fidelity["accuracy_compressed"]
     if before and after:
-        table.add_row(
-            "accuracy", _percent(before["value"]), _percent(after["value"]), f"{_interval(after)} n = {fidelity['n']}"
-        )
-    agreement = fidelity.get("agreement")
-    if agreement:
-        table.add_row("same answers", "", _percent(agreement["value"]), f"{_interval(agreement)} n = {fidelity['n']}")
+        table.add_row("accuracy", _percent(before["value"]), _percent(after["value"]), f"{_interval(after)} {samples}")
+    if agreement := fidelity["agreement"]:
+        table.add_row("same answers", "", _percent(agreement["value"]), f"{_interval(agreement)} {samples}")
 
 
 def _add_benchmark(table: Table, benchmark: Mapping[str, Any]) -> None:
+    before, after = (benchmark[side]["latency_median_ms"] for side in ("original", "compressed"))
     ratio = benchmark["ratio"]
-    verdict = "" if ratio["low"] > 1 or ratio["high"] < 1 else ", no significant difference"
-    table.add_row("latency ratio", "", f"{ratio['value']:.2f}", f"[{ratio['low']:.2f}, {ratio['high']:.2f}]{verdict}")
+    bounds = "" if ratio["low"] is None else rf" \[{ratio['low']:.2f}, {ratio['high']:.2f}]"
+    verdict = "" if ratio["significant"] else ", no significant difference"
+    table.add_row("latency", f"{before:.3f} ms", f"{after:.3f} ms", f"ratio {ratio['value']:.2f}{bounds}{verdict}")
 
 
 def _add_constraint(table: Table, constraint: Mapping[str, Any]) -> None:
     met = {True: "[green]met", False: "[bold red]NOT MET"}.get(constraint["met"], "[yellow]unverified")
-    table.add_row("constraint", "", met)
+    table.add_row("constraint", "", met, escape(constraint["reason"]))
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _interval(figure: Mapping[str, float]) -> str:
-    return f"\\[{100 * figure['low']:.2f}, {100 * figure['high']:.2f}]"
+def _interval(figure: Mapping[str, Any]) -> str:
+    return "" if figure["low"] is None else rf"\[{100 * figure['low']:.2f}, {100 * figure['high']:.2f}]"
 
 
 def _bytes(count: int) -> str:

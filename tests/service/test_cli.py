@@ -19,9 +19,10 @@ def say(event, **fields):
 def finish(constraint=None):
     (out / "1").mkdir()
     (out / "1" / "model.xml").write_text("<net/>")
-    size = {"original_bytes": 400_000, "compressed_bytes": 200_000, "zip_bytes": 100_000, "entropy_bits_per_weight": 10.0}
+    size = {"original_bytes": 400_000, "compressed_bytes": 200_000, "original_zip_bytes": 300_000, "zip_bytes": 100_000}
     one = {"value": 0.5, "low": 0.4, "high": 0.6}
-    fidelity = {"n": 600, "agreement": one, "accuracy_original": one, "accuracy_compressed": one}
+    accuracy = {"accuracy_original": one, "accuracy_compressed": one | {"low": None, "high": None}}
+    fidelity = {"n": 600, "source": "dataset", "agreement": one, **accuracy}
     report = {"sparsity": 0.5, "layers": [], "size": size, "fidelity": fidelity, "benchmark": None, "constraint": constraint}
     (out / "report.json").write_text(json.dumps(report))
     say("done")
@@ -64,16 +65,16 @@ def test_optimize_leaves_its_results_and_nothing_else(fractune: Run, tmp_path: P
 
 
 def test_optimize_again_replaces_the_results(fractune: Run, tmp_path: Path) -> None:
-    for constraint in ("None", '{"met": True}'):
+    for constraint in ("None", '{"met": True, "reason": ""}'):
         assert (
             fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out", child=f"finish({constraint})").returncode == 0
         )
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["constraint"] == {"met": True}
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["constraint"]["met"] is True
 
 
 @pytest.mark.parametrize(("met", "status"), [("None", 0), ("True", 0), ("False", 3), ("'unverified'", 4)])
 def test_the_exit_status_tells_of_the_constraint(fractune: Run, met: str, status: int) -> None:
-    child = "finish()" if met == "None" else f"finish({{'met': {met}}})"
+    child = "finish()" if met == "None" else f"finish({{'met': {met}, 'reason': ''}})"
     assert fractune("optimize", "model.onnx", "--prune", "0.5", child=child).returncode == status
 
 
