@@ -1,0 +1,138 @@
+"""The engine on small networks: what it computes, in which order, from which statistics."""
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+import pytest
+
+from workers.engine import compress, pose
+from workers.ir.batching import rebatch
+from workers.ir.edit import read_weight
+from workers.ir.frontier import EXACT
+from workers.ir.layers import find_layers
+from workers.ir.names import name_operations, operation_types
+from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.problem import LayerSolution, Method
+from workers.moments import LayerMoments
+
+
+class Untouched(Method):
+    """Gives the optimum of the problem back."""
+
+    method: str = "untouched"
+
+    def solve(self, problem, rng):
+        return LayerSolution(problem.target)
+
+
+class Halved(Method):
+    """Damages a layer in a known way."""
+
+    method: str = "halved"
+
+    def solve(self, problem, rng):
+        return LayerSolution(problem.original / 2)
+
+
+class Images:
+    def __init__(self, count=48):
+        self.count = count
+        self.values = np.random.default_rng(0).normal(0.3, 1, size=(count, 3, 10, 10)).astype(np.float32)
+
+    def batch(self, start, stop):
+        return {"x": self.values[start:stop]}
+
+
+def residual_network(biased=True):
+    """conv, conv + skip, depthwise conv, pooled, matmul: with a branch and a layer of every geometry."""
+    rng = np.random.default_rng(1)
+
+    def conv(x, inputs, outputs, name):
+        weight = ops.constant(rng.normal(0, (9 * inputs) ** -0.5, (outputs, inputs, 3, 3)).astype(np.float32))
+        node = ops.convolution(x, weight, [1, 1], [1, 1], [1, 1], [1, 1], name=name)
+        return ops.add(node, ops.constant(rng.normal(0, 0.1, (1, outputs, 1, 1)).astype(np.float32))) if biased else node
+
+    x = ops.parameter([1, 3, 10, 10], name="x")
+    x.output(0).set_names({"x"})
+    stem = ops.relu(conv(x, 3, 8, "stem"))
+    block = ops.relu(ops.add(conv(ops.relu(conv(stem, 8, 8, "first")), 8, 8, "second"), stem))
+    weight = ops.constant(rng.normal(0, 0.3, (8, 1, 1, 3, 3)).astype(np.float32))
+    depthwise = ops.relu(ops.group_convolution(block, weight, [1, 1], [0, 0], [0, 0], [1, 1], name="depthwise"))
+    pooled = ops.reduce_mean(depthwise, ops.constant([2, 3]), False)
+    logits = ops.matmul(pooled, ops.constant(rng.normal(size=(8, 5)).astype(np.float32)), False, False, name="head")
+    model = ov.Model([ops.result(logits)], [x])
+    name_operations(model, operation_types(model))
+    return model
+
+
+def outputs(model, samples):
+    compiled = ov.Core().compile_model(rebatch(model, samples.count), "CPU", EXACT)
+    return compiled(samples.batch(0, samples.count))[0]
+
+
+def run(model, methods, samples=None, seed=0, batch_size=16):
+    layers, _ = find_layers(model)
+    plan = [(layer, methods(layer)) for layer in layers]
+    images = samples or Images()
+    return compress(model, rebatch(model, batch_size), plan, images, batch_size=batch_size, seed=seed, threads=1)
+
+
+def test_layers_without_a_restriction_keep_the_model_as_it_is():
+    model, samples = residual_network(), Images()
+    before = outputs(model, samples)
+    results = run(model, lambda layer: (Untouched(),), samples)
+    assert {result.layer.name for result in results} == {"stem", "first", "second", "depthwise", "head"}
+    assert max(result.relative_error for result in results) < 1e-4
+    np.testing.assert_allclose(outputs(model, samples), before, atol=2e-2)
+
+
+def test_later_layers_make_up_for_the_damage_of_an_earlier_one():
+    harmed, repaired, samples = residual_network(), residual_network(), Images()
+    before = outputs(harmed, samples)
+    plan = [(layer, (Halved(),)) for layer in find_layers(harmed)[0] if layer.name == "first"]
+    compress(harmed, rebatch(harmed, 16), plan, samples, batch_size=16, seed=0, threads=1)
+    run(repaired, lambda layer: (Halved(),) if layer.name == "first" else (Untouched(),), samples)
+    damage = np.square(outputs(harmed, samples) - before).mean()
+    rest = np.square(outputs(repaired, samples) - before).mean()
+    assert rest < 0.3 * damage
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_bias_keeps_the_mean_of_every_output(biased):
+    model, samples = residual_network(biased), Images()
+    before = outputs(model, samples)
+    run(model, lambda layer: (LayerwisePruning(sparsity_level=0.5),), samples)
+    np.testing.assert_allclose(outputs(model, samples).mean(axis=0), before.mean(axis=0), atol=2e-3)
+
+
+def test_same_inputs_and_seed_give_the_same_bytes():
+    first, second = residual_network(), residual_network()
+    one = run(first, lambda layer: (LayerwisePruning(sparsity_level=0.6),))
+    two = run(second, lambda layer: (LayerwisePruning(sparsity_level=0.6),))
+    for left, right in zip(one, two, strict=True):
+        np.testing.assert_array_equal(left.weight, right.weight)
+
+
+def test_a_last_batch_that_is_not_full_counts_only_its_samples():
+    whole, ragged = residual_network(), residual_network()
+    run(whole, lambda layer: (Untouched(),), Images(30), batch_size=30)
+    run(ragged, lambda layer: (Untouched(),), Images(30), batch_size=16)
+    left, right = (find_layers(model)[0] for model in (whole, ragged))
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_allclose(read_weight(whole, a), read_weight(ragged, b), atol=0.05)
+
+
+def test_steps_follow_one_another_and_keep_zeros():
+    model = residual_network()
+    results = run(model, lambda layer: (LayerwisePruning(sparsity_level=0.5), Halved()))
+    assert all(np.mean(result.weight == 0) >= 0.45 for result in results)
+
+
+def test_pose_gives_the_optimum_of_the_centred_problem():
+    rng = np.random.default_rng(0)
+    y, weight = rng.normal(size=(4000, 6)), rng.normal(size=(3, 6))
+    z = y @ weight.T + 0.01 * rng.normal(size=(4000, 3))
+    moments = LayerMoments((y.T @ y / 4000)[None], (z.T @ y / 4000)[None], float(np.square(z).mean(axis=0).sum()))
+    problem = pose("layer", weight[None], moments)
+    np.testing.assert_allclose(problem.target[0], np.linalg.lstsq(y, z, rcond=None)[0].T, atol=1e-3)
+    assert moments.error(problem.target) == pytest.approx(np.square(z - y @ problem.target[0].T).mean(axis=0).sum(), rel=1e-3)
