@@ -62,11 +62,7 @@ class Reading:
     kind: Kind
     normalised: bool = False
     class_axis: int = 0
-
-    @property
-    def single(self) -> bool:
-        """Whether a sample has one decision, that a label can be compared with."""
-        return self.kind in (Kind.CLASSES, Kind.PROBABILITY)
+    classes: int = 0  # that a label may name; 0 unless a sample has one decision
 
 
 def read(name: str, values: Numbers, activation: Activation) -> Reading:
@@ -75,11 +71,12 @@ def read(name: str, values: Numbers, activation: Activation) -> Reading:
     if values.dtype == np.bool_ or (np.issubdtype(values.dtype, np.integer) and values.dtype.itemsize > 1):
         return Reading(Kind.CODES)
     if activation == "sigmoid":
-        return Reading(Kind.PROBABILITY if np.prod(shape) == 1 else Kind.PROBABILITY_MAP, normalised=True)
+        single = np.prod(shape) == 1
+        return Reading(Kind.PROBABILITY, True, classes=2) if single else Reading(Kind.PROBABILITY_MAP, True)
     axis = _class_axis(shape)
     normalised = activation == "softmax" or _sums_to_one(values, axis)
     kind = _kind(shape, axis, normalised, frozenset(re.findall("[a-z]+", name.lower())))
-    return Reading(kind, normalised, axis)
+    return Reading(kind, normalised, axis, shape[axis] if kind is Kind.CLASSES else 0)
 
 
 def compare(reading: Reading, before: Numbers, after: Numbers) -> Rows:

@@ -22,6 +22,7 @@ FractuneError
 │   ├── OutOfDisk               OUT_OF_DISK
 │   ├── TimedOut                TIMED_OUT
 │   ├── Crashed                 CRASHED
+│   ├── NonFiniteResult         RESULT_NOT_FINITE
 │   ├── Canceled                CANCELED
 │   ├── Poison                  POISON
 │   └── Internal                INTERNAL
@@ -200,6 +201,13 @@ class Crashed(Breakdown):
 
     code = "CRASHED"
     hint = "The model makes the inference runtime crash; export it again or simplify it."
+
+
+class NonFiniteResult(Breakdown):
+    """The compressed model returns NaN or infinite values."""
+
+    code = "RESULT_NOT_FINITE"
+    hint = "Ask for less compression, or leave the most damaged layers alone with ignored_scope."
 
 
 class Canceled(Breakdown):

@@ -1,0 +1,270 @@
+"""How far the compressed model follows the original, on the same samples, both in f32.
+
+Samples are the unit: a sample's anchors or pixels are averaged first, and intervals are over samples.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import log10
+from typing import Any, Protocol
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from workers.constraint import Outcomes
+from workers.decisions import Activation, Kind, Numbers, Reading, Rows, compare, read
+from workers.errors import LabelMismatch, NonFiniteResult
+from workers.intervals import Interval, Paired, Values, bootstrap, paired_difference, proportion
+from workers.ir.frontier import EXACT
+from workers.ir.normalise import set_batch
+from workers.report import Fidelity, OutputFidelity
+from workers.report.schema import Source
+
+# Operations that hand on what an activation made, be it moved, cut, averaged or resized.
+PASSING = frozenset(
+    "Convert FakeQuantize Interpolate MaxPool ReduceMax ReduceMean Reshape Slice Split Squeeze StridedSlice Transpose "
+    "Unsqueeze VariadicSplit".split()
+)
+ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
+
+
+class Samples(Protocol):
+    """Held-out samples."""
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+
+    @property
+    def source(self) -> Source:
+        """What they are."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class of each sample (count,)."""
+
+    def batch(self, start: int, stop: int) -> dict[str, Numbers]:
+        """Model inputs by name, for the samples from `start` to `stop`."""
+
+
+@dataclass(slots=True)
+class OutputComparison:
+    """One output on the samples seen so far."""
+
+    name: str
+    reading: Reading
+    parts: list[Rows] = field(default_factory=list)
+    note: str | None = None
+    comparable: bool = True
+
+    @property
+    def rows(self) -> Rows:
+        """One row of `decisions.ROW` per sample."""
+        return np.concatenate(self.parts)
+
+    def add(self, before: Numbers, after: Numbers) -> None:
+        """Compare a further batch of the two models' outputs, (n, ...) each."""
+        if before.shape != after.shape:
+            self.comparable, self.note = False, f"The size of output {self.name!r} depends on the data: it is not compared."
+        elif self.comparable:
+            self.parts.append(compare(self.reading, *self._finite(before, after)))
+
+    def _finite(self, before: Numbers, after: Numbers) -> tuple[Numbers, Numbers]:
+        """The same values where the original's are finite, and equal finite ones elsewhere."""
+        known = np.isfinite(before)
+        if not np.isfinite(after[known]).all():
+            raise NonFiniteResult(f"The compressed model returns NaN or infinity in output {self.name!r}.")
+        if known.all():
+            return before, after
+        self.note = f"The original returns NaN or infinity in output {self.name!r}; those values are not compared."
+        finite = before[known]
+        low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+        replaced = np.nan_to_num(before, nan=0, posinf=high, neginf=low)
+        return replaced, np.where(known, after, replaced)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Raw results, sample by sample: enough for a verdict, a search, or another choice of intervals."""
+
+    source: Source
+    n: int
+    outputs: tuple[OutputComparison, ...]
+    labels: NDArray[np.int64] | None  # (n,) if the headline answers them
+    notes: tuple[str, ...]
+
+    @property
+    def headline(self) -> OutputComparison | None:
+        """The output that decides most."""
+        return _headline(self.outputs)
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What a constraint is judged by."""
+        synthetic = self.source != "dataset"
+        if self.headline is None or self.headline.reading.kind is Kind.VALUES:
+            return Outcomes(synthetic)
+        rows = self.headline.rows
+        if self.labels is None:
+            return Outcomes(synthetic, rows["agreement"])
+        return Outcomes(synthetic, rows["agreement"], rows["before"] == self.labels, rows["after"] == self.labels)
+
+
+def examine(original: ov.Model, samples: Samples, threads: int) -> tuple[OutputComparison, ...]:
+    """How the outputs of `original` are read, from its answer to the first sample; nothing is compared yet.
+
+    Raises LabelMismatch for labels that are not among the classes: worth asking before the work begins.
+    """
+    values = _infer(_request(original, 1, threads), samples.batch(0, 1), 1, 1)
+    outputs = []
+    for port, value in zip(original.outputs, values, strict=True):
+        name = min(port.get_names(), default=port.get_node().friendly_name)
+        activation = _activation(port.get_node().input_value(0))
+        outputs.append(OutputComparison(name, read(name, value, activation)))
+    _check_labels(_headline(outputs), samples.labels)
+    return tuple(outputs)
+
+
+def compare_models(
+    original: ov.Model,
+    compressed: ov.Model,
+    samples: Samples,
+    *,
+    batch_size: int,
+    threads: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """Run both models on all samples, `batch_size` at a time; 1 for models that take no batches.
+
+    Raises LabelMismatch, or NonFiniteResult if the compressed model returns NaN or infinity where the original does not.
+    """
+    outputs = examine(original, samples, threads)
+    requests = [_request(model, batch_size, threads) for model in (original, compressed)]
+    for start in range(0, samples.count, batch_size):
+        stop = min(start + batch_size, samples.count)
+        inputs = {name: _filled(value, stop - start, batch_size) for name, value in samples.batch(start, stop).items()}
+        before, after = (_infer(request, inputs, batch_size, stop - start) for request in requests)
+        for output, first, second in zip(outputs, before, after, strict=True):
+            output.add(first, second)
+        progress(stop, samples.count)
+    compared = tuple(output for output in outputs if output.comparable)
+    headline = _headline(compared)
+    answered = headline is not None and headline.reading.classes > 0
+    notes = [output.note for output in outputs if output.note]
+    if samples.labels is not None and not answered:
+        notes.append("The labels are not used: no output of the model names one class per sample.")
+    return Comparison(samples.source, samples.count, compared, samples.labels if answered else None, tuple(notes))
+
+
+def summarise(comparison: Comparison, rng: np.random.Generator) -> Fidelity:
+    """The figures with their intervals; `rng` resamples."""
+    outputs = {output.name: _output_fidelity(output, rng) for output in comparison.outputs}
+    headline = outputs[comparison.headline.name] if comparison.headline else None
+    before, after = comparison.outcomes.right_before, comparison.outcomes.right_after
+    return Fidelity(
+        source=comparison.source,
+        n=comparison.n,
+        headline=headline.name if headline else None,
+        agreement=headline.agreement if headline else None,
+        kl_divergence=headline.kl_divergence if headline else None,
+        cosine=headline.cosine if headline else None,
+        relative_error=headline.relative_error if headline else None,
+        accuracy_original=_share(before),
+        accuracy_compressed=_share(after),
+        drop=None if before is None or after is None else paired_difference(Paired.count(before, after)),
+        outputs=tuple(outputs.values()),
+        notes=comparison.notes,
+    )
+
+
+def _output_fidelity(output: OutputComparison, rng: np.random.Generator) -> OutputFidelity:
+    rows = output.rows
+    error = bootstrap(np.stack([rows["error"], rows["energy"]], axis=1), _relative_error, rng)
+    return OutputFidelity(
+        name=output.name,
+        kind=output.reading.kind,
+        n=len(rows),
+        agreement=_share(rows["agreement"]),
+        foreground_agreement=_share(rows["foreground"]),
+        kl_divergence=None if np.isnan(rows["divergence"]).any() else bootstrap(rows["divergence"], _mean, rng),
+        cosine=bootstrap(rows["cosine"], _mean, rng),
+        relative_error=error,
+        sqnr_db=Interval(-10 * log10(error.value), _decibel(error.high), _decibel(error.low)) if error.value else None,
+    )
+
+
+def _share(values: NDArray[Any] | None) -> Interval | None:
+    """The mean of what is defined, with its interval."""
+    if values is None:
+        return None
+    numbers = values.astype(np.float64)
+    defined = numbers[~np.isnan(numbers)]
+    return proportion(defined) if len(defined) else None
+
+
+def _mean(values: Values) -> float:
+    return float(values.mean())
+
+
+def _relative_error(rows: Values) -> float:
+    """Error and energy (n, 2) -> error of all samples over the energy of all; 1 for an error where there should be silence."""
+    error, energy = rows.sum(axis=0)
+    return float(error / energy) if energy else float(error > 0)
+
+
+def _decibel(relative_error: float | None) -> float | None:
+    return -10 * log10(relative_error) if relative_error else None
+
+
+def _headline(outputs: Iterable[OutputComparison]) -> OutputComparison | None:
+    """The first of the outputs of the most telling kind."""
+    order = list(Kind)
+    return min(outputs, key=lambda output: order.index(output.reading.kind), default=None)
+
+
+def _check_labels(headline: OutputComparison | None, labels: NDArray[np.int64] | None) -> None:
+    classes = headline.reading.classes if headline else 0
+    if labels is None or not classes or (labels.min() >= 0 and labels.max() < classes):
+        return
+    wrong = int(labels.min()) if labels.min() < 0 else int(labels.max())
+    raise LabelMismatch(
+        f"The labels hold class {wrong}, and the model's classes run from 0 to {classes - 1}.",
+        hint="Give class indices as the model counts them; some models reserve class 0 for the background.",
+    )
+
+
+def _activation(output: ov.Output) -> Activation:
+    """The softmax or sigmoid that made an output, if only moves lie between."""
+    node = output.get_node()
+    while node.get_type_name() in PASSING:
+        node = node.input_value(0).get_node()
+    return ACTIVATIONS.get(node.get_type_name())
+
+
+def _request(model: ov.Model, batch_size: int, threads: int) -> ov.InferRequest:
+    """Compiled for one size of batch: a model of an open batch would be compiled for every size it meets."""
+    copy = model.clone()
+    if batch_size > 1:
+        set_batch(copy, [port.get_any_name() for port in copy.inputs], batch_size)
+    return ov.Core().compile_model(copy, "CPU", {**EXACT, "INFERENCE_NUM_THREADS": threads}).create_infer_request()
+
+
+def _filled(value: Numbers, n: int, size: int) -> Numbers:
+    """A batch filled up by repetition."""
+    return value if n == size else np.resize(value, (size, *value.shape[1:]))
+
+
+def _infer(request: ov.InferRequest, inputs: dict[str, Numbers], size: int, n: int) -> list[Numbers]:
+    """The outputs of the first `n` samples of a batch of `size`, (n, ...) each."""
+    results = request.infer(inputs, share_inputs=True)
+    return [_by_sample(results[index], size)[:n] for index in range(len(results))]
+
+
+def _by_sample(value: Numbers, size: int) -> Numbers:
+    """An output with the samples on its first axis; a single sample's may lack that axis, or use it for something else."""
+    if value.dtype == np.float16:
+        value = value.astype(np.float32)
+    if value.ndim == 0 or len(value) == size:
+        return value.reshape(size, *value.shape[1:])
+    return value.reshape(size, len(value) // size, *value.shape[1:])

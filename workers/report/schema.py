@@ -1,0 +1,219 @@
+"""The Report: every figure with its unit and, where it was sampled, its interval and the number of samples."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workers.constraint import Verdict
+from workers.decisions import Kind
+from workers.intervals import Interval
+from workers.machine import Machine
+from workers.recipe import Recipe
+
+Source = Literal["fractals", "dataset", "synthetic"]
+
+
+class Part(BaseModel):
+    """A part of the report: frozen, and an unknown key is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+
+class Tensor(Part):
+    """An input or output of the model."""
+
+    name: str
+    shape: tuple[int, ...] = Field(description="-1 where it is dynamic.")
+    type: str
+
+
+class ModelReport(Part):
+    """The model as it came."""
+
+    name: str
+    format: str
+    sha256: str
+    parameters: int = Field(description="Weights of all constants.")
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class LayerReport(Part):
+    """A compressed layer."""
+
+    name: str
+    type: str
+    method: str = Field(description="The steps that changed it, joined by ' + '.")
+    shape: tuple[int, ...] = Field(description="Of the weight tensor.")
+    weights: int
+    sparsity: float = Field(description="Share of its weights that are exactly zero.")
+    relative_error: float = Field(description="E|z - z'|^2 / E|z|^2 of its outputs on the calibration samples.")
+    bits: float = Field(description="Stored bits per weight.")
+    bytes: int = Field(description="What its weights take in model.bin.")
+    original_bytes: int
+    encoding: str = Field(description="How the weights are stored.")
+    error_share: float | None = Field(default=None, description="Its part of the sum of all layers' relative errors.")
+    statistics: dict[str, float] = Field(default_factory=dict, description="What the method's paper reports about a layer.")
+
+
+class SkippedLayer(Part):
+    """A layer with weights that was left as it is."""
+
+    name: str
+    type: str
+    reason: str
+
+
+class Size(Part):
+    """Bytes on disk, model.xml and model.bin together."""
+
+    original_bytes: int = Field(description="The original, saved as OpenVINO IR in its own precision.")
+    compressed_bytes: int
+    original_zip_bytes: int = Field(description="The same files in a zip archive (deflate).")
+    zip_bytes: int
+    entropy_bits_per_weight: float = Field(description="Entropy of the compressed weights' values: what no file goes below.")
+
+
+class OutputFidelity(Part):
+    """How one output of the compressed model follows the original's; None where a quantity is not defined for its kind."""
+
+    name: str
+    kind: Kind
+    n: int
+    agreement: Interval | None = Field(description="Share of decisions that stayed the same.")
+    foreground_agreement: Interval | None = Field(
+        description="The same where either model decides otherwise than the sample's commonest decision."
+    )
+    kl_divergence: Interval | None = Field(
+        description="Kullback-Leibler divergence from the original's probabilities, in nats."
+    )
+    cosine: Interval
+    relative_error: Interval = Field(description="E|y - y'|^2 / E|y|^2.")
+    sqnr_db: Interval | None = Field(description="Signal to quantisation noise; None when there is no noise.")
+
+
+class Fidelity(Part):
+    """How the compressed model follows the original on held-out samples, both in f32; the figures are those of `headline`."""
+
+    source: Source
+    n: int
+    headline: str | None = Field(description="Name of the output that decides most; None when none can be compared.")
+    agreement: Interval | None
+    kl_divergence: Interval | None
+    cosine: Interval | None
+    relative_error: Interval | None
+    accuracy_original: Interval | None
+    accuracy_compressed: Interval | None
+    drop: Interval | None = Field(description="accuracy_original - accuracy_compressed, with Tango's paired interval.")
+    outputs: tuple[OutputFidelity, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Ratio(Part):
+    """Time of the original / time of the compressed model: above 1 the compressed model is faster."""
+
+    value: float
+    low: float | None
+    high: float | None
+    significant: bool = Field(description="Whether the interval excludes 1.")
+
+
+class SideBenchmark(Part):
+    """One model in the benchmark; names as in benchmark_app. Latencies are per inference of one batch."""
+
+    latency_median_ms: float
+    latency_average_ms: float
+    latency_min_ms: float
+    latency_max_ms: float
+    latency_percentiles_ms: dict[int, float]
+    throughput_fps: float = Field(description="Samples per second.")
+    cpu_median_ms: float = Field(description="Processor time per inference, all threads.")
+    compile_ms: float = Field(description="Median.")
+    infer_precision: str = Field(description="INFERENCE_PRECISION_HINT, read back from the compiled model.")
+    execution_mode: str = Field(description="EXECUTION_MODE_HINT, read back.")
+    nstreams: int
+    nireq: int
+    kernel_precisions: dict[str, int] = Field(description="Executed operations by the precision they run in.")
+    wall_ms: tuple[float, ...] = Field(description="Raw: wall time per inference, by round.")
+    cpu_ms: tuple[float, ...] = Field(description="Raw: processor time per inference, by round.")
+
+
+class LayerProfile(Part):
+    """Time of one executed operation; None where the other model has no operation of that name."""
+
+    name: str
+    type: str
+    original_ms: float | None
+    compressed_ms: float | None
+    kernel: str = Field(description="Of the compressed model; of the original where it has none.")
+
+
+class Benchmark(Part):
+    """Original and compressed, interleaved in one process."""
+
+    hint: Literal["latency", "throughput"]
+    nthreads: int
+    batch_size: int
+    rounds: int
+    sessions: int = Field(description="How often both models were compiled anew; the unit of resampling.")
+    ratio: Ratio = Field(description="Of wall time: median over the rounds.")
+    cpu_ratio: Ratio = Field(description="Of processor time: median over the rounds.")
+    verdict: str
+    original: SideBenchmark
+    compressed: SideBenchmark
+    profile: tuple[LayerProfile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class StageTime(Part):
+    """What a stage cost."""
+
+    wall_s: float
+    cpu_s: float
+
+
+class CalibrationReport(Part):
+    """The samples that the methods saw."""
+
+    source: Source
+    count: int
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+class PreprocessingReport(Part):
+    """What was done to images before the model saw them, by input; `notes` says aloud what was assumed."""
+
+    inputs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Provenance(Part):
+    """Where the result comes from; with the recipe it is enough to make it again."""
+
+    inputs: dict[str, str] = Field(description="SHA-256 by role: model, data, evaluation.")
+    outputs: dict[str, str] = Field(description="SHA-256 by file name.")
+    seed: int
+    created: str = Field(description="UTC, ISO 8601.")
+    machine: Machine
+
+
+class Report(Part):
+    """All a job found out."""
+
+    schema_version: Literal["1"] = "1"
+    model: ModelReport
+    recipe: Recipe
+    sparsity: float = Field(description="Share of exact zeros over all compressed layers' weights.")
+    layers: tuple[LayerReport, ...]
+    skipped: tuple[SkippedLayer, ...] = ()
+    size: Size
+    fidelity: Fidelity | None = Field(description="None when there was no sample to compare on.")
+    benchmark: Benchmark | None = Field(description="None when the recipe switches it off.")
+    constraint: Verdict | None = Field(description="None when the recipe sets none.")
+    calibration: CalibrationReport
+    preprocessing: PreprocessingReport
+    time: dict[str, StageTime] = Field(description="By stage.")
+    peak_rss_bytes: int
+    warnings: tuple[str, ...] = ()
+    provenance: Provenance
