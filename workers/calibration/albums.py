@@ -18,6 +18,7 @@ from workers.recipe import Preprocessing
 
 TABLE = "labels.csv"
 MAX_FILE_BYTES = 256 * 2**20
+MAX_TABLE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,11 @@ def _album(sizes: dict[str, int], read: Callable[[str], bytes]) -> Album:
     images = sorted(name for name in sizes if PurePosixPath(name).suffix.lower() in SUFFIXES)
     if not images:
         raise UnreadableData(f"There are no images among its {len(sizes)} files{_kinds(sizes)}.")
-    large = next((name for name in (*images, TABLE) if sizes.get(name, 0) > MAX_FILE_BYTES), None)
-    if large is not None:
-        raise UnreadableData(f"The file {large!r} has {sizes[large]} bytes; the limit is {MAX_FILE_BYTES}.")
     table = next((name for name in sorted(sizes, key=len) if PurePosixPath(name).name == TABLE), None)
+    for name in (*images, *([table] if table else [])):
+        limit = MAX_TABLE_BYTES if name == table else MAX_FILE_BYTES
+        if sizes[name] > limit:
+            raise UnreadableData(f"The file {name!r} has {sizes[name]} bytes; the limit is {limit}.")
     if table is None:
         return Album(tuple(images), read, None, len(sizes) - len(images))
     classes = assign(images, read_labels(read(table).decode("utf-8-sig", errors="replace")))

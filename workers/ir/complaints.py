@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from workers.errors import FractuneError, OutOfMemory, UnreadableModel, UnsupportedOperation
 
 RAISED = (RuntimeError, UnicodeDecodeError, IndexError, OverflowError, MemoryError)
+MOST_READ = 20_000  # characters of a complaint; a hostile name can be of any length
 LONGEST = 500
 
 NOISE = re.compile(
@@ -34,7 +35,7 @@ def refusing(attempt: str) -> Iterator[None]:
 
 
 def _refusal(error: BaseException, attempt: str) -> FractuneError:
-    text = str(error)
+    text = str(error)[:MOST_READ]
     if isinstance(error, MemoryError) or "bad_alloc" in text:
         return OutOfMemory(f"OpenVINO cannot {attempt} within the memory it may use.")
     operations = [name for pattern in UNKNOWN_OPERATION for name in pattern.findall(text)]
@@ -45,7 +46,7 @@ def _refusal(error: BaseException, attempt: str) -> FractuneError:
 
 def plain(text: str) -> str:
     """One paragraph without source locations, control characters and repetition of the obvious."""
-    words = " ".join(NOISE.sub(" ", text).split())
+    words = " ".join(NOISE.sub(" ", text[:MOST_READ]).split())
     shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
     if not shown:
         return "it gives no reason."

@@ -126,7 +126,9 @@ def _signature(head: bytes) -> Other | None:
 
 
 def _root_of_xml(head: bytes) -> bytes | None:
-    found = re.match(rb"(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\])?>|\s)*<(\w+)", head, re.DOTALL)
+    """The name of the root element; the groups are atomic, so that no text takes more than one try."""
+    prolog = rb"(?:\xef\xbb\xbf)?(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\])?>)*+"
+    found = re.match(prolog + rb"<(\w+)", head, re.DOTALL)
     return found[1] if found else None
 
 

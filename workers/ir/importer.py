@@ -13,7 +13,7 @@ from workers.ir.complaints import refusing
 from workers.ir.formats import Format
 from workers.ir.inputs import Input, describe
 from workers.ir.normalise import normalise
-from workers.ir.soundness import check_complete, check_finite, check_has_layers, check_not_quantized
+from workers.ir.soundness import check_complete, check_finite, check_has_layers, check_names, check_not_quantized
 from workers.ir.sources import open_source
 
 Precision = Literal["f32", "f16"]
@@ -42,6 +42,7 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] = NO_SHAPES) -> Impor
     with open_source(path) as source:
         with refusing("read the model"):
             model = ov.Core().read_model(source.path)
+        check_names(model)
         check_complete(model)
         precision = _precision(model)
         batches = normalise(model, shapes)

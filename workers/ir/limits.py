@@ -6,7 +6,7 @@ import openvino as ov
 
 from workers.errors import UnresolvedShape
 
-MAX_TENSOR_BYTES = 4 * 2**30
+MAX_TENSOR_BYTES = 2 * 2**30
 MAX_TOTAL_BYTES = 64 * 2**30
 MAX_OPERATIONS = 100_000
 

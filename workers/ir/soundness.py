@@ -3,11 +3,27 @@
 import numpy as np
 import openvino as ov
 
-from workers.errors import AlreadyQuantized, IncompleteModel, NonFiniteModel, NothingToCompress, UnsupportedOperation
+from workers.errors import (
+    AlreadyQuantized,
+    IncompleteModel,
+    NonFiniteModel,
+    NothingToCompress,
+    UnreadableModel,
+    UnsupportedOperation,
+)
 from workers.ir.layers import COMPRESSIBLE, find_layers
 
 NUMBERS = {"f32", "f16", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "boolean"}
 DECODING = {"Convert", "Subtract", "Multiply", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Gather", "FakeQuantize"}
+
+
+def check_names(model: ov.Model) -> None:
+    """Raise UnreadableModel for names that are not text; reading one would raise where nobody expects it."""
+    try:
+        for node in model.get_ordered_ops():
+            _ = node.friendly_name, [port.get_names() for port in node.outputs()]
+    except UnicodeDecodeError as error:
+        raise UnreadableModel("A name in the model is not valid UTF-8.") from error
 
 
 def check_complete(model: ov.Model) -> None:

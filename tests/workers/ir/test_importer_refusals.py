@@ -94,6 +94,20 @@ def test_message_of_openvino_is_one_paragraph_without_its_sources(tmp_path: Path
     assert len(caught.value.message) < 600
 
 
+def test_names_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(tiny.cnn().SerializeToString().replace(b"second", b"sec\xf6nd"))
+    with pytest.raises(UnreadableModel, match="UTF-8"):
+        load(tmp_path / "model.onnx")
+
+
+def test_entities_of_an_ir_are_not_expanded(tmp_path: Path) -> None:
+    path = save_ir(tmp_path)
+    levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    document = f'<!DOCTYPE net [<!ENTITY e0 "lol">{levels}]>'
+    path.write_text(path.read_text().replace("<net ", f"{document}<net ", 1).replace('name="in"', 'name="&e9;"', 1))
+    assert len(load(path).inputs[0].name) < 100
+
+
 @pytest.mark.parametrize("field", ["ir_version", "opset"])
 def test_versions_that_do_not_exist_are_refused(tmp_path: Path, field: str) -> None:
     model = tiny.cnn()
