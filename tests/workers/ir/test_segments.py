@@ -1,0 +1,56 @@
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+
+from workers.ir.frontier import EXACT, advance
+from workers.ir.layers import find_layers
+from workers.ir.names import name_operations, operation_types
+from workers.ir.segments import cut
+
+
+def network():
+    """Two layers on one input, a third on their sum, and a skip connection over all of them."""
+    rng = np.random.default_rng(0)
+
+    def layer(x):
+        return ops.matmul(x, ops.constant(rng.normal(size=(6, 6)).astype(np.float32)), False, False)
+
+    x = ops.parameter([2, 6])
+    left, right = ops.relu(layer(x)), ops.tanh(layer(x))
+    deep = layer(ops.add(left, right))
+    model = ov.Model([ops.result(ops.relu(ops.add(deep, ops.exp(x))))], [x])
+    name_operations(model, operation_types(model))
+    return model
+
+
+def test_layers_that_do_not_wait_for_one_another_share_a_phase():
+    model = network()
+    nodes = [layer.name for layer in find_layers(model)[0]]
+    parts = cut(model, nodes)
+    assert [parts.phases[node] for node in nodes] == [1, 1, 2]
+    assert len(parts.segments) == 3
+
+
+def test_segments_run_in_turn_compute_what_the_model_computes():
+    model = network()
+    values = [np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32) for n in range(3)]
+    nodes = [layer.name for layer in find_layers(model)[0]]
+    (last,) = (value.get_node() for value in model.get_results()[0].input_values())
+    tap = (last.friendly_name, 0)
+    whole = ov.Core().compile_model(model, "CPU", EXACT)
+    expected = [whole(value)[0] for value in values]
+    parts = cut(model.clone(), nodes, exposed=[tap])
+    frontier = {(model.get_parameters()[0].friendly_name, 0): values}
+    for phase in range(len(parts.segments)):
+        frontier = advance(parts, phase, frontier, threads=1)
+    np.testing.assert_allclose(frontier[tap], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_frontier_forgets_what_nobody_reads_any_more():
+    model = network()
+    parts = cut(model, [layer.name for layer in find_layers(model)[0]])
+    values = [np.zeros((2, 6), np.float32)]
+    frontier = advance(parts, 0, {(parts.segments[0].inputs[0]): values}, threads=1)
+    after = advance(parts, 1, frontier, threads=1)
+    assert parts.segments[0].inputs[0] in frontier
+    assert parts.segments[0].inputs[0] not in after

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.allocate import LEAST_KEPT, allocate, normalized_levels
+from workers.methods.ec2t import Ec2t
+from workers.methods.inq import Inq
+from workers.methods.layerwise_pruning import LayerwisePruning
+
+
+def layers(sizes=(40, 400, 4000), seed=0):
+    rng = np.random.default_rng(seed)
+    return {f"layer_{n}": rng.normal(0, 10.0**-n, (1, size // 10, 10)) for n, size in enumerate(sizes)}
+
+
+@given(st.floats(0.05, 0.9), st.lists(st.integers(2, 60), min_size=1, max_size=6))
+def test_normalized_reaches_the_level_over_all_layers(sparsity, rows):
+    weights = list(layers(tuple(10 * row for row in rows)).values())
+    levels = normalized_levels(weights, sparsity)
+    sizes = np.array([weight.size for weight in weights])
+    assert abs(np.dot(levels, sizes) - sparsity * sizes.sum()) <= len(weights)
+    assert max(levels) <= 1 - LEAST_KEPT + 1e-9
+
+
+def test_normalized_prunes_large_layers_more_whatever_their_scale():
+    levels = normalized_levels(list(layers().values()), 0.5)
+    assert levels == sorted(levels)
+
+
+def test_normalized_is_the_papers_threshold():
+    weights = list(layers().values())
+    importance = [np.abs(weight) / np.linalg.norm(weight) for weight in weights]
+    pooled = np.sort(np.concatenate([scores.ravel() for scores in importance]))
+    threshold = pooled[int(0.5 * pooled.size)]
+    assert normalized_levels(weights, 0.5) == pytest.approx([np.mean(scores < threshold) for scores in importance], abs=0.01)
+
+
+def test_uniform_gives_every_layer_the_same():
+    step = LayerwisePruning(sparsity_level=0.5, allocation="uniform")
+    assert allocate(step, layers()) == dict.fromkeys(layers(), step)
+
+
+def test_ec2t_keeps_the_ends_and_spares_small_layers():
+    given_gamma = allocate(Ec2t(gamma=0.2), layers((100, 400, 4000, 100)))
+    assert list(given_gamma) == ["layer_1", "layer_2"]
+    assert given_gamma["layer_2"].gamma == pytest.approx(0.2)
+    assert given_gamma["layer_1"].gamma == pytest.approx(0.2 * (0.1 + 0.05) / 1.05)
+
+
+def test_other_methods_are_the_same_for_every_layer():
+    assert set(allocate(Inq(), layers()).values()) == {Inq()}
