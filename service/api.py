@@ -7,6 +7,7 @@ import typer
 import uvicorn
 
 from service.app import create_app
+from workers.logs import configure
 from workers.settings import Settings
 
 
@@ -17,6 +18,7 @@ def api(
 ) -> None:
     """Serve the API until told to end. Settings come from FRACTUNE_* variables."""
     settings = Settings()
+    configure(settings.log_format)
     config = uvicorn.Config(
         create_app(settings),
         host=host,

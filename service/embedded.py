@@ -5,15 +5,18 @@ import importlib.util
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import httpx
 
+from service import local_service
 from service.supervisor import Server, Supervisor
 from workers.errors import Conflict, Unavailable
 from workers.settings import Settings
@@ -23,6 +26,14 @@ READY_S = 60.0
 SOCKET_PATH_BYTES = 100  # the system allows 108 on Linux, 104 on macOS
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Where the service can be reached."""
+
+    url: str
+    key: str | None  # an administrator's key, when it is new
+
+
 def serve(
     settings: Settings,
     *,
@@ -30,28 +41,39 @@ def serve(
     port: int,
     workers: int,
     say: Callable[[str], None],
-    ready: Callable[[str], None],
+    ready: Callable[[Announcement], None],
     stop: Event,
 ) -> None:
-    """Run until `stop` is set; calls `ready` with the URL once the API answers.
+    """Run until `stop` is set; calls `ready` once jobs can be done.
 
     Raises Conflict when the data folder is served already, Unavailable when a part does not start.
     """
     with _single_instance(settings.data_dir), _listen(host, port) as listener:
+        environment = {"FRACTUNE_DATA_DIR": str(settings.data_dir.resolve())}
+        key = _prepare(environment)
         url = f"http://{_reachable(host)}:{listener.getsockname()[1]}"
-        supervisor = Supervisor(_servers(settings, listener, workers), say)
+        local_service.update(settings.data_dir, url=url)
+        supervisor = Supervisor(_servers(settings, environment, listener, workers), say)
         try:
             supervisor.start()
-            if _wait_until_ready(f"{url}/readyz", supervisor, stop):
-                ready(url)
+            if _wait_until_ready(f"{url}/{'readyz' if workers else 'healthz'}", supervisor, stop):
+                ready(Announcement(url, key))
             while not stop.wait(POLL_S):
                 supervisor.tend()
         finally:
             supervisor.stop()
 
 
-def _servers(settings: Settings, listener: socket.socket, workers: int) -> list[Server]:
-    environment = {"FRACTUNE_DATA_DIR": str(settings.data_dir.resolve())}
+def _prepare(environment: Mapping[str, str]) -> str | None:
+    """Create or migrate the store; the local key if it is new. Raises Unavailable."""
+    command = [sys.executable, "-m", "service.prepare"]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Unavailable(f"The data folder cannot be prepared: {done.stderr.strip().rpartition(chr(10))[2]}")
+    return done.stdout or None
+
+
+def _servers(settings: Settings, environment: Mapping[str, str], listener: socket.socket, workers: int) -> list[Server]:
     logs = settings.data_dir / "logs"
     servers = []
     if settings.broker_url is None:

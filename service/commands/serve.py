@@ -37,5 +37,7 @@ def _say(what: str) -> None:
     messages.print(what, style="yellow", highlight=False)
 
 
-def _announce(url: str) -> None:
-    messages.print(f"Fractune is ready at [bold]{url}[/]  (Ctrl-C ends it)", highlight=False)
+def _announce(service: embedded.Announcement) -> None:
+    messages.print(f"Fractune is ready at [bold]{service.url}[/]  (Ctrl-C ends it)", highlight=False)
+    if service.key:
+        messages.print(f"Its administrator's key, shown this once: [bold]{service.key}[/]", highlight=False)
