@@ -87,7 +87,8 @@ def _target(site: Site, number: int, dense: Frontier, sparse: Frontier, index: I
     target = rows(dense[site.node, 0][number], index)
     if site.skip is None or site.skip not in sparse:
         return target
-    return target + rows(dense[site.skip][number], index) - rows(sparse[site.skip][number], index)
+    gone: Float32 = rows(dense[site.skip][number], index) - rows(sparse[site.skip][number], index)
+    return np.add(target, gone)
 
 
 def _rows(layer: Layer, shape: Sequence[int], share: float, batches: int, rng: np.random.Generator) -> Indices:

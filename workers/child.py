@@ -11,9 +11,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from workers.clock import Clock
 from workers.errors import FractuneError, Internal, OutOfDisk, OutOfMemory, Refusal
 from workers.jobs.job import Kind, Stage, Task
-from workers.pipeline import Clock, compress, inspect
+from workers.pipeline import compress, inspect
 
 REFUSED, FAILED = 2, 1
 NO_SPACE = 28  # errno.ENOSPC

@@ -6,7 +6,7 @@ calibration samples in each model, so that the whole compression costs two forwa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import openvino as ov
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from workers.capture import find_sites, measure
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.frontier import Frontier, advance
-from workers.ir.layers import Layer, nodes_by_name
+from workers.ir.layers import Float32, Layer, nodes_by_name
 from workers.ir.segments import cut
 from workers.methods.problem import Array, LayerProblem, Method
 from workers.moments import LayerMoments, OutputMoments, pool
@@ -30,7 +30,7 @@ class Batches(Protocol):
     def count(self) -> int:
         """Number of samples."""
 
-    def batch(self, start: int, stop: int) -> dict[str, NDArray[np.generic]]:
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """Model inputs by name, for the samples from `start` to `stop`."""
 
 
@@ -141,17 +141,17 @@ def _solve(
 def pose(name: str, original: Array, moments: LayerMoments) -> LayerProblem:
     """The problem of a layer with weights `original` (g, r, c), damped towards them."""
     level = DAMPING * np.einsum("gcc->g", moments.covariance) / original.shape[2]
-    damping = np.where(level > 0, level, 1.0)[:, None, None]
+    damping = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
     hessian = moments.covariance + damping * np.eye(original.shape[2])
     pull = moments.cross + damping * original
-    target = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2)
+    target: Array = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2).astype(np.float64)
     return LayerProblem(name, target, hessian, original)
 
 
-def _bias(bias: Array, weight: Array, seen: OutputMoments) -> Array:
+def _bias(bias: Float32, weight: Array, seen: OutputMoments) -> Array:
     """b + E[z] − Ŵ E[y], (channels,): the bias absorbs the means."""
     shift = seen.mean - np.einsum("grc,gc->gr", weight, seen.inputs.mean)
-    return bias + shift.reshape(-1)
+    return np.asarray(bias + shift.reshape(-1), np.float64)
 
 
 def _write(model: ov.Model, result: LayerResult, biases: Mapping[str, Bias]) -> None:

@@ -94,8 +94,8 @@ class OutputMoments:
 def gram(left: Float32, right: Float32) -> Float32:
     """leftᵀ right over the rows: (g, n, a), (g, n, b) -> (g, a, b). One group alone takes BLAS's symmetric product."""
     if left.shape[0] > 1:
-        return np.matmul(left.swapaxes(1, 2), right)
-    return (left[0].T @ right[0])[None]
+        return np.asarray(np.matmul(left.swapaxes(1, 2), right))
+    return np.asarray((left[0].T @ right[0])[None])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ class Calibration(Block):
     source: Literal["fractals", "dataset"] | None = Field(
         default=None, description="`dataset` when data is given, else `fractals`."
     )
-    count: int = Field(default=1024, ge=1, le=100_000, description="How many samples calibrate; a dataset gives its first ones.")
+    count: int = Field(
+        default=1024, ge=1, le=100_000, description="How many samples calibrate; a dataset gives its first ones."
+    )
     seed: int | None = Field(default=None, ge=0, description="Seed of the fractals; the recipe's seed when absent.")
 
 
@@ -29,7 +31,9 @@ class Preprocessing(Block):
     """From 0..255 pixels to the model's input: `(x - mean_values) / scale_values`, channel by channel."""
 
     mean_values: tuple[float, ...] | None = Field(default=None, description="Subtracted, in units of 0..255.")
-    scale_values: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(default=None, description="Divided by, in units of 0..255.")
+    scale_values: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        default=None, description="Divided by, in units of 0..255."
+    )
     layout: Literal["NCHW", "NHWC"] | None = Field(default=None, description="Read off the input's shape when absent.")
     color_order: Literal["RGB", "BGR"] = "RGB"
     resize: int | None = Field(default=None, ge=1, le=8192, description="Scale the shorter side to this many pixels.")

@@ -1,6 +1,7 @@
 """Running a cut model segment by segment over a calibration set, keeping only the tensors on the frontier."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from workers.ir.segments import Cut, Key, Segment
 
-Frontier = dict[Key, list[NDArray[np.generic]]]  # tensor -> its value for every batch
+Frontier = dict[Key, list[NDArray[Any]]]  # tensor -> its value for every batch
 
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY"}  # no bf16, no dynamic quantisation
 
@@ -24,7 +25,7 @@ def advance(parts: Cut, phase: int, frontier: Frontier, threads: int) -> Frontie
     return kept | fresh
 
 
-def _run(segment: Segment, frontier: Frontier, threads: int) -> Iterator[list[NDArray[np.generic]]]:
+def _run(segment: Segment, frontier: Frontier, threads: int) -> Iterator[list[NDArray[Any]]]:
     if not segment.outputs:
         return
     config = {**EXACT, "INFERENCE_NUM_THREADS": threads}

@@ -8,6 +8,7 @@ c weights of one output channel. `pose` finds those rows in a layer's input and 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -96,12 +97,12 @@ class ConvolutionGeometry(Geometry):
         axes = len(self.kernel)
         output = view.shape[2 : 2 + axes]
         batch, *where = np.unravel_index(index, (view.shape[0], *output))
-        rows = view[(batch, slice(None), *where)]  # (n, channels, *kernel)
+        rows = view[_at(batch, where)]  # (n, channels, *kernel)
         return np.ascontiguousarray(rows.reshape(len(index), self.groups, -1).swapaxes(0, 1))
 
     def output_rows(self, value: Float32, index: Indices) -> Float32:
         batch, *where = np.unravel_index(index, (value.shape[0], *value.shape[2:]))
-        rows = value[(batch, slice(None), *where)]  # (n, channels)
+        rows = value[_at(batch, where)]  # (n, channels)
         return np.ascontiguousarray(rows.reshape(len(index), self.groups, -1).swapaxes(0, 1))
 
     def positions(self, output_shape: Sequence[int]) -> int:
@@ -136,7 +137,8 @@ class TransposedGeometry(Geometry):
     def input_rows(self, value: Float32, index: Indices) -> Float32:
         sizes = [(n - 1) * u + 1 for n, u in zip(value.shape[2:], self.upsampling, strict=True)]
         stuffed = np.zeros((*value.shape[:2], *sizes), value.dtype)
-        stuffed[(..., *(slice(None, None, u) for u in self.upsampling))] = value
+        every: tuple[Any, ...] = (..., *(slice(None, None, u) for u in self.upsampling))
+        stuffed[every] = value
         return self.inner.input_rows(stuffed, index)
 
     def output_rows(self, value: Float32, index: Indices) -> Float32:
@@ -310,6 +312,11 @@ def _transposed(forward: ConvolutionGeometry, attributes: dict[str, list[int]]) 
         forward.groups, forward.grouped, forward.kernel, (1,) * len(forward.kernel), forward.dilations, pads
     )
     return TransposedGeometry(grouped=forward.grouped, upsampling=forward.strides, inner=inner)
+
+
+def _at(batch: Indices, where: Sequence[Indices]) -> tuple[Any, ...]:
+    """The index of all channels at some positions."""
+    return (batch, slice(None), *where)
 
 
 def _source(node: ov.Node, port: int) -> ov.Node:

@@ -1,9 +1,9 @@
-"""Codebooks that are learnt: k-means on the weights of a layer with one cluster held at zero, and centroids in the metric of H."""
+"""Codebooks that are learnt: k-means with one cluster held at zero, and centroids fitted in the metric of H."""
 
 import numpy as np
 
 from workers.methods.descent import descend, nearest, settle
-from workers.methods.problem import Array, LayerProblem
+from workers.methods.problem import Array, LayerProblem, single
 
 TERNARY_THRESHOLD = 0.7  # of mean|w|: Li, Zhang, Liu, "Ternary Weight Networks" (2016), section 2.2
 RIDGE = 1e-9  # of the mean diagonal: centroids whose effects coincide share their part
@@ -17,7 +17,7 @@ def ternary_levels(weight: Array) -> Array:
 
 
 def k_means(values: Array, start: Array, iterations: int) -> Array:
-    """Lloyd's algorithm on `values` from the sorted levels `start` (k,), whose zero stays; empty clusters stay where they are."""
+    """Lloyd's algorithm on `values` from the sorted levels `start` (k,), whose zero stays, as do empty clusters."""
     levels = start
     flat = values.ravel()
     for _ in range(iterations):
@@ -45,7 +45,7 @@ def refit(problem: LayerProblem, weight: Array, levels: Array) -> tuple[Array, A
     normal = np.array([[np.sum(row, where=other) for other in member] for row in image])
     pull = np.array([np.sum(row * problem.target) for row in image])
     normal += RIDGE * np.trace(normal) / len(used) * np.eye(len(used))
-    values = np.float64(np.float32(np.linalg.solve(normal, pull)))
+    values = single(np.linalg.solve(normal, pull))
     fitted = np.where(member, values[:, None, None, None], 0.0).sum(axis=0)
     return fitted, np.unique([0.0, *values])
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workers.methods.problem import Array, LayerProblem, Mask
+from workers.methods.problem import Array, LayerProblem, Mask, single
 
 Choose = Callable[[Array, int], Array]
 
@@ -84,7 +84,7 @@ def on_multiples(step: Array, reach: float, support: Mask | None = None) -> Choo
 
     def choose(values: Array, column: int) -> Array:
         width = step[:, :, column]
-        chosen: Array = np.float64(np.float32(width * np.clip(np.rint(values / width), -reach, reach)))
+        chosen = single(width * np.clip(np.rint(values / width), -reach, reach))
         return chosen if support is None else np.where(support[:, :, column], chosen, 0.0)
 
     return choose

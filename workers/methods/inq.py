@@ -28,7 +28,9 @@ class Inq(Method):
     """Zero or ±2ⁿ, frozen portion by portion while the free weights are re-solved (Zhou et al. 2017)."""
 
     method: Literal["inq"] = "inq"
-    bits: Literal[2, 3, 4, 5] = Field(default=5, description="One bit stands for zero, the others for the ±2ⁿ: 2^(bits-1) + 1 levels.")
+    bits: Literal[2, 3, 4, 5] = Field(
+        default=5, description="One bit stands for zero, the others for the ±2ⁿ: 2^(bits-1) + 1 levels."
+    )
     portions: tuple[float, ...] | None = Field(
         default=None, description="Accumulated shares of frozen weights, rising to 1; the paper's for `bits` when absent."
     )

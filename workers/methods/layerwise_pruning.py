@@ -21,7 +21,7 @@ class LayerwisePruning(Method):
     sparsity_level: float = Field(gt=0, lt=1, description="Share of the weights set to zero, over all compressed layers.")
     allocation: Literal["normalized", "uniform"] = Field(
         default="normalized",
-        description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers, as in the paper; `uniform`: the same share in each.",
+        description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: the same share in each.",
     )
     gradual_steps: int = Field(default=8, ge=1, le=100, description="Steps in which sparsity rises, by the cubic law (Eq. 1).")
 

@@ -3,9 +3,14 @@
 All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H `hessian` (g, c, c) positive definite.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.methods.problem import Array, Mask
+
+Work = NDArray[Any]  # float32 or float64
 
 SINGLE_PRECISION_FROM = 1024  # columns; beyond, products with H dominate and float32 halves them
 
@@ -18,11 +23,11 @@ def masked_least_squares(
     Conjugate gradient on all rows at once, preconditioned by the diagonal of H; a row stops counting when its residual has
     fallen by `tolerance`.
     """
-    dtype = np.float32 if target.shape[-1] > SINGLE_PRECISION_FROM else np.float64
-    metric = hessian.astype(dtype)
+    dtype: type[np.floating[Any]] = np.float32 if target.shape[-1] > SINGLE_PRECISION_FROM else np.float64
+    metric: Work = hessian.astype(dtype)
     scale = 1 / np.einsum("gcc->gc", metric)[:, None, :]
-    mask = free.astype(dtype)
-    residual = mask * ((target - start).astype(dtype) @ metric)
+    mask: Work = free.astype(dtype)
+    residual: Work = mask * ((target - start).astype(dtype) @ metric)
     step = np.zeros_like(residual)
     direction = scale * residual
     energy = _dot(residual, direction)
@@ -40,6 +45,6 @@ def masked_least_squares(
     return np.where(free, start + step, start)
 
 
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _dot(a: Work, b: Work) -> Work:
     """Row-wise inner product (g, r, 1)."""
-    return np.einsum("grc,grc->gr", a, b)[..., None]
+    return np.asarray(np.einsum("grc,grc->gr", a, b)[..., None])

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.descent import on_multiples, settle
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
 
 
 class Mcq(Method):
@@ -19,11 +19,18 @@ class Mcq(Method):
 
     method: Literal["mcq"] = "mcq"
     samples_per_weight: float = Field(default=1.0, gt=0, le=1024, description="K: samples drawn per weight.")
-    granularity: Literal["layer", "channel"] = Field(default="layer", description="What shares one probability mass and one scale.")
-    sort_weights: bool = Field(default=False, description="Lay the weights out by magnitude, so that small ones are stratified together.")
-    jitter: Literal["shared", "stratum"] = Field(default="shared", description="One random offset for all strata, or one for each.")
+    granularity: Literal["layer", "channel"] = Field(
+        default="layer", description="What shares one probability mass and one scale."
+    )
+    sort_weights: bool = Field(
+        default=False, description="Lay the weights out by magnitude, so that small ones are stratified together."
+    )
+    jitter: Literal["shared", "stratum"] = Field(
+        default="shared", description="One random offset for all strata, or one for each."
+    )
     rounding: Literal["sampled", "calibrated"] = Field(
-        default="sampled", description="`sampled` is the paper's; `calibrated` chooses the counts on the same grid against the outputs."
+        default="sampled",
+        description="`sampled` is the paper's; `calibrated` chooses the counts on the same grid against the outputs.",
     )
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
@@ -37,13 +44,13 @@ class Mcq(Method):
             counts = np.rint(settle(problem, on_multiples(widths, reach, problem.support)) / step)
         largest = int(np.abs(counts).max())
         bits = 2 + int(np.floor(np.log2(largest))) if largest else 1
-        return LayerSolution(np.float64(np.float32(counts * step)), step, {"bits": float(bits)})
+        return LayerSolution(single(counts * step), step, {"bits": float(bits)})
 
     def _step(self, weight: Array) -> Array:
         """‖W‖₁ / N, (1, 1, 1) or (g, r, 1); one for a mass of zero."""
         axes = (0, 1, 2) if self.granularity == "layer" else (2,)
         step = np.abs(weight).mean(axis=axes, keepdims=True) / self.samples_per_weight
-        return np.float64(np.float32(np.where(step > 0, step, 1.0)))
+        return single(np.where(step > 0, step, 1.0))
 
     def _counts(self, weight: Array, rng: np.random.Generator) -> Array:
         rows = weight.reshape(1, -1) if self.granularity == "layer" else weight.reshape(-1, weight.shape[2])
@@ -66,8 +73,8 @@ class Mcq(Method):
     def _below(self, edges: Array, total: int, rng: np.random.Generator) -> Array:
         """How many of the samples i + ξ_i, i = 0 … total - 1, lie below each edge."""
         if self.jitter == "shared":
-            return np.clip(np.floor(edges - rng.random()) + 1, 0, total)
+            return np.asarray(np.clip(np.floor(edges - rng.random()) + 1, 0, total))
         offsets = rng.random(total)
         whole = np.minimum(np.floor(edges), total).astype(np.int64)
         inside = (whole < total) & (edges - whole > offsets[np.minimum(whole, total - 1)])
-        return (whole + inside).astype(np.float64)
+        return np.asarray(whole + inside, np.float64)

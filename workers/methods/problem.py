@@ -12,7 +12,6 @@ g groups, r rows (output channels of a group), c columns (weights of one output 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +44,11 @@ class LayerSolution:
     weight: Array  # (g, r, c)
     step: Array | None = None  # broadcasts to (g, r, c): weight is an integer multiple of it; None for free values and tables
     statistics: Mapping[str, float] = field(default_factory=dict)  # what the method's paper reports about a layer
+
+
+def single(values: Array) -> Array:
+    """`values` rounded to float32, the type in which inference will read them."""
+    return values.astype(np.float32).astype(np.float64)
 
 
 class Step(BaseModel, ABC):

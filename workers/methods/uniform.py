@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.descent import on_multiples, settle
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
 
 SHRINKS = np.linspace(1.0, 0.4, 31)  # candidate ranges, as shares of the largest weight
 
@@ -40,7 +40,7 @@ def _fitted_step(weight: Array, importance: Array, reach: int) -> Array:
     """The step (g, r, 1) that minimises Σ H_jj (w − rounded w)²; positive, also for a channel of zeros."""
     largest = np.abs(weight).max(axis=2, keepdims=True)
     largest = np.where(largest > 0, largest, 1.0)
-    candidates = np.float64(np.float32(SHRINKS[:, None, None, None] * largest / reach))  # (k, g, r, 1)
+    candidates = single(SHRINKS[:, None, None, None] * largest / reach)  # (k, g, r, 1)
     rounded = candidates * np.clip(np.rint(weight / candidates), -reach, reach)
     losses = np.sum(importance * (weight - rounded) ** 2, axis=3, keepdims=True)
     best: Array = np.take_along_axis(candidates, losses.argmin(axis=0)[None], axis=0)[0]

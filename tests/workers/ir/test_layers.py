@@ -25,9 +25,7 @@ def assert_matrix_form(node, parameter, value):
     index = np.arange(layer.geometry.positions(output.shape))
     weight = read_weight(model, layer)
     rows = layer.geometry.input_rows(value, index)
-    np.testing.assert_allclose(
-        rows @ weight.swapaxes(1, 2), layer.geometry.output_rows(output, index), rtol=2e-3, atol=2e-4
-    )
+    np.testing.assert_allclose(rows @ weight.swapaxes(1, 2), layer.geometry.output_rows(output, index), rtol=2e-3, atol=2e-4)
     before = nodes_by_name(model)[layer.name].input_value(layer.port).get_node().get_data().copy()
     write_weight(model, layer, weight)
     np.testing.assert_array_equal(nodes_by_name(model)[layer.name].input_value(layer.port).get_node().get_data(), before)
@@ -96,7 +94,9 @@ def test_matmul_with_weight_on_the_left(transpose):
     rng = np.random.default_rng(0)
     parameter = ops.parameter([2, 6, 5])
     weight = constant(rng, 6, 7) if transpose else constant(rng, 7, 6)
-    assert_matrix_form(ops.matmul(weight, parameter, transpose, False), parameter, rng.normal(size=(2, 6, 5)).astype(np.float32))
+    assert_matrix_form(
+        ops.matmul(weight, parameter, transpose, False), parameter, rng.normal(size=(2, 6, 5)).astype(np.float32)
+    )
 
 
 def test_one_dimensional_convolution():
