@@ -133,7 +133,7 @@ class SideBenchmark(Part):
     execution_mode: str = Field(description="EXECUTION_MODE_HINT, read back.")
     nstreams: int
     nireq: int
-    kernel_precisions: dict[str, int] = Field(description="Executed operations by the precision they run in.")
+    kernel_precisions: dict[str, int] = Field(description="Convolutions and matrix products by the precision they run in.")
     wall_ms: tuple[float, ...] = Field(description="Raw: wall time per inference, by round.")
     cpu_ms: tuple[float, ...] = Field(description="Raw: processor time per inference, by round.")
 

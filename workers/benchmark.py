@@ -1,0 +1,231 @@
+"""Original and compressed side by side: interleaved in one process, on pinned threads, in steady state, raw times kept.
+
+Two compilations of one and the same model differ by a few per cent for as long as they live, by where their memory happens to
+lie. So both models are compiled anew in every session, rounds are spread over sessions, and sessions are what is resampled.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from workers.intervals import Values, bootstrap
+from workers.kernels import precisions, profile
+from workers.machine import fingerprint
+from workers.recipe import BenchmarkSettings
+from workers.report import Benchmark, Ratio, SideBenchmark
+
+SESSIONS = 20
+WARM_UP_ROUNDS = 2
+WAVES = 4  # inferences per request in a round of the throughput hint
+PERCENTILES = (90, 95, 99)
+
+Inputs = Mapping[str, NDArray[Any]]
+
+
+class Running:
+    """A compiled model with its inputs set, ready to run."""
+
+    def __init__(self, model: ov.Model, inputs: Inputs, config: Mapping[str, Any]) -> None:
+        start = time.perf_counter()
+        self.compiled = ov.Core().compile_model(model, "CPU", dict(config))
+        self.compile_ms = 1e3 * (time.perf_counter() - start)
+        self.queue = ov.AsyncInferQueue(self.compiled)
+        self.requests = list(self.queue)
+        for request in self.requests:
+            for name, value in inputs.items():
+                request.set_tensor(name, ov.Tensor(value.copy()))
+
+    def infer(self, waves: int) -> None:
+        """Run `waves` inferences per request; a single request runs synchronously."""
+        if len(self.requests) == 1:
+            for _ in range(waves):
+                self.requests[0].infer(share_outputs=True)
+            return
+        for _ in range(waves * len(self.requests)):
+            self.queue.start_async()
+        self.queue.wait_all()
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What was measured on one of the two models, in milliseconds per inference."""
+
+    wall: list[list[float]] = field(default_factory=list)  # by session and round
+    cpu: list[list[float]] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)  # of single inferences
+    compilations: list[float] = field(default_factory=list)
+
+    def begin_session(self, running: Running) -> None:
+        """Open a list for the rounds to come."""
+        self.compilations.append(running.compile_ms)
+        self.wall.append([])
+        self.cpu.append([])
+
+    def measure(self, running: Running, waves: int) -> None:
+        """Time `waves` inferences per request, after an untimed one that brings the model back into the caches."""
+        running.infer(1)
+        wall, cpu = time.perf_counter(), time.process_time()
+        running.infer(waves)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        inferences = waves * len(running.requests)
+        self.wall[-1].append(1e3 * wall / inferences)
+        self.cpu[-1].append(1e3 * cpu / inferences)
+        self.latencies.extend([1e3 * wall] if inferences == 1 else (request.latency for request in running.requests))
+
+
+def compare_speed(
+    original: ov.Model,
+    compressed: ov.Model,
+    inputs: Inputs,
+    settings: BenchmarkSettings,
+    rng: np.random.Generator,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Benchmark:
+    """Time both models on one batch of `inputs`, an array by input name; `rng` draws the orders and resamples.
+
+    No round starts after `settings.time` seconds: slow models get fewer rounds and sessions, and wider intervals.
+    """
+    machine = fingerprint()
+    models = [_of_shapes(model, inputs) for model in (original, compressed)]
+    config = _config(settings)
+    sides, running = (Side(), Side()), dict[int, Running]()
+    done = 0
+    for rounds in _sessions(settings):
+        running.clear()  # frees the former compilations first
+        running |= {which: Running(models[which], inputs, config) for which in rng.permutation(2)}
+        for _ in _measured(rounds, sides, running, 1 if settings.hint == "latency" else WAVES, rng):
+            done += 1
+            progress(done, settings.niter)
+    described = [_describe(side, running[which], batch_size) for which, side in enumerate(sides)]
+    ratio = _ratio(sides[0].wall, sides[1].wall, rng)
+    cpu_ratio = _ratio(sides[0].cpu, sides[1].cpu, rng)
+    running.clear()
+    return Benchmark(
+        hint=settings.hint,
+        nthreads=settings.nthreads,
+        batch_size=batch_size,
+        rounds=done,
+        sessions=len(sides[0].wall),
+        ratio=ratio,
+        cpu_ratio=cpu_ratio,
+        verdict=verdict(ratio, cpu_ratio),
+        original=described[0],
+        compressed=described[1],
+        profile=profile(models, inputs, config) if settings.pc else (),
+        notes=_notes(machine.busy, described),
+    )
+
+
+def verdict(ratio: Ratio, cpu_ratio: Ratio) -> str:
+    """What the interval allows to say, in a sentence."""
+    if ratio.low is None or ratio.high is None:
+        return f"Too few sessions to tell: the compressed model took {1 / ratio.value:.2f} times the original's time."
+    interval = f"95 % interval {ratio.low:.2f} to {ratio.high:.2f}"
+    if ratio.significant:
+        return f"The compressed model runs {ratio.value:.2f} times as fast as the original ({interval})."
+    sentence = f"No significant difference in speed (ratio {ratio.value:.2f}, {interval})."
+    if cpu_ratio.significant:
+        sentence += f" In processor time the ratio is {cpu_ratio.value:.2f} ({cpu_ratio.low:.2f} to {cpu_ratio.high:.2f})."
+    return sentence
+
+
+def _sessions(settings: BenchmarkSettings) -> Iterator[Iterator[int]]:
+    """The rounds of every session: as many as are left to it, and as its part of the time allows, but one at least."""
+    start = time.perf_counter()
+    shares = np.array_split(np.arange(settings.niter), min(SESSIONS, settings.niter))
+    for number, share in enumerate(shares):
+        if number and time.perf_counter() - start > settings.time:
+            return
+        yield _until(start + settings.time * (number + 1) / len(shares), len(share))
+
+
+def _until(end: float, rounds: int) -> Iterator[int]:
+    for number in range(rounds):
+        if number and time.perf_counter() > end:
+            return
+        yield number
+
+
+def _measured(
+    rounds: Iterable[int], sides: Sequence[Side], running: Mapping[int, Running], waves: int, rng: np.random.Generator
+) -> Iterator[int]:
+    """The rounds of a session, each after both models were timed in random order."""
+    for which, side in enumerate(sides):
+        side.begin_session(running[which])
+    for _ in range(WARM_UP_ROUNDS):
+        for which in rng.permutation(2):
+            running[which].infer(1)
+    for number in rounds:
+        for which in rng.permutation(2):
+            sides[which].measure(running[which], waves)
+        yield number
+
+
+def _of_shapes(model: ov.Model, inputs: Inputs) -> ov.Model:
+    """A copy with the inputs' shapes: a model of open shapes runs other, slower code."""
+    copy = model.clone()
+    copy.reshape({name: list(value.shape) for name, value in inputs.items()})
+    return copy
+
+
+def _config(settings: BenchmarkSettings) -> dict[str, Any]:
+    config = {
+        "PERFORMANCE_HINT": settings.hint.upper(),
+        "INFERENCE_NUM_THREADS": settings.nthreads,
+        "ENABLE_CPU_PINNING": True,
+    }
+    return config | ({"INFERENCE_PRECISION_HINT": settings.infer_precision} if settings.infer_precision else {})
+
+
+def _ratio(original: list[list[float]], compressed: list[list[float]], rng: np.random.Generator) -> Ratio:
+    """Median over the rounds of original / compressed; resampled by session."""
+    longest = max(map(len, original))
+    rounds = np.full((len(original), longest), np.nan)
+    for row, before, after in zip(rounds, original, compressed, strict=True):
+        row[: len(before)] = np.divide(before, after)
+    interval = bootstrap(rounds, _median, rng)
+    return Ratio(value=interval.value, low=interval.low, high=interval.high, significant=interval.excludes(1.0))
+
+
+def _median(rounds: Values) -> float:
+    return float(np.nanmedian(rounds))
+
+
+def _describe(side: Side, running: Running, batch_size: int) -> SideBenchmark:
+    compiled, latencies = running.compiled, np.array(side.latencies)
+    wall, cpu = (tuple(round(value, 5) for value in chain(*times)) for times in (side.wall, side.cpu))
+    percentiles = np.percentile(latencies, PERCENTILES)
+    return SideBenchmark(
+        latency_median_ms=float(np.median(latencies)),
+        latency_average_ms=float(latencies.mean()),
+        latency_min_ms=float(latencies.min()),
+        latency_max_ms=float(latencies.max()),
+        latency_percentiles_ms=dict(zip(PERCENTILES, percentiles.tolist(), strict=True)),
+        throughput_fps=batch_size * 1e3 / float(np.median(wall)),
+        cpu_median_ms=float(np.median(cpu)),
+        compile_ms=float(np.median(side.compilations)),
+        infer_precision=compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
+        execution_mode=compiled.get_property("EXECUTION_MODE_HINT").name,
+        nstreams=int(compiled.get_property("NUM_STREAMS")),
+        nireq=len(running.requests),
+        kernel_precisions=precisions(compiled),
+        wall_ms=wall,
+        cpu_ms=cpu,
+    )
+
+
+def _notes(busy: bool, sides: list[SideBenchmark]) -> tuple[str, ...]:
+    notes = []
+    if busy:
+        notes.append("The machine was busy with other work: wall-clock times are inflated, processor times less so.")
+    if sides[0].infer_precision != "f32":
+        notes.append(f"The original ran in {sides[0].infer_precision}, which OpenVINO picks here; against f32 ratios differ.")
+    return tuple(notes)

@@ -1,0 +1,6 @@
+"""The page."""
+from dataclasses import dataclass
+CONTENT_SECURITY_POLICY = ""
+@dataclass
+class Picture: ...
+def render_html() -> None: ...
