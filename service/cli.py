@@ -9,9 +9,12 @@ from service.commands import exit_codes
 from service.commands.console import complain, messages
 from service.commands.doctor import doctor
 from service.commands.inspect import inspect
+from service.commands.jobs import cancel, job, jobs, retry
 from service.commands.methods import methods
 from service.commands.optimize import optimize
+from service.commands.results import download, report
 from service.commands.serve import serve, worker
+from service.commands.submit import submit
 from workers.errors import FractuneError
 
 app = typer.Typer(
@@ -20,8 +23,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (optimize, inspect, methods, doctor, serve, worker):
-    app.command()(command)
+COMMANDS = {
+    "On this machine": (optimize, inspect, methods, doctor),
+    "The service": (serve, worker),
+    "With a service": (submit, jobs, job, cancel, retry, report, download),
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def main() -> None:

@@ -1,0 +1,78 @@
+"""fractune report and download: what a job of a service found and made."""
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+import typer
+
+from service.client import Client
+from service.commands import exit_codes, remote
+from service.commands.console import complain, messages, output
+from service.commands.summary import summary
+from workers.errors import Conflict, Internal
+from workers.jobs.job import Failure
+
+ARCHIVE = "model.zip"  # the files of 1/ once more, for those who want one file
+
+
+def report(
+    job: remote.Job,
+    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Save the page for people here.")] = None,
+    as_json: remote.AsJson = False,
+    url: remote.Url = None,
+    key: remote.Key = None,
+) -> None:
+    """Show what JOB found; exit status as of optimize."""
+    with remote.connect(url, key) as client:
+        ended = _ended(client, job)
+        if html:
+            client.download(job, "report.html", html)
+        if not as_json:
+            raise typer.Exit(tell_end(client, ended, quiet=html is not None))
+        output.print_json(json.dumps(client.report(job)))
+
+
+def download(
+    job: remote.Job,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the results; JOB when absent.")] = None,
+    url: remote.Url = None,
+    key: remote.Key = None,
+) -> None:
+    """Save the results of JOB, laid out as optimize does."""
+    folder = out or Path(job)
+    with remote.connect(url, key) as client:
+        for name in (file["name"] for file in client.artifacts(job) if file["name"] != ARCHIVE):
+            path = folder / _inside(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download(job, name, path)
+    messages.print(f"Results in {folder}", highlight=False)
+
+
+def tell_end(client: Client, job: dict[str, Any], quiet: bool) -> exit_codes.ExitCode:
+    """Show how a job ended; the exit status that says the same."""
+    if job["state"] == "SUCCEEDED":
+        if not quiet:
+            output.print(summary(client.report(job["id"])))
+        return exit_codes.of_constraint(job["constraint"])
+    failure = job["failure"]
+    if failure is None:
+        messages.print(job["state"])
+        return exit_codes.ExitCode.BROKEN
+    complain(Failure(**failure))
+    return exit_codes.of_failure(failure["code"])
+
+
+def _ended(client: Client, job_id: str) -> dict[str, Any]:
+    job = client.job(job_id)
+    if job["ended_at"] is None:
+        raise Conflict(f"Job {job_id} has not ended; it is {job['state']}.", hint="Wait for it, or see `fractune job`.")
+    return job
+
+
+def _inside(name: str) -> PurePosixPath:
+    """A file name from the service, which must not leave the folder. Raises Internal."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise Internal(f"The service names a file {name!r}.")
+    return path

@@ -1,0 +1,55 @@
+"""fractune submit: the same as optimize, on a service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.client import Client
+from service.commands import options, remote
+from service.commands.console import output
+from service.commands.recipes import read_recipe
+from service.commands.results import tell_end
+
+
+def submit(
+    model: options.Model,
+    recipe: options.RecipeFile = None,
+    prune: options.Prune = None,
+    int8: options.Int8 = False,
+    shape: options.Shapes = None,
+    seed: options.Seed = None,
+    data: options.Data = None,
+    evaluation: options.Evaluation = None,
+    name: Annotated[str, typer.Option(help="Shown in listings; the name of the model file when absent.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end and show the result; exit status as of optimize.")
+    ] = False,
+    quiet: options.Quiet = False,
+    url: remote.Url = None,
+    key: remote.Key = None,
+) -> None:
+    """Upload MODEL and queue a job; prints its id, or with --wait its result."""
+    instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed)
+    with remote.connect(url, key) as client:
+        with remote.as_file(model) as file:
+            model_id = client.upload_model(file)
+        job = client.submit(
+            model_id,
+            instructions.model_dump(mode="json", by_alias=True),
+            dataset=_upload(client, data),
+            evaluation=_upload(client, evaluation),
+            name=name or model.name,
+        )
+        if not wait:
+            output.print(job["id"])
+            return
+        ended = remote.wait(client, job["id"], quiet)
+        raise typer.Exit(tell_end(client, ended, quiet))
+
+
+def _upload(client: Client, path: Path | None) -> str | None:
+    if path is None:
+        return None
+    with remote.as_file(path) as file:
+        return client.upload_dataset(file)
