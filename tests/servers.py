@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import redis
@@ -18,9 +19,9 @@ START_S = 30
 
 
 @contextmanager
-def process(command: list[str], *, ready: Callable[[], bool], user: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: list[str], *, ready: Callable[[], bool], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A server that has answered, killed at the end of the block."""
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=user)
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
     try:
         deadline = time.monotonic() + START_S
         while not ready():

@@ -114,6 +114,10 @@ class Artifacts:
         """Remove all files of a job."""
         shutil.rmtree(self._root / "jobs" / job_id, ignore_errors=True)
 
+    def forget_incoming(self, upload_id: str) -> None:
+        """Remove what has come of an upload."""
+        (self._root / "incoming" / upload_id).unlink(missing_ok=True)
+
     def discard_incoming(self, age_s: float) -> None:
         """Remove incoming files that nobody has written to for `age_s` seconds."""
         for path in (self._root / "incoming").iterdir():

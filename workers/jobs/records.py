@@ -111,6 +111,12 @@ class Job:
         """Whether the state is final."""
         return self.state in TERMINAL
 
+    def again(self) -> Request:
+        """The same request once more."""
+        return Request(
+            self.kind, self.model, self.recipe, self.dataset, self.evaluation, self.name, self.labels, retry_of=self.id
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -134,6 +140,41 @@ class Worker:
     started_at: float
     silent_s: float  # seconds since its last sign of life
     job_id: str | None  # what it is at work on
+
+
+class Role(StrEnum):
+    """What the holder of a key may do; each may do what the ones before it may."""
+
+    VIEWER = "viewer"  # read
+    OPERATOR = "operator"  # upload, submit, cancel
+    ADMIN = "admin"  # keys, webhooks, audit
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key, without what would open a door."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: float
+    created_by: str  # id of the key that made it
+    expires_at: float | None
+    revoked_at: float | None
+    used_at: float | None  # to the minute
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A request that changed something, or tried to."""
+
+    id: int
+    at: float
+    actor: str  # id of the API key
+    address: str
+    action: str  # method and route
+    target: str  # path
+    status: int
 
 
 @dataclass(frozen=True, slots=True)

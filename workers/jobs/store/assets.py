@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from uuid import uuid4
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from workers.errors import Breakdown, Conflict, NotFound
@@ -40,7 +40,6 @@ class Assets:
             job = None
             if kind == AssetKind.MODEL and _undecided(asset):
                 job = rows.job(add_job(connection, Request(Kind.INSPECT, sha256), owner, uuid4().hex))
-                connection.execute(update(assets).where(_is(kind, sha256)).values(job_id=job.id))
                 asset = _find(connection, kind, sha256)
         return asset, new, job
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from workers.errors import Conflict, IdempotencyMismatch, NotFound
 from workers.jobs.job import Kind, State
-from workers.jobs.records import Artifact, Event, Job, JsonObject, Page, Request
+from workers.jobs.records import Artifact, AssetKind, Event, Job, JsonObject, Page, Request
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
 from workers.jobs.store.tables import artifacts, assets, events, idempotency, jobs
@@ -157,4 +157,7 @@ def add(connection: Connection, request: Request, owner: str, job_id: str) -> ro
         .returning(jobs)
     ).one()
     append(connection, row, "state", {"state": State.QUEUED})
+    if request.kind == Kind.INSPECT:
+        model = and_(assets.c.kind == AssetKind.MODEL, assets.c.sha256 == request.model)
+        connection.execute(update(assets).where(model).values(job_id=job_id))
     return row

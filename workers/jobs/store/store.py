@@ -9,6 +9,7 @@ from sqlalchemy import select
 from workers.jobs.store.assets import Assets
 from workers.jobs.store.database import Database
 from workers.jobs.store.jobs import Jobs
+from workers.jobs.store.keys import Audit, Keys
 from workers.jobs.store.leases import Leases
 from workers.jobs.store.workers import Workers
 
@@ -20,6 +21,7 @@ class Store:
     store.jobs      jobs from the client's side
     store.leases    jobs from the worker's side
     store.workers   who is there to do them
+    store.keys      who may ask, and store.audit what they did
     """
 
     def __init__(self, url: str, *, pooled: bool = True) -> None:
@@ -29,6 +31,8 @@ class Store:
         self.jobs = Jobs(self._database)
         self.leases = Leases(self._database)
         self.workers = Workers(self._database)
+        self.keys = Keys(self._database)
+        self.audit = Audit(self._database)
 
     def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes start at once."""

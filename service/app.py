@@ -1,0 +1,77 @@
+"""The application: wiring only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+import structlog
+from fastapi import APIRouter, FastAPI
+
+from service import errors
+from service.background import chores
+from service.readiness import Readiness
+from service.routes import assets, health, jobs, keys, methods, results, uploads, workers
+from service.throttle import Throttle
+from workers import broker
+from workers.errors import Unavailable
+from workers.jobs.artifacts import Artifacts
+from workers.jobs.reconciler import reconcile
+from workers.jobs.store import Store
+from workers.settings import Settings
+
+log = structlog.get_logger(__name__)
+V1 = (
+    *(assets.models, assets.datasets, uploads.router, jobs.router, results.router),
+    *(methods.router, workers.router, keys.router),
+)
+FAILURES_PER_MINUTE = 60  # wrong keys from one address
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API over the store and the queue that `settings` name."""
+    celery = broker.make_celery(settings)
+    store = Store(settings.database)
+    depth, enqueue = partial(broker.depth, celery), partial(broker.enqueue, celery)
+    mend = partial(reconcile, store, enqueue, depth, max_attempts=settings.max_attempts, requeue_s=settings.requeue_s)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store.migrate()
+        app.state.artifacts = Artifacts(settings.data_dir)
+        with chores((settings.lease_s / 4, mend)):
+            yield
+        store.close()
+        celery.close()
+
+    app = FastAPI(
+        title="Fractune",
+        version=version("fractune"),
+        summary="Compress trained networks for OpenVINO, without training and without data where there is none.",
+        root_path=settings.root_path,
+        lifespan=lifespan,
+        responses=errors.RESPONSES,
+        redoc_url=None,
+        docs_url=None,
+    )
+    app.state.settings = settings
+    app.state.store = store
+    app.state.announce = partial(announce, enqueue)
+    app.state.readiness = Readiness(settings, store, depth)
+    app.state.requests = Throttle(settings.rate_limit)
+    app.state.failures = Throttle(FAILURES_PER_MINUTE)
+    errors.install(app)
+    v1 = APIRouter(prefix="/v1")
+    for routes in V1:
+        v1.include_router(routes)
+    app.include_router(v1)
+    app.include_router(health.router)
+    return app
+
+
+def announce(enqueue: partial[None], job_id: str) -> None:
+    """Send the message; without a broker the job waits for the reconciler."""
+    try:
+        enqueue(job_id)
+    except Unavailable as error:
+        log.warning("job not announced", job_id=job_id, reason=error.message)

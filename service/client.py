@@ -1,0 +1,196 @@
+"""The service from Python: upload, submit, wait, read the report, download what it names.
+
+    with Client("http://127.0.0.1:8080", key) as client:
+        job = client.submit(client.upload_model(Path("resnet.onnx")), recipe)
+        job = client.wait(job["id"], on_event=print)
+        client.download(job["id"], "model.zip", Path("model.zip"))
+
+What the service declines is raised as the error of workers.errors with the same code.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+
+from service.connection import Connection
+from workers.errors import ChecksumMismatch, NotFound, TimedOut
+from workers.jobs.incoming import file_sha256
+from workers.jobs.job import TERMINAL
+
+Json = dict[str, Any]
+POLL_S = 1.0
+PART_BYTES = 32 << 20  # files above this size go in parts, so that a broken connection costs one part
+BLOCK = 1 << 20
+
+
+class Client:
+    """A service at `url`, with an API key (fr_...). Use as a context, or call `close`."""
+
+    def __init__(self, url: str, key: str | None = None, *, patience_s: float = 60.0) -> None:
+        """`patience_s`: how long a service that does not answer is asked again."""
+        self._connection = Connection(url, key, patience_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def upload_model(self, path: Path) -> str:
+        """Store a model file, unless the service has it already; its SHA-256, which names it from then on."""
+        return self._upload("model", path)
+
+    def upload_dataset(self, path: Path) -> str:
+        """Store a dataset file (.npz or .zip), unless the service has it already; its SHA-256."""
+        return self._upload("dataset", path)
+
+    def model(self, sha256: str) -> Json:
+        """A model with its inspection, or with the reason why it cannot be used."""
+        return self._json("GET", f"/v1/models/{sha256}")
+
+    def submit(
+        self,
+        model: str,
+        recipe: Mapping[str, Any],
+        *,
+        dataset: str | None = None,
+        evaluation: str | None = None,
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Json:
+        """Queue a job; hashes name the uploads. The same `idempotency_key` gives the same job."""
+        body = {"model": model, "recipe": recipe, "dataset": dataset, "evaluation": evaluation, "name": name}
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        return self._json("POST", "/v1/jobs", json=body | {"labels": labels or {}}, headers=headers)
+
+    def job(self, job_id: str) -> Json:
+        """A job as it stands."""
+        return self._json("GET", f"/v1/jobs/{job_id}")
+
+    def jobs(self, **filters: Any) -> Iterator[Json]:
+        """All jobs, newest first; filters as the API names them: state, kind, model, method, name, label."""
+        cursor = None
+        while True:
+            page = self._json("GET", "/v1/jobs", params={**filters, **({"cursor": cursor} if cursor else {})})
+            yield from page["items"]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    def wait(self, job_id: str, timeout_s: float | None = None, on_event: Callable[[Json], object] | None = None) -> Json:
+        """The job once it has ended, however it did. `on_event` gets each of its events. Raises TimedOut."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        seen = 0
+        while True:
+            job = self.job(job_id)
+            while on_event is not None and seen < job["last_event"]:
+                for event in self._connection.request("GET", f"/v1/jobs/{job_id}/history", params={"after": seen}).json():
+                    on_event(event)
+                    seen = event["seq"]
+            if job["state"] in TERMINAL:
+                return job
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimedOut(f"Job {job_id} has not ended within {timeout_s:g} s: {job['state']}.", hint="Wait longer.")
+            time.sleep(POLL_S)
+
+    def events(self, job_id: str) -> Iterator[Json]:
+        """The events of a job from its beginning, live until it has ended; survives broken connections."""
+        seen = 0
+        while True:
+            try:
+                for event in self._stream_events(job_id, seen):
+                    yield event
+                    seen = event["seq"]
+            except httpx.TransportError:
+                time.sleep(POLL_S)
+            if self.job(job_id)["last_event"] == seen:
+                return
+
+    def cancel(self, job_id: str) -> Json:
+        """End a job."""
+        return self._json("POST", f"/v1/jobs/{job_id}:cancel")
+
+    def retry(self, job_id: str) -> Json:
+        """Do an ended job again; the new job."""
+        return self._json("POST", f"/v1/jobs/{job_id}:retry")
+
+    def report(self, job_id: str) -> Json:
+        """The report of a job that has succeeded."""
+        return self._json("GET", f"/v1/jobs/{job_id}/report.json")
+
+    def log(self, job_id: str) -> str:
+        """The log of the latest attempt."""
+        return self._connection.request("GET", f"/v1/jobs/{job_id}/logs").text
+
+    def artifacts(self, job_id: str) -> list[Json]:
+        """Name, size and SHA-256 of every file of a job."""
+        files: list[Json] = self._connection.request("GET", f"/v1/jobs/{job_id}/artifacts").json()
+        return files
+
+    def download(self, job_id: str, name: str, path: Path) -> None:
+        """Save a file of a job as `path`, complete and with the right SHA-256, or not at all. Raises ChecksumMismatch."""
+        expected = next((file["sha256"] for file in self.artifacts(job_id) if file["name"] == name), None)
+        if expected is None:
+            raise NotFound(f"Job {job_id} has no file {name}.")
+        partial = path.with_name(path.name + ".part")
+        try:
+            with self._connection.stream("GET", f"/v1/jobs/{job_id}/artifacts/{name}") as response, partial.open("wb") as file:
+                for block in response.iter_bytes(BLOCK):
+                    file.write(block)
+            if file_sha256(partial) != expected:
+                raise ChecksumMismatch(f"The download of {name} is damaged.", hint="Download it again.")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _json(self, method: str, path: str, **options: Any) -> Json:
+        body: Json = self._connection.request(method, path, **options).json()
+        return body
+
+    def _upload(self, kind: str, path: Path) -> str:
+        with path.open("rb") as file:
+            sha256, size = file_sha256(path), path.stat().st_size
+            try:
+                self._connection.request("HEAD", f"/v1/{kind}s/{sha256}")
+            except NotFound:
+                if size > PART_BYTES:
+                    self._upload_parts(kind, path, sha256, size)
+                else:
+                    self._connection.request("PUT", f"/v1/{kind}s/{sha256}", params={"name": path.name}, content=file.read())
+        return sha256
+
+    def _upload_parts(self, kind: str, path: Path, sha256: str, size: int) -> None:
+        begin = {"kind": kind, "name": path.name, "size": size, "sha256": sha256}
+        upload = f"/v1/uploads/{self._json('POST', '/v1/uploads', json=begin)['id']}"
+        with path.open("rb") as file:
+            offset = 0
+            while offset < size:
+                file.seek(offset)
+                offset = self._send_part(upload, offset, file.read(PART_BYTES))
+        self._connection.request("POST", f"{upload}:complete")
+
+    def _send_part(self, upload: str, offset: int, part: bytes) -> int:
+        """The offset to go on from, which the service tells after a broken connection too."""
+        try:
+            headers = {"Upload-Offset": str(offset), "Content-Type": "application/octet-stream"}
+            response = self._connection.request("PATCH", upload, content=part, headers=headers, patient=False)
+        except httpx.TransportError:
+            response = self._connection.request("HEAD", upload)
+        return int(response.headers["Upload-Offset"])
+
+    def _stream_events(self, job_id: str, after: int) -> Iterator[Json]:
+        headers = {"Last-Event-ID": str(after)}
+        with self._connection.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
+            for line in response.iter_lines():
+                if line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))

@@ -1,0 +1,42 @@
+"""What a route may ask for."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from workers.jobs.artifacts import Artifacts
+from workers.jobs.store import Store
+from workers.settings import Settings
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+def _artifacts(request: Request) -> Artifacts:
+    artifacts: Artifacts = request.app.state.artifacts
+    return artifacts
+
+
+def _announce(request: Request) -> Callable[[str], None]:
+    announce: Callable[[str], None] = request.app.state.announce
+    return announce
+
+
+Configuration = Annotated[Settings, Depends(_settings)]
+Rows = Annotated[Store, Depends(_store)]
+Files = Annotated[Artifacts, Depends(_artifacts)]
+Announce = Annotated[Callable[[str], None], Depends(_announce)]
+
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+Digest = Annotated[str, Path(alias="sha256", pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.")]
+Cursor = Annotated[str | None, Query(max_length=200, pattern=r"^[A-Za-z0-9_-]*$", description="From the page before.")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Part = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="A part of the name.")]

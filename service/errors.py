@@ -1,0 +1,134 @@
+"""Errors as problem+json (RFC 9457): one table from error class to status."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from workers import errors
+
+log = structlog.get_logger(__name__)
+
+STATUS: Mapping[type[errors.FractuneError], int] = {
+    errors.Refusal: 422,
+    errors.InvalidRequest: 422,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.ChecksumMismatch: 422,
+    errors.QuotaExceeded: 507,
+    errors.StorageFull: 507,
+    errors.IdempotencyMismatch: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+}
+HEADERS: Mapping[type[errors.FractuneError], dict[str, str]] = {
+    errors.Unauthenticated: {"WWW-Authenticate": "Bearer"},
+    errors.Unavailable: {"Retry-After": "5"},
+}
+HTTP_CODES = {404: errors.NotFound.code, 405: "METHOD_NOT_ALLOWED", 413: errors.TooLarge.code, 415: "UNSUPPORTED_MEDIA_TYPE"}
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    pointer: str = Field(description="JSON pointer into the body, or the name of the parameter.")
+    message: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `code` is stable; `hint` says what to do."""
+
+    type: str = Field(description="URN of the kind of error.")
+    title: str
+    status: int
+    detail: str
+    code: str
+    hint: str
+    errors: list[Fault] = []
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": "See `code`.", "model": Problem, "content": {"application/problem+json": {}}}
+    for status in ("4XX", "5XX")
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of `app` leave it as a problem."""
+    app.add_exception_handler(errors.FractuneError, _fractune_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem(error: errors.FractuneError, faults: list[Fault] | None = None) -> JSONResponse:
+    """The response to `error`."""
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    title = (type(error).__doc__ or "").strip()
+    headers = HEADERS.get(type(error), {}) | error.details.get("headers", {})
+    return _respond(status, error.code, title, error.message, error.hint, faults or [], headers)
+
+
+def _respond(
+    status: int, code: str, title: str, detail: str, hint: str, faults: list[Fault], headers: Mapping[str, str] | None
+) -> JSONResponse:
+    body = Problem(
+        type=f"urn:fractune:{code.lower()}", title=title, status=status, detail=detail, code=code, hint=hint, errors=faults
+    )
+    return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def _fractune_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.FractuneError)
+    return problem(error)
+
+
+def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [Fault(pointer=pointer(fault["loc"], error.body), message=fault["msg"]) for fault in error.errors()]
+    first = f"{faults[0].pointer}: {faults[0].message}"
+    kind = errors.InvalidRecipe if faults[0].pointer.startswith("/recipe") else errors.InvalidRequest
+    return problem(kind(first), faults)
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    """What the framework declines: no such path, wrong method, unreadable body."""
+    assert isinstance(error, HTTPException)
+    code = HTTP_CODES.get(error.status_code, errors.InvalidRequest.code)
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    return _respond(error.status_code, code, error.detail, detail, errors.InvalidRequest.hint, [], error.headers)
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    """The border: whatever we did not foresee is logged, and told without its inside."""
+    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    return problem(errors.Internal(hint="Report it with the log of the service."))
+
+
+def pointer(location: tuple[int | str, ...], body: Any) -> str:
+    """Where in the request a fault is. Pydantic names the members of unions on the way; they are not in the body."""
+    source, *rest = location
+    if source != "body":
+        return str(rest[-1] if rest else source)
+    path = ""
+    for index, part in enumerate(rest):
+        inside = _holds(body, part)
+        if inside:
+            body = body[part]
+        if inside or index == len(rest) - 1:
+            path += "/" + str(part).replace("~", "~0").replace("/", "~1")
+    return path or "/"
+
+
+def _holds(body: Any, part: int | str) -> bool:
+    if isinstance(body, list):
+        return isinstance(part, int) and part < len(body)
+    return isinstance(body, dict) and part in body

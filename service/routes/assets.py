@@ -1,0 +1,76 @@
+"""Models and datasets: upload, list, read, remove. Both are files named by their SHA-256."""
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request, Response
+
+from service.auth import Operator, Viewer
+from service.deps import Cursor, Digest, Files, Limit, Part, Rows
+from service.intake import Inlet, Intake
+from service.receive import receive
+from service.schemas import DatasetView, ModelView, PageView
+from workers.jobs.records import Asset, AssetKind
+
+BINARY = {"type": "string", "format": "binary"}
+FORM = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
+FILE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": BINARY}, "multipart/form-data": {"schema": FORM}},
+    }
+}
+Name = Annotated[str | None, Query(max_length=200, description="File name; its suffix tells the format. A form brings one.")]
+
+
+def asset_router(kind: AssetKind, view: type[DatasetView]) -> APIRouter:
+    """The routes under /models or /datasets."""
+    router = APIRouter(prefix=f"/{kind}s", tags=[f"{kind}s"])
+    stored = {200: {"model": view, "description": "It was there already."}, 201: {"model": view}}
+    upload: dict[str, Any] = {"status_code": 201, "response_model": view, "responses": stored, "openapi_extra": FILE_BODY}
+
+    @router.post("", **upload)
+    async def create(request: Request, response: Response, intake: Inlet, name: Name = None) -> Asset:
+        """Upload a file; raw or as a form."""
+        return await take(request, response, intake, kind, name)
+
+    @router.put("/{sha256}", **upload)
+    async def put(request: Request, response: Response, intake: Inlet, sha256: Digest, name: Name = None) -> Asset:
+        """Upload the file of that SHA-256; refused if it has another one."""
+        return await take(request, response, intake, kind, name, sha256)
+
+    @router.get("", response_model=PageView[view])  # type: ignore[valid-type]
+    def page(store: Rows, _: Viewer, cursor: Cursor = None, limit: Limit = 50, name: Part = None) -> Any:
+        """List, newest first."""
+        return store.assets.page(kind, cursor, limit, name=name)
+
+    @router.get("/{sha256}", response_model=view)
+    @router.head("/{sha256}", response_model=None)
+    def read(store: Rows, _: Viewer, sha256: Digest) -> Asset:
+        """Whether it is stored, and what is known about it."""
+        return store.assets.get(kind, sha256)
+
+    @router.delete("/{sha256}", status_code=204)
+    def remove(store: Rows, artifacts: Files, _: Operator, sha256: Digest) -> None:
+        """Forget it; declined while a job needs it."""
+        store.assets.remove(kind, sha256, lambda: artifacts.discard(kind, sha256))
+
+    return router
+
+
+async def take(
+    request: Request, response: Response, intake: Intake, kind: AssetKind, name: str | None, sha256: str | None = None
+) -> Asset:
+    """Receive the file of a request and keep it."""
+    with intake.receiving() as incoming:
+        form_name = await receive(request, incoming)
+        actual = await run_sync(incoming.finish, sha256)
+        await run_sync(intake.make_room, incoming.size)
+        asset, new = await run_sync(intake.admit, incoming, kind, actual, name or form_name or "")
+    response.status_code = 201 if new else 200
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/{kind}s/{actual}"
+    return asset
+
+
+models = asset_router(AssetKind.MODEL, ModelView)
+datasets = asset_router(AssetKind.DATASET, DatasetView)

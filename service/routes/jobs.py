@@ -1,0 +1,105 @@
+"""Jobs: submit, list, read, cancel, retry."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from service.auth import Operator, Viewer
+from service.deps import Announce, Cursor, JobId, Limit, Part, Rows
+from service.schemas import JobCreate, JobView, PageView
+from workers.errors import Conflict, InvalidRecipe, InvalidRequest
+from workers.jobs.job import Kind, State
+from workers.jobs.records import Asset, AssetKind, Job
+from workers.jobs.records import Request as JobRequest
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+IdempotencyKey = Annotated[
+    str | None, Header(max_length=255, pattern=r"^[\x21-\x7e]+$", description="The same key and body give the same job.")
+]
+Labels = Annotated[list[str], Query(alias="label", max_length=32, description="`key:value`; all must fit.")]
+POLL_S = "2"
+
+
+@router.post("", status_code=202, response_model=JobView)
+def submit(
+    body: JobCreate,
+    request: Request,
+    response: Response,
+    store: Rows,
+    announce: Announce,
+    principal: Operator,
+    idempotency_key: IdempotencyKey = None,
+) -> Job:
+    """Compress a model by a recipe."""
+    refuse_unusable(store.assets.get(AssetKind.MODEL, body.model))
+    if body.recipe.calibration.source == "dataset" and body.dataset is None:
+        raise InvalidRecipe("calibration.source is `dataset`, but no dataset is given.", hint="Name one in `dataset`.")
+    wanted = JobRequest(
+        Kind.COMPRESS,
+        body.model,
+        body.recipe.model_dump(mode="json", by_alias=True),
+        body.dataset,
+        body.evaluation,
+        body.name,
+        body.labels,
+    )
+    job, new = store.jobs.submit(wanted, principal.id, idempotency_key)
+    return accepted(request, response, job, announce if new else None)
+
+
+@router.get("", response_model=PageView[JobView])
+def page(
+    store: Rows,
+    _: Viewer,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+    state: State | None = None,
+    kind: Kind | None = None,
+    model: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
+    method: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,40}$", description="One of the recipe's.")] = None,
+    name: Part = None,
+    label: Labels = [],  # noqa: B006
+) -> Any:
+    """List, newest first."""
+    labels = {key: value for key, _, value in (pair.partition(":") for pair in label)}
+    return store.jobs.page(cursor, limit, state=state, kind=kind, model=model, method=method, name=name, labels=labels)
+
+
+@router.get("/{job_id}", response_model=JobView)
+def read(response: Response, store: Rows, _: Viewer, job_id: JobId) -> Job:
+    """A job as it stands."""
+    job = store.jobs.get(job_id)
+    if not job.ended:
+        response.headers["Retry-After"] = POLL_S
+    return job
+
+
+@router.post("/{job_id}:cancel", status_code=202, response_model=JobView)
+def cancel(store: Rows, _: Operator, job_id: JobId) -> Job:
+    """End a waiting job; ask the worker of a running one to stop."""
+    return store.jobs.cancel(job_id)
+
+
+@router.post("/{job_id}:retry", status_code=202, response_model=JobView)
+def retry(request: Request, response: Response, store: Rows, announce: Announce, principal: Operator, job_id: JobId) -> Job:
+    """Do an ended job again, as a new job."""
+    job = store.jobs.get(job_id)
+    if not job.ended:
+        raise Conflict(f"Job {job_id} has not ended: {job.state}.", hint="Cancel it first.")
+    again, _ = store.jobs.submit(job.again(), principal.id)
+    return accepted(request, response, again, announce)
+
+
+def accepted(request: Request, response: Response, job: Job, announce: Announce | None) -> Job:
+    """Tell the workers, and the client where to look."""
+    if announce is not None:
+        announce(job.id)
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
+    response.headers["Retry-After"] = POLL_S
+    return job
+
+
+def refuse_unusable(model: Asset) -> None:
+    """A model that was refused at its inspection would be refused again. Raises InvalidRequest."""
+    if model.failure is not None:
+        raise InvalidRequest(f"The model was refused: {model.failure.message}", hint=model.failure.hint)

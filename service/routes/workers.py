@@ -1,0 +1,15 @@
+"""Who does the jobs."""
+
+from fastapi import APIRouter
+
+from service.auth import Viewer
+from service.deps import Rows
+from service.schemas import WorkerView
+
+router = APIRouter(prefix="/workers", tags=["workers"])
+
+
+@router.get("")
+def workers(store: Rows, _: Viewer) -> list[WorkerView]:
+    """Every worker heard of within a day: its machine, and what it is at work on."""
+    return [WorkerView.model_validate(worker) for worker in store.workers.list()]

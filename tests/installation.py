@@ -1,0 +1,87 @@
+"""A whole service for tests: API, queue, store, and workers whose child is the stand-in."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from service.app import create_app
+from service.auth import issue
+from tests.servers import folder, process, valkey
+from workers.jobs.records import Role
+from workers.jobs.store import Store
+from workers.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+STAND_IN = (sys.executable, str(ROOT / "tests" / "stand_in.py"))
+RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "benchmark": None}
+
+
+def settings_in(home: Path, **values: object) -> Settings:
+    """Quick to notice, slow to forget."""
+    quick = {"heartbeat_s": 0.2, "lease_s": 4.0, "requeue_s": 1.0, "min_free_bytes": 1}
+    return Settings.model_validate({"data_dir": home, "child_command": STAND_IN} | quick | values)
+
+
+class Installation:
+    """The service at `url`, and a key for each role."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.database)
+        self.store.migrate()
+        self.keys = {role: issue(self.store, f"the {role}", role, "test")[1] for role in Role}
+        self.url = ""
+
+    def http(self, role: Role | None = Role.ADMIN) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+    @contextmanager
+    def api(self) -> Iterator[None]:
+        """The API in a thread of this process."""
+        server = uvicorn.Server(uvicorn.Config(create_app(self.settings), port=0, log_config=None, timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker, in a process of its own as always."""
+        passed_on = {"data_dir", "child_command", "heartbeat_s", "lease_s", "requeue_s"}
+        values = self.settings.model_dump(mode="json", include=passed_on)
+        variables = {
+            f"FRACTUNE_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()
+        }
+
+        def ready() -> bool:
+            return any(worker.silent_s < 1 for worker in self.store.workers.list())
+
+        with process([sys.executable, "-m", "workers"], ready=ready, env=os.environ | variables, cwd=ROOT) as worker:
+            yield worker
+
+
+@contextmanager
+def installation(**values: object) -> Iterator[Installation]:
+    """Store, queue and API; workers are up to the test."""
+    with folder() as home, valkey(home / "broker.sock"):
+        service = Installation(settings_in(home, **values))
+        with service.api():
+            yield service
+        service.store.close()

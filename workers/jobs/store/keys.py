@@ -1,0 +1,87 @@
+"""API keys and what was done with them."""
+
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+
+from workers.errors import NotFound
+from workers.jobs.records import ApiKey, AuditEntry, Page, Role
+from workers.jobs.store import rows
+from workers.jobs.store.database import Database, now
+from workers.jobs.store.tables import audit, keys
+
+TOUCH_S = 60.0  # how exact `used_at` is
+
+
+class Keys:
+    """The table of API keys; it holds digests, from which no key can be made."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, key_id: str, digest: str, name: str, role: Role, created_by: str, expires_in_s: float | None) -> ApiKey:
+        """A new key."""
+        expires_at = None if expires_in_s is None else now() + expires_in_s
+        values = {"id": key_id, "digest": digest, "name": name, "role": role, "created_by": created_by}
+        insertion = insert(keys).values(**values, expires_at=expires_at, created_at=now()).returning(keys)
+        with self._database.write() as connection:
+            return _key(connection.execute(insertion).one())
+
+    def valid(self, key_id: str) -> tuple[ApiKey, str] | None:
+        """A key that is neither revoked nor expired, and its digest."""
+        with self._database.read() as connection:
+            row = connection.execute(select(keys).where(keys.c.id == key_id, _valid())).one_or_none()
+        return None if row is None else (_key(row), row.digest)
+
+    def used(self, key: ApiKey) -> None:
+        """Note that the key was used, to the minute."""
+        stale = or_(keys.c.used_at.is_(None), keys.c.used_at < now() - TOUCH_S)
+        with self._database.read() as connection:
+            if connection.scalar(select(keys.c.id).where(keys.c.id == key.id, stale)) is None:
+                return
+        with self._database.write() as connection:
+            connection.execute(update(keys).where(keys.c.id == key.id, stale).values(used_at=now()))
+
+    def page(self, cursor: str | None = None, limit: int = 50) -> Page[ApiKey]:
+        """All keys ever given out, newest first."""
+        query = rows.newest_first(select(keys), keys, cursor, limit)
+        with self._database.read() as connection:
+            return rows.page(connection.execute(query).all(), limit, _key)
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """From now on the key opens nothing. Raises NotFound."""
+        with self._database.write() as connection:
+            connection.execute(update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None)).values(revoked_at=now()))
+            row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no API key {key_id}.")
+        return _key(row)
+
+
+class Audit:
+    """The log of every request that changed something, or tried to."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, actor: str, address: str, action: str, target: str, status: int) -> None:
+        """Append an entry."""
+        values = {"actor": actor, "address": address, "action": action, "target": target, "status": status}
+        with self._database.write() as connection:
+            connection.execute(insert(audit).values(**values, at=now()))
+
+    def page(self, before: int | None = None, limit: int = 50, *, actor: str | None = None) -> list[AuditEntry]:
+        """Entries before that number, newest first."""
+        query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(audit.c.id < before)
+        if actor is not None:
+            query = query.where(audit.c.actor == actor)
+        with self._database.read() as connection:
+            return [rows.record(AuditEntry, row) for row in connection.execute(query)]
+
+
+def _valid() -> ColumnElement[bool]:
+    return and_(keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now()))
+
+
+def _key(row: rows.AnyRow) -> ApiKey:
+    return rows.record(ApiKey, row, role=Role(row.role))
