@@ -71,6 +71,7 @@ def run(
         batch_size=size,
         seed=seed,
         threads=threads,
+        stored=np.float16 if imported.precision == "f16" else np.float32,
         on_layer=on_layer,
     )
     return Compressed(tuple(results), tuple(skipped))

@@ -60,12 +60,13 @@ def compress(
     batch_size: int,
     seed: int,
     threads: int,
+    stored: type[np.float32] | type[np.float16] = np.float32,
     on_layer: Callable[[LayerResult], None] = lambda result: None,
 ) -> list[LayerResult]:
     """Compress the planned layers of `model` in place, each by its methods one after another.
 
-    `batched` is the same model, with the same names, for `batch_size` samples at once; it is consumed. Returns the results
-    in the order in which they were solved.
+    `batched` is the same model, with the same names, for `batch_size` samples at once; it is consumed. Free weights are
+    rounded to `stored`, the type the model keeps its weights in. Returns the results in the order in which they were solved.
     """
     layers = [layer for layer, _ in plan]
     biases = ensure_bias(model, layers)
@@ -87,7 +88,7 @@ def compress(
                 continue
             outputs = {node: moments[node] for node in layer.nodes if node in moments}
             rng = np.random.default_rng([seed, phase, len(results)])
-            result = _solve(model, layer, methods, outputs, biases, rng)
+            result = _solve(model, layer, methods, outputs, biases, stored, rng)
             for part in (model, *(segment.model for segment in compressed.segments[phase:])):
                 _write(part, result, biases)
             results.append(result)
@@ -115,6 +116,7 @@ def _solve(
     methods: tuple[Method, ...],
     outputs: Mapping[str, OutputMoments],
     biases: Mapping[str, Bias],
+    stored: type[np.float32] | type[np.float16],
     rng: np.random.Generator,
 ) -> LayerResult:
     moments = pool(list(outputs.values()))
@@ -125,7 +127,8 @@ def _solve(
         solution = method.solve(problem, rng)
         problem = replace(problem, original=solution.weight, support=solution.weight != 0)
         statistics |= solution.statistics
-    weight = solution.weight.astype(np.float32).astype(np.float64) + 0.0  # no negative zeros
+    kind = stored if solution.step is None else np.float32
+    weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
     return LayerResult(
         layer=layer,
         methods=methods,

@@ -1,0 +1,208 @@
+"""All that a job found out, put together as its report and written beside the model."""
+
+import resource
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import file_digest
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from fractal_data import contact_sheet
+from workers.compression import Compressed
+from workers.constraint import Verdict
+from workers.engine import LayerResult
+from workers.evidence import Evidence
+from workers.ir.exporter import Exported
+from workers.ir.exporter import Size as DiskSize
+from workers.ir.importer import Imported
+from workers.jobs.job import Task
+from workers.machine import fingerprint
+from workers.recipe import Recipe
+from workers.report import (
+    Benchmark,
+    CalibrationReport,
+    Fidelity,
+    LayerReport,
+    ModelReport,
+    PreprocessingReport,
+    Provenance,
+    Report,
+    Size,
+    SkippedLayer,
+    StageTime,
+    Tensor,
+    render_html,
+)
+
+SHEET_IMAGES = 32  # calibration images on the contact sheet
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the stages of a job have produced."""
+
+    task: Task
+    recipe: Recipe
+    imported: Imported
+    evidence: Evidence
+    compressed: Compressed
+    exported: Exported
+    original_size: DiskSize
+    fidelity: Fidelity
+    verdict: Verdict | None
+    benchmark: Benchmark | None
+    spent: dict[str, dict[str, float]]
+
+
+def write_report(found: Findings) -> None:
+    """Write report.json, report.html, provenance.json and calibration.png under the task's folder."""
+    out = Path(found.task.out)
+    sheet = _write_sheet(found, out / "calibration.png")
+    report = assemble(found)
+    (out / "report.json").write_text(report.model_dump_json(indent=1))
+    (out / "provenance.json").write_text(report.provenance.model_dump_json(indent=1))
+    (out / "report.html").write_text(render_html(report, contact_sheet=sheet))
+
+
+def assemble(found: Findings) -> Report:
+    """The report of a job."""
+    weights = [result.weight for result in found.compressed.results]
+    zeros = sum(int(np.count_nonzero(weight == 0)) for weight in weights)
+    return Report(
+        model=_model(found.task, found.imported),
+        recipe=found.recipe,
+        sparsity=zeros / sum(weight.size for weight in weights),
+        layers=_layers(found),
+        skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in found.compressed.skipped),
+        size=_size(found),
+        fidelity=found.fidelity,
+        benchmark=found.benchmark,
+        constraint=found.verdict,
+        calibration=CalibrationReport(
+            source=found.evidence.calibration.source,
+            count=found.evidence.calibration.count,
+            seed=found.recipe.seed if found.recipe.calibration.seed is None else found.recipe.calibration.seed,
+            notes=found.imported.notes,
+        ),
+        preprocessing=PreprocessingReport(
+            inputs={name: dict(values) for name, values in found.evidence.calibration.applied.items()},
+            notes=found.evidence.calibration.notes,
+        ),
+        time={stage: StageTime(**cost) for stage, cost in found.spent.items()},
+        peak_rss_bytes=peak_memory(),
+        warnings=_warnings(found),
+        provenance=_provenance(found),
+    )
+
+
+def layer_row(result: LayerResult) -> dict[str, Any]:
+    """What is known of a layer as soon as it is solved, in JSON values."""
+    return {
+        "name": result.layer.name,
+        "type": result.layer.type,
+        "method": method_names(result),
+        "sparsity": float(np.mean(result.weight == 0)),
+        "relative_error": result.relative_error,
+        "weights": result.layer.size,
+    }
+
+
+def method_names(result: LayerResult) -> str:
+    """The steps that changed a layer, joined by ' + '."""
+    return " + ".join(method.method for method in result.methods)
+
+
+def peak_memory() -> int:
+    """Most resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _model(task: Task, imported: Imported) -> ModelReport:
+    constants = [node for node in imported.model.get_ops() if node.get_type_name() == "Constant"]
+    return ModelReport(
+        name=Path(task.model).name,
+        format=imported.format,
+        sha256=imported.sha256,
+        parameters=sum(prod(node.shape) for node in constants if node.get_element_type().is_real()),
+        inputs=tuple(map(_tensor, imported.model.inputs)),
+        outputs=tuple(map(_tensor, imported.model.outputs)),
+    )
+
+
+def _tensor(port: ov.Output) -> Tensor:
+    shape = tuple(-1 if axis.is_dynamic else axis.get_length() for axis in port.get_partial_shape())
+    return Tensor(name=min(port.get_names(), default=""), shape=shape, type=port.get_element_type().get_type_name())
+
+
+def _layers(found: Findings) -> tuple[LayerReport, ...]:
+    stored = {layer.name: layer for layer in found.exported.layers}
+    total = sum(result.relative_error for result in found.compressed.results)
+    width = 2 if found.imported.precision == "f16" else 4
+    return tuple(
+        LayerReport(
+            **layer_row(result),
+            shape=result.layer.shape,
+            bits=stored[result.layer.name].bits,
+            bytes=stored[result.layer.name].bytes,
+            original_bytes=width * result.layer.size,
+            encoding=stored[result.layer.name].scheme,
+            error_share=result.relative_error / total if total else None,
+            statistics=dict(result.statistics),
+        )
+        for result in found.compressed.results
+    )
+
+
+def _size(found: Findings) -> Size:
+    return Size(
+        original_bytes=found.original_size.bytes,
+        compressed_bytes=found.exported.size.bytes,
+        original_zip_bytes=found.original_size.zip_bytes,
+        zip_bytes=found.exported.size.zip_bytes,
+        entropy_bits_per_weight=found.exported.entropy_bits,
+    )
+
+
+def _warnings(found: Findings) -> tuple[str, ...]:
+    warnings = []
+    if found.evidence.judging.source != "dataset":
+        warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
+    if not found.compressed.results:
+        warnings.append("No layer was compressed.")
+    return tuple(warnings)
+
+
+def _provenance(found: Findings) -> Provenance:
+    inputs = {"model": found.imported.sha256}
+    for role, path in ("data", found.task.data), ("evaluation", found.task.evaluation):
+        if path and Path(path).is_file():
+            inputs[role] = _sha256(Path(path))
+    files = (found.exported.xml, found.exported.bin)
+    return Provenance(
+        inputs=inputs,
+        outputs={f"1/{path.name}": _sha256(path) for path in files},
+        seed=found.recipe.seed,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=fingerprint(),
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _write_sheet(found: Findings, path: Path) -> bytes | None:
+    """The first calibration images as a PNG; None for inputs that are no images."""
+    images = found.evidence.calibration.images(0, min(SHEET_IMAGES, found.evidence.calibration.count))
+    if images is None:
+        return None
+    contact_sheet(images, SHEET_COLUMNS).save(path)
+    return path.read_bytes()
