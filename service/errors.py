@@ -93,7 +93,13 @@ def _fractune_error(request: Request, error: Exception) -> JSONResponse:
 
 def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [Fault(pointer=pointer(fault["loc"], error.body), message=fault["msg"]) for fault in error.errors()]
+    found = {pointer(fault["loc"], error.body): fault["msg"] for fault in reversed(error.errors())}
+    # a list whose only item is wrong is reported as too short, too
+    faults = [
+        Fault(pointer=where, message=message)
+        for where, message in reversed(found.items())
+        if not any(other.startswith(f"{where}/") for other in found)
+    ]
     first = f"{faults[0].pointer}: {faults[0].message}"
     kind = errors.InvalidRecipe if faults[0].pointer.startswith("/recipe") else errors.InvalidRequest
     return problem(kind(first), faults)

@@ -12,7 +12,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 class Block(BaseModel):
     """A part of the recipe: frozen, and a misspelt key is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
 
 class Calibration(Block):

@@ -54,7 +54,7 @@ def single(values: Array) -> Array:
 class Step(BaseModel, ABC):
     """An entry of a recipe: its fields are the knobs, nothing else is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: str
 
