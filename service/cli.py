@@ -2,6 +2,7 @@
 
 import sys
 
+import httpx
 import typer
 from pydantic import ValidationError
 
@@ -15,7 +16,7 @@ from service.commands.optimize import optimize
 from service.commands.results import download, report
 from service.commands.serve import serve, worker
 from service.commands.submit import submit
-from workers.errors import FractuneError
+from workers.errors import FractuneError, Unavailable
 
 app = typer.Typer(
     name="fractune",
@@ -44,6 +45,13 @@ def main() -> None:
         for fault in error.errors(include_url=False):
             messages.print(f"FRACTUNE_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}", markup=False)
         sys.exit(exit_codes.ExitCode.REFUSED)
+    except httpx.TransportError as error:
+        complain(
+            Unavailable(
+                f"The service does not answer: {error}.", hint="Start one with `fractune serve`, or name it with --url."
+            )
+        )
+        sys.exit(exit_codes.ExitCode.BROKEN)
     except OSError as error:
         messages.print(f"{error.filename or 'fractune'}: {error.strerror or error}", markup=False)
         sys.exit(exit_codes.ExitCode.BROKEN)

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from service.commands import remote
 from service.commands.console import output
@@ -26,7 +26,7 @@ def jobs(
     if as_json:
         output.print_json(json.dumps(found))
         return
-    table = Table("job", "state", "", "model", "methods", "created", box=None, pad_edge=False)
+    table = Table(Column("job", min_width=32), "state", "", "model", "methods", "created", box=None, pad_edge=False)
     for job in found:
         table.add_row(job["id"], job["state"], _standing(job), job["name"], job["methods"], job["created_at"][:19])
     output.print(table)

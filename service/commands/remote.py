@@ -24,7 +24,7 @@ Key = Annotated[
 ]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-PATIENCE_S = 10.0  # for a service that is being restarted
+PATIENCE_S = 5.0  # for a service that is being restarted
 
 
 def connect(url: str | None, key: str | None) -> Client:

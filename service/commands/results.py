@@ -42,11 +42,16 @@ def download(
     """Save the results of JOB, laid out as optimize does."""
     folder = out or Path(job)
     with remote.connect(url, key) as client:
-        for name in (file["name"] for file in client.artifacts(job) if file["name"] != ARCHIVE):
-            path = folder / _inside(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            client.download(job, name, path)
+        save(client, job, folder)
     messages.print(f"Results in {folder}", highlight=False)
+
+
+def save(client: Client, job_id: str, folder: Path) -> None:
+    """Write every file of a job under `folder`."""
+    for name in (file["name"] for file in client.artifacts(job_id) if file["name"] != ARCHIVE):
+        path = folder / _inside(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        client.download(job_id, name, path)
 
 
 def tell_end(client: Client, job: dict[str, Any], quiet: bool) -> exit_codes.ExitCode:

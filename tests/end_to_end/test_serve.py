@@ -1,0 +1,153 @@
+"""`fractune serve`: every process of the embedded service, started, killed and ended."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests import servers
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("valkey-server", "-m workers", "service.api")
+
+
+class Service:
+    """A running `fractune serve`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.url = self._wait_for(r"(http://\S+)")
+
+    def _wait_for(self, pattern: str) -> str:
+        assert self.process.stderr is not None
+        said = ""
+        for line in self.process.stderr:
+            said += line
+            if found := re.search(pattern, line):
+                return found[1]
+        raise AssertionError(said)
+
+    def part(self, name: str) -> psutil.Process:
+        """The process of a part, not those it has started itself."""
+        children = psutil.Process(self.process.pid).children()
+        (found,) = [child for child in children if alive(child) and name in " ".join(child.cmdline())]
+        return found
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).is_success
+        except httpx.TransportError:
+            return False
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_service() -> Iterator[Service]:
+    with servers.folder() as data_dir:
+        running = Service(data_dir)
+        try:
+            yield running
+        finally:
+            running.process.terminate()
+            running.process.communicate(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """One for all tests after which it still runs."""
+    with running_service() as running:
+        yield running
+
+
+@pytest.fixture
+def own_service() -> Iterator[Service]:
+    """One to end."""
+    with running_service() as running:
+        yield running
+
+
+def test_it_is_ready_when_it_says_so(service: Service) -> None:
+    assert service.ready()
+
+
+def test_its_data_are_ours_alone(service: Service) -> None:
+    assert (service.data_dir / "broker.sock").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_within_five_seconds_and_leaves_nothing(own_service: Service, number: signal.Signals) -> None:
+    family = own_service.family()
+    started = time.monotonic()
+    own_service.process.send_signal(number)
+    own_service.process.communicate(timeout=10)
+    assert time.monotonic() - started < 5
+    assert own_service.process.returncode == 0
+    assert not any(map(alive, family))
+
+
+def test_a_second_one_is_refused(service: Service) -> None:
+    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(service.data_dir)]
+    second = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30)
+    assert second.returncode == 1
+    assert str(service.process.pid) in second.stderr
+    assert service.ready()
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_that_is_killed_is_started_again(service: Service, name: str) -> None:
+    before = service.part(name)
+    before.kill()
+
+    def restarted() -> bool:
+        try:
+            return service.part(name).pid != before.pid and service.ready()
+        except (ValueError, psutil.Error):  # there is none at the moment
+            return False
+
+    wait_for(restarted)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+def test_nothing_survives_when_it_is_killed(own_service: Service) -> None:
+    family = own_service.family()
+    own_service.process.kill()
+    wait_for(lambda: not any(map(alive, family)), 10)
+
+
+def test_a_port_that_is_taken_is_named(service: Service) -> None:
+    port = service.url.rpartition(":")[2]
+    with servers.folder() as data_dir:
+        command = [sys.executable, "-m", "service", "serve", "--port", port, "--data-dir", str(data_dir)]
+        second = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30
+        )
+    assert second.returncode == 1
+    assert port in second.stderr
