@@ -79,8 +79,9 @@ def run_job(bench: Bench, job_id: str) -> None:
     log.info("job started", kind=job.kind)
     try:
         with Lease(leases, job.id, job.attempt, settings.lease_s, settings.heartbeat_s) as lease:
-            end = attempt(bench, job, lease)
-            published = lease.persist(lambda: record(leases, job, end))
+            recorder = Recorder(leases, job.id, job.attempt)
+            end = attempt(bench, job, lease, recorder)
+            published = lease.persist(lambda: record(leases, job, end, recorder.stages()))
     except LeaseLost:
         log.warning("job lost to another worker")
     except (SystemExit, KeyboardInterrupt):
@@ -91,22 +92,21 @@ def run_job(bench: Bench, job_id: str) -> None:
         log.info("job ended", published=published)
 
 
-def record(leases: Leases, job: Job, end: Results | Failure) -> bool:
+def record(leases: Leases, job: Job, end: Results | Failure, stages: dict[str, float]) -> bool:
     """Write down the end of an attempt; True when its results are published."""
     if isinstance(end, Results):
-        if leases.publish(
-            job.id, job.attempt, end.files, summary=end.summary, constraint=end.constraint, inspection=end.inspection
-        ):
+        figures = {"summary": end.summary, "constraint": end.constraint, "inspection": end.inspection}
+        if leases.publish(job.id, job.attempt, end.files, **figures, stages=stages):
             return True
         end = failure_of(Canceled())  # only that, or the loss of the lease, keeps results from being published
-    leases.fail(job.id, job.attempt, end)
+    leases.fail(job.id, job.attempt, end, stages)
     return False
 
 
-def attempt(bench: Bench, job: Job, lease: Lease) -> Results | Failure:
+def attempt(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure:
     """Do the work; whatever goes wrong with it is an answer."""
     try:
-        return work(bench, job, lease)
+        return work(bench, job, lease, recorder)
     except FractuneError as error:
         return failure_of(error)
     except MemoryError:
@@ -116,11 +116,10 @@ def attempt(bench: Bench, job: Job, lease: Lease) -> Results | Failure:
         return failure_of(OutOfDisk() if full else Internal(f"The worker could not keep the results: {error}"))
 
 
-def work(bench: Bench, job: Job, lease: Lease) -> Results | Failure:
+def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure:
     """Run the child and gather its results."""
     settings = bench.settings
     workdir = bench.artifacts.workdir(job.id, job.attempt)
-    recorder = Recorder(bench.store.leases, job.id, job.attempt)
     outcome = sandbox.run(
         task_of(job, bench.artifacts, workdir, settings.threads),
         workdir,

@@ -24,6 +24,7 @@ class Recorder:
         self._stage_began = 0.0
         self._written = 0.0
         self._layers: list[JsonObject] = []  # not written yet
+        self._stages: dict[str, float] = {}
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take a progress or layer event of the child."""
@@ -33,6 +34,12 @@ class Recorder:
             self.flush()
         else:
             self._progress(Progress(**data | {"stage": Stage(data["stage"])}))
+
+    def stages(self) -> dict[str, float]:
+        """Seconds spent in each stage so far."""
+        if self._stage is None:
+            return {}
+        return self._stages | {self._stage: self._stages.get(self._stage, 0.0) + time.monotonic() - self._stage_began}
 
     def flush(self) -> None:
         """Write the layers that could not be written before."""
@@ -46,6 +53,7 @@ class Recorder:
     def _progress(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.stage != self._stage:
+            self._stages = self.stages()
             self._stage, self._stage_began = progress.stage, now
         elif now - self._written < INTERVAL_S and progress.done != progress.total:
             return

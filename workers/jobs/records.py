@@ -104,6 +104,7 @@ class Job:
     failure: Failure | None
     constraint: JsonObject | None  # requested, achieved, met
     summary: JsonObject | None  # the report in a few figures
+    stages: dict[str, float] | None  # seconds by stage
     last_event: int
 
     @property
@@ -175,6 +176,44 @@ class AuditEntry:
     action: str  # method and route
     target: str  # path
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A target that wants to be told of events."""
+
+    id: str
+    url: str
+    secret: str = field(repr=False)  # signs what it is told
+    events: list[str]
+    active: bool
+    created_at: float
+    created_by: str
+
+
+class DeliveryState(StrEnum):
+    """Whether a webhook has been told."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    DEAD = "DEAD"  # tried as often as it makes sense
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Something to tell a webhook."""
+
+    id: str
+    webhook_id: str
+    type: str
+    payload: JsonObject
+    state: DeliveryState
+    tries: int
+    due_at: float
+    created_at: float
+    ended_at: float | None
+    status: int | None  # HTTP status of the last try
+    error: str | None  # what was wrong with it
 
 
 @dataclass(frozen=True, slots=True)

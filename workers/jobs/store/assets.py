@@ -67,12 +67,6 @@ class Assets:
             connection.execute(delete(assets).where(_is(kind, sha256)))
             discard()
 
-    def unused(self, age_s: float, limit: int) -> list[tuple[AssetKind, str]]:
-        """Uploads that no job has named for `age_s` seconds."""
-        query = select(assets.c.kind, assets.c.sha256).where(assets.c.used_at < now() - age_s).limit(limit)
-        with self._database.read() as connection:
-            return [(AssetKind(row.kind), row.sha256) for row in connection.execute(query)]
-
     def stored_bytes(self, owner: str) -> int:
         """What the owner has stored, and has announced to store."""
         with self._database.read() as connection:
@@ -94,11 +88,6 @@ class Assets:
         if row is None:
             raise NotFound(f"There is no upload {upload_id}.", hint="It was completed, given up or too old. Begin another one.")
         return rows.record(Upload, row, kind=AssetKind(row.kind))
-
-    def abandoned(self, age_s: float) -> list[str]:
-        """Uploads begun over `age_s` seconds ago and not completed."""
-        with self._database.read() as connection:
-            return list(connection.scalars(select(uploads.c.id).where(uploads.c.created_at < now() - age_s)))
 
     def forget(self, upload_id: str) -> None:
         """The upload is complete, or given up."""

@@ -67,6 +67,7 @@ class Leases:
         summary: JsonObject | None = None,
         constraint: JsonObject | None = None,
         inspection: JsonObject | None = None,
+        stages: dict[str, float] | None = None,
     ) -> bool:
         """End with success, and show the results in the same transaction; False when the job was canceled or lost.
 
@@ -74,8 +75,9 @@ class Leases:
         """
         with self._database.write() as connection:
             row = end(
-                connection, job_id, {State.RUNNING}, State.SUCCEEDED, _holds(attempt), summary=summary, constraint=constraint
-            )
+                connection, job_id, {State.RUNNING}, State.SUCCEEDED, _holds(attempt),
+                summary=summary, constraint=constraint, stages=stages,
+            )  # fmt: skip
             if row is None:
                 done = and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state == State.SUCCEEDED)
                 return connection.scalar(select(jobs.c.id).where(done)) is not None
@@ -86,13 +88,14 @@ class Leases:
                 connection.execute(update(assets).where(model).values(inspection=inspection))
             return True
 
-    def fail(self, job_id: str, attempt: int, failure: Failure) -> bool:
+    def fail(self, job_id: str, attempt: int, failure: Failure, stages: dict[str, float] | None = None) -> bool:
         """End without success: CANCELED if that was asked for, else FAILED. False when the job is not ours any more."""
         with self._database.write() as connection:
-            row = end(connection, job_id, {State.CANCELING}, State.CANCELED, _holds(attempt)) or end(
-                connection, job_id, {State.RUNNING}, State.FAILED, _holds(attempt), failure=failure
+            ended = end(connection, job_id, {State.CANCELING}, State.CANCELED, _holds(attempt), stages=stages)
+            ended = ended or end(
+                connection, job_id, {State.RUNNING}, State.FAILED, _holds(attempt), failure=failure, stages=stages
             )
-            return row is not None
+            return ended is not None
 
     def release(self, job_id: str, attempt: int) -> bool:
         """Give a running job back, for another worker to start anew."""

@@ -8,9 +8,12 @@ from sqlalchemy import select
 
 from workers.jobs.store.assets import Assets
 from workers.jobs.store.database import Database
+from workers.jobs.store.figures import Figures
 from workers.jobs.store.jobs import Jobs
 from workers.jobs.store.keys import Audit, Keys
 from workers.jobs.store.leases import Leases
+from workers.jobs.store.retention import Retention
+from workers.jobs.store.webhooks import Webhooks
 from workers.jobs.store.workers import Workers
 
 
@@ -22,6 +25,9 @@ class Store:
     store.leases    jobs from the worker's side
     store.workers   who is there to do them
     store.keys      who may ask, and store.audit what they did
+    store.webhooks  who wants to be told
+    store.figures   sums for monitoring
+    store.retention what is old enough to go
     """
 
     def __init__(self, url: str, *, pooled: bool = True) -> None:
@@ -33,6 +39,9 @@ class Store:
         self.workers = Workers(self._database)
         self.keys = Keys(self._database)
         self.audit = Audit(self._database)
+        self.webhooks = Webhooks(self._database)
+        self.figures = Figures(self._database)
+        self.retention = Retention(self._database)
 
     def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes start at once."""

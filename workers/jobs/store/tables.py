@@ -61,6 +61,7 @@ class JobColumns(TypedColumns):
     failure: Named[dict[str, Any] | None] = Column(Json)
     constraint: Named[dict[str, Any] | None] = Column(Json)
     summary: Named[dict[str, Any] | None] = Column(Json)
+    stages: Named[dict[str, float] | None] = Column(Json)  # seconds by stage
     last_event: Named[int]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
@@ -12,6 +11,7 @@ from workers.jobs.records import JsonObject
 from workers.jobs.store.database import now
 from workers.jobs.store.rows import AnyRow
 from workers.jobs.store.tables import deliveries, events, jobs, webhooks
+from workers.jobs.store.webhooks import new_delivery
 
 
 def advance(
@@ -71,9 +71,4 @@ def _notify(connection: Connection, row: AnyRow, event: str) -> None:
     payload = {"type": event, "data": {name: row._mapping[name] for name in columns}}
     for hook in hooks:
         if event in hook.events:
-            connection.execute(
-                insert(deliveries).values(
-                    id=f"msg_{uuid4().hex}", webhook_id=hook.id, type=event, payload=payload,
-                    state="PENDING", tries=0, due_at=now(), created_at=now(),
-                )
-            )  # fmt: skip
+            connection.execute(insert(deliveries).values(**new_delivery(hook.id, event, payload)))

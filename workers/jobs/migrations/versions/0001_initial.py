@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("failure", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("constraint", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("summary", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("stages", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("last_event", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
