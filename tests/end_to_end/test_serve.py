@@ -1,83 +1,19 @@
 """`fractune serve`: every process of the embedded service, started, killed and ended."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
-import httpx
 import psutil
 import pytest
 
 from tests import servers
+from tests.end_to_end.embedded import ROOT, Service, alive, running_service, wait_for
 
-ROOT = Path(__file__).parents[2]
 PARTS = ("valkey-server", "-m workers", "service.api")
-
-
-class Service:
-    """A running `fractune serve`."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.url = self._wait_for(r"(http://\S+)")
-
-    def _wait_for(self, pattern: str) -> str:
-        assert self.process.stderr is not None
-        said = ""
-        for line in self.process.stderr:
-            said += line
-            if found := re.search(pattern, line):
-                return found[1]
-        raise AssertionError(said)
-
-    def part(self, name: str) -> psutil.Process:
-        """The process of a part, not those it has started itself."""
-        children = psutil.Process(self.process.pid).children()
-        (found,) = [child for child in children if alive(child) and name in " ".join(child.cmdline())]
-        return found
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).is_success
-        except httpx.TransportError:
-            return False
-
-
-def alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-@contextmanager
-def running_service() -> Iterator[Service]:
-    with servers.folder() as data_dir:
-        running = Service(data_dir)
-        try:
-            yield running
-        finally:
-            running.process.terminate()
-            running.process.communicate(timeout=10)
 
 
 @pytest.fixture(scope="module")

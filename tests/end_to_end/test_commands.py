@@ -1,0 +1,112 @@
+"""The commands that talk to a service, against a real one whose jobs are done by tests/stand_in.py."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.embedded import ROOT, Service, running_service, wait_for
+
+STAND_IN = json.dumps([sys.executable, str(ROOT / "tests" / "stand_in.py")])
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with running_service(FRACTUNE_CHILD_COMMAND=STAND_IN) as running:
+        yield running
+
+
+@pytest.fixture
+def fractune(service: Service, tmp_path: Path) -> Run:
+    """Runs a command beside the service, in an empty folder."""
+
+    def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        environment = {"PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(service.data_dir), "COLUMNS": "200", **variables}
+        command = [sys.executable, "-m", "service", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+        )
+
+    return run
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A model for the stand-in: it says what is to be done with it."""
+    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "succeed"}))
+    return "model.onnx"
+
+
+def test_submit_wait_report_download(fractune: Run, model: str, tmp_path: Path) -> None:
+    job = fractune("submit", model, "--prune", "0.5").stdout.strip()
+    assert len(job) == 32
+    done = fractune("submit", model, "--prune", "0.5", "--wait", "--quiet")
+    assert done.returncode == 4, done.stderr  # the stand-in's constraint is unverified
+    assert job in fractune("jobs").stdout
+    listed = json.loads(fractune("jobs", "--json").stdout)
+    assert listed[1]["id"] == job
+    assert json.loads(fractune("job", job).stdout)["name"] == "model.onnx"
+    assert json.loads(fractune("report", job, "--json").stdout)["sparsity"] == 0.5
+    assert fractune("download", job, "--out", "results").returncode == 0
+    assert (tmp_path / "results" / "1" / "model.bin").stat().st_size == 4000
+    assert (tmp_path / "results" / "report.html").exists()
+    assert "at work on compress" in fractune("job", job, "--log").stdout
+
+
+def test_a_failure_of_the_job_is_the_commands_own(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "crash"}))
+    done = fractune("submit", "model.onnx", "--prune", "0.5", "--wait")
+    assert done.returncode == 1
+    assert "CRASHED" in done.stderr
+    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "refuse"}))
+    assert fractune("submit", "model.onnx", "--prune", "0.5", "--wait").returncode == 2
+
+
+def test_a_job_is_canceled_and_tried_again(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "hang"}))
+    job = fractune("submit", "model.onnx", "--prune", "0.5").stdout.strip()
+    assert fractune("cancel", job).stdout.strip() in ("CANCELED", "CANCELING")
+    wait_for(lambda: json.loads(fractune("job", job).stdout)["state"] == "CANCELED", seconds=10)
+    again = fractune("retry", job).stdout.strip()
+    assert json.loads(fractune("job", again).stdout)["retry_of"] == job
+    fractune("cancel", again)
+
+
+def test_folders_travel_as_zips(fractune: Run, model: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "one.png").write_bytes(b"png")
+    job = fractune("submit", model, "--prune", "0.5", "--data", "images").stdout.strip()
+    first = json.loads(fractune("job", job).stdout)["dataset"]
+    (tmp_path / "images" / "one.png").touch()  # another date, the same content
+    job = fractune("submit", model, "--prune", "0.5", "--data", "images").stdout.strip()
+    assert json.loads(fractune("job", job).stdout)["dataset"] == first
+
+
+def test_a_job_that_does_not_exist(fractune: Run) -> None:
+    done = fractune("report", "0" * 32)
+    assert done.returncode == 1
+    assert "NOT_FOUND" in done.stderr
+
+
+def test_a_wrong_key_is_told(fractune: Run) -> None:
+    done = fractune("jobs", FRACTUNE_API_KEY="fr_wrong_key")
+    assert done.returncode == 1
+    assert "UNAUTHENTICATED" in done.stderr
+
+
+def test_a_service_that_is_not_there_is_told(fractune: Run) -> None:
+    done = fractune("jobs", "--url", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "UNAVAILABLE" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_local_key_is_not_sent_elsewhere(fractune: Run, service: Service) -> None:
+    elsewhere = service.url.replace("127.0.0.1", "localhost")
+    assert "UNAUTHENTICATED" in fractune("jobs", "--url", elsewhere).stderr
+    assert fractune("jobs", "--url", service.url).returncode == 0
