@@ -18,8 +18,8 @@ from workers.constraint import Verdict
 from workers.engine import LayerResult
 from workers.evidence import Evidence
 from workers.ir.exporter import Exported
-from workers.ir.exporter import Size as DiskSize
 from workers.ir.importer import Imported
+from workers.ir.writer import Size as DiskSize
 from workers.jobs.job import Task
 from workers.machine import fingerprint
 from workers.recipe import Recipe

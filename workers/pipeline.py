@@ -22,11 +22,12 @@ from workers.errors import InvalidRecipe
 from workers.evidence import Evidence, gather
 from workers.fidelity import Comparison, compare_models, examine, summarise
 from workers.findings import Findings, layer_row, write_report
-from workers.ir.exporter import Exported, Size, export, size_on_disk
+from workers.ir.exporter import Exported, export
 from workers.ir.importer import Imported, load
 from workers.ir.importer import inspect as describe
 from workers.ir.inputs import restore_batch
 from workers.ir.layers import find_layers
+from workers.ir.writer import Size, size_on_disk
 from workers.jobs.job import Stage, Task
 from workers.recipe import Recipe
 
