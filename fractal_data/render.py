@@ -1,0 +1,80 @@
+"""From the points of an attractor to the pixels it covers: random views and density histograms."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fractal_data.ifs import Array, Cloud, rotations, transform
+
+Plane = NDArray[np.float32]
+
+SLENDERNESS = 0.4  # thinner attractors are stretched until their deviations along the principal axes have this ratio
+SAMPLE = 2048  # points that tell where an attractor lies
+MARGIN = 2  # histogram cells around the window: one that collects the points outside, one for the smoothing
+BLOCK = 4  # pixels over which gaps between points are filled
+
+
+def sample_view(rng: np.random.Generator, cloud: Cloud, height: int, width: int, extent: float) -> Array:
+    """A random view [A | t] (2, 3) of `cloud` (2, n) in pixels: rotated, mirrored, centred anywhere in the image.
+
+    `extent` is the diameter of the fractal (four root-mean-square radii) over the shorter side of the image.
+    """
+    x, y = cloud[:, :: -(-cloud.shape[1] // SAMPLE)].astype(np.float64)
+    centre = np.array([x.mean(), y.mean()])
+    x -= centre[0]
+    y -= centre[1]
+    variances, axes = np.linalg.eigh([[np.mean(x * x), np.mean(x * y)], [np.mean(x * y), np.mean(y * y)]])
+    deviations = np.sqrt(np.maximum(variances, 1e-12))
+    wanted = np.maximum(deviations, SLENDERNESS * deviations.max())
+    wanted *= extent * min(height, width) / 4 / np.sqrt(np.sum(wanted**2))
+    mirror = (1, rng.integers(0, 2) * 2 - 1)
+    linear = rotations(rng, 1)[0] * mirror @ ((wanted / deviations)[:, None] * axes.T)
+    return np.column_stack([linear, rng.uniform(0.15, 0.85, 2) * (width, height) - linear @ centre])
+
+
+def window(view: Array, cloud: Cloud, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the image that the view of `cloud` touches; at least one pixel."""
+    x, y = cloud[:, :: -(-cloud.shape[1] // SAMPLE)]
+    (a, b, e), (c, d, f) = view.astype(np.float32)
+    return _span(c * x + d * y + f, height), _span(a * x + b * y + e, width)
+
+
+def density(cloud: Cloud, maps: Array, height: int, width: int) -> Plane:
+    """Smoothed number of points per pixel (height, width) of the images of `cloud` (2, n) under `maps` (m, 2, 3), in pixels."""
+    rows, columns = height + 2 * MARGIN, width + 2 * MARGIN
+    cells = np.empty((len(maps), cloud.shape[1]), np.int32)
+    shifted = maps.astype(np.float32)
+    shifted[:, :, 2] += MARGIN
+    x, y = cloud
+    across, down, scratch = np.empty((3, len(x)), np.float32)
+    for cell, ((a, b, e), (c, d, f)) in zip(cells, shifted, strict=True):
+        transform(a, b, e, x, y, across, scratch)
+        transform(c, d, f, x, y, down, scratch)
+        cell[:] = np.clip(down, 0, rows - 1, out=down)
+        cell *= columns
+        cell += np.clip(across, 0, columns - 1, out=across).astype(np.int32)
+    counts = np.bincount(cells.reshape(-1), minlength=rows * columns).reshape(rows, columns)
+    return smooth(counts[1:-1, 1:-1].astype(np.float32))
+
+
+def smooth(plane: Plane) -> Plane:
+    """Binomial 3 x 3 average (h - 2, w - 2) of a plane (h, w): what a lens does to a speck."""
+    rows = plane[:-2] + plane[2:]
+    rows += plane[1:-1]
+    rows += plane[1:-1]
+    cells = rows[:, :-2] + rows[:, 2:]
+    cells += rows[:, 1:-1]
+    cells += rows[:, 1:-1]
+    cells *= np.float32(1 / 16)
+    return cells
+
+
+def neighbourhood(plane: Plane) -> Plane:
+    """Smooth average (h, w) of a plane (h, w) over some BLOCK x BLOCK pixels."""
+    coarse = Image.fromarray(plane).reduce(BLOCK)
+    return np.asarray(coarse.resize(plane.shape[::-1], Image.Resampling.BILINEAR))
+
+
+def _span(coordinates: Plane, length: int) -> slice:
+    start = min(max(int(coordinates.min()), 0), length - 1)
+    return slice(start, min(max(int(coordinates.max()) + 1, start + 1), length))

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fractal_data import FractalRecipe, contact_sheet, fractal_image, fractal_images
+from fractal_data.ifs import CONTRACTION, chaos_game, sample_code, sigma_factor
+
+
+@settings(max_examples=10, deadline=None)
+@given(batch=st.integers(1, 7), start=st.integers(0, 5))
+def test_an_image_depends_on_its_number_and_seed_alone(batch, start):
+    images = np.concatenate(list(fractal_images(6, 16, 3, start=start, batch=batch)))
+    assert images.shape == (6, 16, 16, 3)
+    for number, image in enumerate(images, start):
+        np.testing.assert_array_equal(image, fractal_image(number, 16, 3))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("size", [8, 33, (17, 40), (300, 200)])
+def test_any_size_and_number_of_channels(size, channels):
+    image = fractal_image(0, size, 0, channels)
+    assert image.shape == ((size, size) if isinstance(size, int) else size) + (channels,)
+    assert image.dtype == np.uint8
+
+
+def test_images_are_varied_and_have_natural_statistics():
+    images = np.concatenate(list(fractal_images(64, 32, 0))) / 255
+    assert images.std(axis=(1, 2, 3)).min() > 0.02
+    assert images.mean() == pytest.approx(0.45, abs=0.08)
+    assert images.std() == pytest.approx(0.25, abs=0.08)
+    assert len({image.tobytes() for image in images}) == 64
+
+
+def test_seeds_differ():
+    assert (fractal_image(0, 16, 0) != fractal_image(0, 16, 1)).any()
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "channels", "start"), [(-1, 16, 3, 0), (1, 7, 3, 0), (1, 1025, 3, 0), (1, 16, 0, 0), (1, 16, 3, -1)]
+)
+def test_what_cannot_be_drawn_is_refused(count, size, channels, start):
+    with pytest.raises(ValueError, match="not|must"):
+        next(fractal_images(count, size, 0, channels=channels, start=start))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fractals": (0, 0)},
+        {"maps": (2, 2)},
+        {"extent": (0.2, 0.3)},
+        {"solidity": 0.0},
+        {"spectrum": (0.0, 0.1)},
+        {"correlation": 0.1},
+        {"saturation": 3.0},
+        {"contrast": (0.01, 0.02)},
+        {"brightness": 0.8},
+        {"cast": 0.5},
+        {"resolution": 16},
+    ],
+)
+def test_every_knob_changes_the_images(change):
+    plain = np.stack([fractal_image(number, 32, 0) for number in range(4)])
+    changed = np.stack([fractal_image(number, 32, 0, recipe=FractalRecipe(**change)) for number in range(4)])
+    assert (plain != changed).any()
+
+
+@given(st.integers(0, 2**32), st.integers(2, 4))
+def test_maps_contract_and_keep_the_sigma_factor(seed, maps):
+    code = sample_code(np.random.default_rng(seed), maps)
+    assert np.linalg.svd(code[:, :, :2], compute_uv=False).max() <= CONTRACTION + 1e-9
+    assert (5 + maps) / 2 - 1e-9 <= sigma_factor(code) <= (6 + maps) / 2 + 1e-9
+
+
+def test_the_attractor_of_the_sierpinski_code_is_the_sierpinski_triangle():
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    code = np.concatenate([np.tile(np.eye(2) / 2, (3, 1, 1)), corners[:, :, None] / 2], axis=2)
+    x, y = chaos_game(np.random.default_rng(0), code, 512, 32)[:, 512 * 16 :]
+    digits = [(np.floor(x * 2**k).astype(int) & 1) & (np.floor(y * 2**k).astype(int) & 1) for k in (1, 2, 3, 4)]
+    inside = (x < 1) & (y < 1)
+    assert not any(digit[inside].any() for digit in digits)
+
+
+def test_a_contact_sheet_shows_every_image():
+    images = np.concatenate(list(fractal_images(10, 64, 0)))
+    sheet = np.asarray(contact_sheet(images, 4))
+    assert sheet.shape == (3 * 66 - 2, 4 * 66 - 2, 3)
+    np.testing.assert_array_equal(sheet[66:130, 66:130], images[5])
