@@ -6,25 +6,31 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from service import errors
+from service.audit import Auditor
 from service.background import chores
+from service.metrics import Metrics, Stopwatch
 from service.readiness import Readiness
-from service.routes import assets, health, jobs, keys, methods, results, uploads, workers
+from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
+from service.targets import Allowed
 from service.throttle import Throttle
+from service.webhooks import Messenger
 from workers import broker
 from workers.errors import Unavailable
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.reconciler import reconcile
+from workers.jobs.retention import sweep
 from workers.jobs.store import Store
 from workers.settings import Settings
 
 log = structlog.get_logger(__name__)
-V1 = (
+ROUTERS = (
     *(assets.models, assets.datasets, uploads.router, jobs.router, results.router),
-    *(methods.router, workers.router, keys.router),
+    *(methods.router, workers.router, keys.router, webhooks.router, health.router),
 )
+JSON_BYTES = 1 << 20  # a body that is no file
 FAILURES_PER_MINUTE = 60  # wrong keys from one address
 
 
@@ -34,12 +40,15 @@ def create_app(settings: Settings) -> FastAPI:
     store = Store(settings.database)
     depth, enqueue = partial(broker.depth, celery), partial(broker.enqueue, celery)
     mend = partial(reconcile, store, enqueue, depth, max_attempts=settings.max_attempts, requeue_s=settings.requeue_s)
+    allowed = Allowed(settings.webhook_targets)
+    messenger = Messenger(store, allowed)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store.migrate()
-        app.state.artifacts = Artifacts(settings.data_dir)
-        with chores((settings.lease_s / 4, mend)):
+        app.state.artifacts = artifacts = Artifacts(settings.data_dir)
+        clean = partial(sweep, store, artifacts, settings.retention_s)
+        with chores((settings.lease_s / 4, mend), (1.0, messenger), (3600.0, clean)):
             yield
         store.close()
         celery.close()
@@ -57,15 +66,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.store = store
     app.state.announce = partial(announce, enqueue)
+    app.state.allowed = allowed
+    app.state.metrics = metrics = Metrics(store, depth)
     app.state.readiness = Readiness(settings, store, depth)
     app.state.requests = Throttle(settings.rate_limit)
     app.state.failures = Throttle(FAILURES_PER_MINUTE)
     errors.install(app)
-    v1 = APIRouter(prefix="/v1")
-    for routes in V1:
-        v1.include_router(routes)
-    app.include_router(v1)
-    app.include_router(health.router)
+    app.add_middleware(Auditor, store=store)
+    app.add_middleware(Stopwatch, requests=metrics.requests)
+    for router in ROUTERS:
+        app.include_router(router, max_body_size=JSON_BYTES)
     return app
 
 

@@ -23,7 +23,7 @@ from workers.jobs.incoming import file_sha256
 from workers.jobs.job import TERMINAL
 
 Json = dict[str, Any]
-POLL_S = 1.0
+FIRST_POLL_S, POLL_S = 0.1, 1.0
 PART_BYTES = 32 << 20  # files above this size go in parts, so that a broken connection costs one part
 BLOCK = 1 << 20
 
@@ -90,7 +90,7 @@ class Client:
     def wait(self, job_id: str, timeout_s: float | None = None, on_event: Callable[[Json], object] | None = None) -> Json:
         """The job once it has ended, however it did. `on_event` gets each of its events. Raises TimedOut."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        seen = 0
+        seen, pause = 0, FIRST_POLL_S
         while True:
             job = self.job(job_id)
             while on_event is not None and seen < job["last_event"]:
@@ -101,7 +101,8 @@ class Client:
                 return job
             if deadline is not None and time.monotonic() > deadline:
                 raise TimedOut(f"Job {job_id} has not ended within {timeout_s:g} s: {job['state']}.", hint="Wait longer.")
-            time.sleep(POLL_S)
+            time.sleep(pause)
+            pause = min(1.5 * pause, POLL_S)
 
     def events(self, job_id: str) -> Iterator[Json]:
         """The events of a job from its beginning, live until it has ended; survives broken connections."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from workers.jobs.job import Kind, Stage, State
-from workers.jobs.records import AssetKind, Role
+from workers.jobs.records import AssetKind, DeliveryState, Role
 from workers.recipe import Recipe
 
 T = TypeVar("T")
@@ -113,6 +113,7 @@ class JobView(View):
     failure: FailureView | None
     constraint: dict[str, Any] | None = Field(description="`requested`, `achieved`, and `met`: true, false or unverified.")
     summary: dict[str, Any] | None = Field(description="The report in a few figures.")
+    stages: dict[Stage, float] | None = Field(description="Seconds spent in each stage, once ended.")
     last_event: int
 
 
@@ -170,6 +171,39 @@ class KeyView(View):
 
 class KeyIssued(KeyView):
     key: str = Field(description="Shown this once.")
+
+
+class WebhookCreate(Body):
+    url: str = Field(max_length=2000, pattern=r"^https?://[^\x00-\x20\x7f]+$")
+    events: list[Literal["job.running", "job.succeeded", "job.failed", "job.canceled"]] = Field(
+        default=["job.succeeded", "job.failed", "job.canceled"], min_length=1, max_length=4
+    )
+
+
+class WebhookView(View):
+    id: str
+    url: str
+    events: list[str]
+    active: bool = Field(description="False when the target has said that it is gone.")
+    created_at: datetime
+    created_by: str
+
+
+class WebhookIssued(WebhookView):
+    secret: str = Field(description="Signs what it is told; shown this once.")
+
+
+class DeliveryView(View):
+    id: str
+    type: str
+    payload: dict[str, Any]
+    state: DeliveryState
+    tries: int
+    due_at: datetime
+    created_at: datetime
+    ended_at: datetime | None
+    status: int | None = Field(description="HTTP status of the last try.")
+    error: str | None
 
 
 class AuditView(View):

@@ -1,6 +1,7 @@
 """Everything an operator can set: one frozen object, read from FRACTUNE_* variables, built at the entry points only."""
 
 import sys
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,10 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, Posi
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIB = 2**30
+
+
+HostName = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")]
+WebhookTarget = Annotated[IPv4Network | IPv6Network | HostName, Field(union_mode="left_to_right")]
 
 
 def size(default: int, description: str) -> ByteSize:
@@ -68,7 +73,9 @@ class Settings(BaseSettings):
     # access
     auth: bool = Field(default=True, description="Ask for API keys. Without, whoever reaches the port is an administrator.")
     rate_limit: PositiveInt = Field(default=30_000, description="Requests per minute and API key.")
-    webhook_targets: tuple[str, ...] = Field(default=(), description="Host names and networks (CIDR) that webhooks may reach.")
+    webhook_targets: tuple[WebhookTarget, ...] = Field(
+        default=(), description="Where webhooks may go: networks (CIDR), host names, *.domain."
+    )
 
     log_format: Literal["json", "console"] = "json"
 

@@ -13,21 +13,21 @@ from service.schemas import DatasetView, ModelView, PageView
 from workers.jobs.records import Asset, AssetKind
 
 BINARY = {"type": "string", "format": "binary"}
+UNLIMITED = 2**62  # for the framework; Incoming enforces the limit that is set
 FORM = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
-FILE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": BINARY}, "multipart/form-data": {"schema": FORM}},
-    }
+FILE_TYPES = {"application/octet-stream": {"schema": BINARY}, "multipart/form-data": {"schema": FORM}}
+FILE_UPLOAD: dict[str, Any] = {
+    "openapi_extra": {"requestBody": {"required": True, "content": FILE_TYPES}},
+    "max_body_size": UNLIMITED,
 }
 Name = Annotated[str | None, Query(max_length=200, description="File name; its suffix tells the format. A form brings one.")]
 
 
 def asset_router(kind: AssetKind, view: type[DatasetView]) -> APIRouter:
     """The routes under /models or /datasets."""
-    router = APIRouter(prefix=f"/{kind}s", tags=[f"{kind}s"])
+    router = APIRouter(prefix=f"/v1/{kind}s", tags=[f"{kind}s"])
     stored = {200: {"model": view, "description": "It was there already."}, 201: {"model": view}}
-    upload: dict[str, Any] = {"status_code": 201, "response_model": view, "responses": stored, "openapi_extra": FILE_BODY}
+    upload: dict[str, Any] = {"status_code": 201, "response_model": view, "responses": stored, **FILE_UPLOAD}
 
     @router.post("", **upload)
     async def create(request: Request, response: Response, intake: Inlet, name: Name = None) -> Asset:

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.auth import Operator, Viewer
-from service.deps import Announce, Cursor, JobId, Limit, Part, Rows
+from service.deps import Announce, Cursor, Files, JobId, Limit, Part, Rows
 from service.schemas import JobCreate, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Asset, AssetKind, Job
 from workers.jobs.records import Request as JobRequest
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 IdempotencyKey = Annotated[
     str | None, Header(max_length=255, pattern=r"^[\x21-\x7e]+$", description="The same key and body give the same job.")
 ]
@@ -72,6 +72,12 @@ def read(response: Response, store: Rows, _: Viewer, job_id: JobId) -> Job:
     if not job.ended:
         response.headers["Retry-After"] = POLL_S
     return job
+
+
+@router.delete("/{job_id}", status_code=204)
+def remove(store: Rows, artifacts: Files, _: Operator, job_id: JobId) -> None:
+    """Remove an ended job with its results."""
+    store.retention.remove_job(job_id, lambda: artifacts.discard_job(job_id))
 
 
 @router.post("/{job_id}:cancel", status_code=202, response_model=JobView)

@@ -9,7 +9,7 @@ from service.deps import Cursor, Limit, Rows
 from service.schemas import AuditView, KeyCreate, KeyIssued, KeyView, PageView, PrincipalView
 from workers.jobs.records import ApiKey
 
-router = APIRouter(tags=["access"])
+router = APIRouter(prefix="/v1", tags=["access"])
 KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{12}$")]
 
 

@@ -9,7 +9,7 @@ from service.schemas import MethodView
 from workers.methods import METHODS
 from workers.recipe import Recipe
 
-router = APIRouter(prefix="/methods", tags=["methods"])
+router = APIRouter(prefix="/v1/methods", tags=["methods"])
 
 
 @router.get("")

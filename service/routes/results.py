@@ -31,7 +31,7 @@ def _job(store: Rows, _: Viewer, job_id: JobId) -> Job:
 
 
 Known = Annotated[Job, Depends(_job)]
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
 LastEvent = Annotated[str | None, Header(pattern=r"^[0-9]{0,9}$", description="Continue after this event.")]
 
 

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from service.deps import Files, Rows
 from service.intake import Inlet
 from service.receive import receive
-from service.routes.assets import BINARY
+from service.routes.assets import BINARY, UNLIMITED
 from service.schemas import DatasetView, ModelView, UploadCreate, UploadView
 from workers.errors import ChecksumMismatch, Conflict, NotFound
 from workers.jobs.records import AssetKind, Upload
 
-router = APIRouter(prefix="/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 PART = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=2**62, description="Bytes that the service has already.")]
 
@@ -47,7 +47,7 @@ def read(response: Response, artifacts: Files, upload: Own) -> UploadView:
     return _view(response, upload, artifacts.received(upload.id))
 
 
-@router.patch("/{upload_id}", openapi_extra=PART)
+@router.patch("/{upload_id}", openapi_extra=PART, max_body_size=UNLIMITED)
 async def append(
     request: Request, response: Response, artifacts: Files, intake: Inlet, upload: Own, offset: Offset
 ) -> UploadView:

@@ -6,7 +6,7 @@ from service.auth import Viewer
 from service.deps import Rows
 from service.schemas import WorkerView
 
-router = APIRouter(prefix="/workers", tags=["workers"])
+router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 
 @router.get("")
