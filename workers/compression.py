@@ -40,7 +40,7 @@ def make_plan(imported: Imported, recipe: Recipe) -> tuple[Plan, list[Skipped]]:
     excluded = ignored(layers, recipe.ignored_scope)
     chosen = [layer for layer in layers if layer.name not in excluded]
     weights = {layer.name: read_weight(imported.model, layer).astype(np.float64) for layer in chosen}
-    budgets = [allocate(step, weights) for step in recipe.steps if isinstance(step, Method)]
+    budgets = [allocate(step, weights) for step in recipe.steps if isinstance(step, Method) and weights]
     plan = [(layer, tuple(budget[layer.name] for budget in budgets if layer.name in budget)) for layer in chosen]
     skipped += [Skipped(layer.name, layer.type, excluded[layer.name]) for layer in layers if layer.name in excluded]
     skipped += [Skipped(layer.name, layer.type, "the recipe's methods leave this layer as it is") for layer, m in plan if not m]
