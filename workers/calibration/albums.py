@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.archives import BROKEN_ENTRY, MAX_ENTRIES, open_zip
 from workers.calibration.labels import Labels, assign, read_labels
@@ -80,12 +81,12 @@ def picture_rows(album: Album, image: ImageInput, declared: Preprocessing) -> Ro
     if image.channels not in MODES:
         raise DataMismatch(f"Input {image.name!r} takes {image.channels} channels.", hint="Give an .npz of arrays.")
 
-    def picture(number: int) -> np.ndarray:
+    def picture(number: int) -> NDArray[np.uint8]:
         name = album.names[number]
         decoded = decode(BytesIO(album.read(name)), name, image.channels)
         return fit(decoded, f"The image {name!r}", image.height, image.width, declared)
 
-    def rows(numbers: Numbers) -> np.ndarray:
+    def rows(numbers: Numbers) -> NDArray[np.uint8]:
         return np.stack([picture(int(number)) for number in numbers])
 
     return rows

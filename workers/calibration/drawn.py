@@ -3,8 +3,11 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from fractal_data import fractal_image
+from fractal_data.images import LARGEST, SMALLEST
 from workers.calibration.datasets import Progress, prepared, silent, stacked
 from workers.calibration.preprocessing import ImageInput, image_input, unused
 from workers.calibration.samples import Numbers, Rows, Samples, held
@@ -49,8 +52,19 @@ def from_fractals(model: Imported, count: int, seed: int, declared: Preprocessin
 def _fractals(image: ImageInput, seed: int, position: int, inputs: int) -> Rows:
     """Fractals of the input's size; inputs take turns, so that each sees its own."""
 
-    def rows(numbers: Numbers) -> np.ndarray:
-        size = (image.height, image.width)
-        return np.stack([fractal_image(int(number) * inputs + position, size, seed, image.channels) for number in numbers])
+    def rows(numbers: Numbers) -> NDArray[np.uint8]:
+        return np.stack([_drawn(image, int(number) * inputs + position, seed) for number in numbers])
 
     return rows
+
+
+def _drawn(image: ImageInput, index: int, seed: int) -> NDArray[np.uint8]:
+    """A fractal (height, width, channels); sides beyond what fractals are drawn in are reached by scaling."""
+    sides = (image.height, image.width)
+    factor = max(1.0, max(sides) / LARGEST)
+    drawn = tuple(min(max(round(side / factor), SMALLEST), LARGEST) for side in sides)
+    pixels = fractal_image(index, (drawn[0], drawn[1]), seed, image.channels)
+    if drawn == sides:
+        return pixels
+    planes = [Image.fromarray(plane).resize(sides[::-1], Image.Resampling.BILINEAR) for plane in np.moveaxis(pixels, 2, 0)]
+    return np.stack([np.asarray(plane) for plane in planes], axis=2)

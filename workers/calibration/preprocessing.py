@@ -39,11 +39,15 @@ class ImageInput:
 
     def prepare(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """The input (n, *item) for pixels (n, height, width, channels), RGB where they have colours."""
-        values: NDArray[Any] = pixels[..., ::-1] if self.color_order == "BGR" and self.channels == 3 else pixels
-        if self.dtype != np.uint8:
-            values = (values - np.array(self.mean_values, np.float32)) / np.array(self.scale_values, np.float32)
-        ordered = values.transpose(0, 3, 1, 2) if self.layout == "NCHW" else values
-        return np.ascontiguousarray(ordered, self.dtype).reshape(len(pixels), *self.item)
+        colours = pixels[..., ::-1] if self.color_order == "BGR" and self.channels == 3 else pixels
+        ordered = np.ascontiguousarray(colours.transpose(0, 3, 1, 2) if self.layout == "NCHW" else colours)
+        if self.dtype == np.uint8:
+            return ordered.reshape(len(pixels), *self.item)
+        shape = (-1, 1, 1) if self.layout == "NCHW" else (-1,)
+        values = ordered.astype(np.float32)
+        values -= np.array(self.mean_values, np.float32).reshape(shape)
+        values /= np.array(self.scale_values, np.float32).reshape(shape)
+        return values.astype(self.dtype, copy=False).reshape(len(pixels), *self.item)
 
     def record(self) -> dict[str, Any]:
         """What is applied, for the report."""

@@ -66,6 +66,14 @@ def test_size_of_fractals_is_that_of_the_input_and_said_to_be(cnn: Imported) -> 
     assert any("resize and crop were not used" in note for note in samples.notes)
 
 
+@pytest.mark.parametrize("shape", [(None, 3, 8, 1100), (None, 1030, 16, 1)])
+def test_images_larger_than_fractals_are_scaled(tmp_path: Path, shape: tuple[int | None, ...]) -> None:
+    samples = from_fractals(sink(tmp_path, TensorProto.FLOAT, ("in", shape)), 1, 0, Preprocessing())
+    values = samples.batch(0, 1)["in"]
+    assert values.shape == (1, *shape[1:])
+    assert values.std() > 0
+
+
 def test_crop_that_misses_the_input_is_refused(cnn: Imported) -> None:
     with pytest.raises(DataMismatch, match="20x20"):
         from_fractals(cnn, 1, 0, Preprocessing(crop=20))
