@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from service.commands import exit_codes, options
@@ -29,19 +30,31 @@ def inspect(
     if as_json:
         output.print_json(json.dumps(inspection))
     else:
-        output.print(_table(inspection))
+        output.print(*_tables(inspection), sep="\n")
 
 
-def _table(inspection: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
+def _tables(inspection: dict[str, Any]) -> list[Table]:
+    """First what the model is, then a table for every list of things in it."""
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    tables = [facts]
     for name, value in inspection.items():
         rows = value if isinstance(value, list) else [value]
-        for index, row in enumerate(rows):
-            table.add_row(name if index == 0 else "", _line(row))
+        if rows and isinstance(rows[0], dict):
+            tables.append(_listing(name, rows))
+        elif rows:
+            facts.add_row(name, "\n".join(_cell(row) for row in rows))
+    return tables
+
+
+def _listing(name: str, rows: list[dict[str, Any]]) -> Table:
+    columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
+    table = Table(*columns, title=name, title_justify="left", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
     return table
 
 
-def _line(value: Any) -> str:
-    if isinstance(value, dict):
-        return "  ".join(f"{name} {item}" for name, item in value.items() if item is not None)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return "x".join(str(length) for length in value)
+    return f"{value:,}" if isinstance(value, int) else "" if value is None else escape(str(value))
