@@ -7,8 +7,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import structlog
 
 from tests import servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs() -> None:
+    """Our log goes where pytest captures it."""
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, Double, NullPool, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, TimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -82,7 +82,9 @@ class Database:
 def _store_errors() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, TimeoutError) as error:
+    except (IntegrityError, DataError, ProgrammingError):
+        raise  # our mistake, not the database's
+    except (DBAPIError, TimeoutError) as error:
         raise Unavailable(f"The job store does not answer: {error.args[0]}") from error
 
 

@@ -13,6 +13,7 @@ from workers.jobs.store.jobs import Jobs
 from workers.jobs.store.keys import Audit, Keys
 from workers.jobs.store.leases import Leases
 from workers.jobs.store.retention import Retention
+from workers.jobs.store.tables import jobs
 from workers.jobs.store.webhooks import Webhooks
 from workers.jobs.store.workers import Workers
 
@@ -54,7 +55,7 @@ class Store:
     def ping(self) -> None:
         """Raises Unavailable when the database does not answer."""
         with self._database.read() as connection:
-            connection.execute(select(1))
+            connection.execute(select(jobs.c.id).limit(1))
 
     def close(self) -> None:
         """Close all connections."""
