@@ -116,17 +116,21 @@ def _lost_agreement(agreement: Values | None) -> Drop | None:
 
 
 def _judge(drop: Drop, limit: float, synthetic: bool) -> tuple[Met, str]:
-    seen = f"drop of {drop.achieved:.2%} on {drop.n:,} samples"
+    seen = f"drop of {_percent(drop.achieved)} on {drop.n:,} samples"
     if synthetic:
         return "unverified", f"A {seen}, all of them synthetic: they cannot show what happens on real data."
     if drop.achieved > limit:
-        return False, f"A {seen} exceeds the limit of {limit:.2%}."
+        return False, f"A {seen} exceeds the limit of {_percent(limit)}."
     if drop.bound <= limit:
-        return True, f"A {seen}: with 95 % confidence it is at most {drop.bound:.2%}, and the limit is {limit:.2%}."
+        return True, f"A {seen}: with 95 % confidence it is at most {_percent(drop.bound)}, and the limit is {_percent(limit)}."
     needed = drop.samples_needed(limit)
     remedy = f"about {needed:,} such samples would tell." if needed else "no number of such samples would tell."
-    return "unverified", f"A {seen} may in truth be {drop.bound:.2%}, more than the limit of {limit:.2%}; {remedy}"
+    return "unverified", f"A {seen} may in truth be {_percent(drop.bound)}, more than the limit of {_percent(limit)}; {remedy}"
 
 
 def _high(interval: Interval) -> float:
     return 1.0 if interval.high is None else interval.high
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}\u00a0%".replace("-", "\u2212")

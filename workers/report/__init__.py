@@ -1,6 +1,7 @@
 """What a job found out: one frozen Report, as JSON and as a page that needs nothing else."""
 
-from workers.report.page import CONTENT_SECURITY_POLICY, Picture, render_html
+from workers.report.page import content_security_policy, render_html
+from workers.report.pictures import Picture, telling_pictures
 from workers.report.schema import (
     Benchmark,
     CalibrationReport,
@@ -21,7 +22,6 @@ from workers.report.schema import (
 )
 
 __all__ = [
-    "CONTENT_SECURITY_POLICY",
     "Benchmark",
     "CalibrationReport",
     "Fidelity",
@@ -39,5 +39,7 @@ __all__ = [
     "SkippedLayer",
     "StageTime",
     "Tensor",
+    "content_security_policy",
     "render_html",
+    "telling_pictures",
 ]

@@ -1,6 +1,6 @@
 """The Report: every figure with its unit and, where it was sampled, its interval and the number of samples."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ from workers.machine import Machine
 from workers.recipe import Recipe
 
 Source = Literal["fractals", "dataset", "synthetic"]
+Setting = str | int | float | bool | None | tuple[float, ...]
 
 
 class Part(BaseModel):
@@ -108,6 +109,11 @@ class Fidelity(Part):
     outputs: tuple[OutputFidelity, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def foreground_agreement(self) -> Interval | None:
+        """Of the headline; None unless it is a map that has a foreground."""
+        return next((output.foreground_agreement for output in self.outputs if output.name == self.headline), None)
+
 
 class Ratio(Part):
     """Time of the original / time of the compressed model: above 1 the compressed model is faster."""
@@ -184,7 +190,7 @@ class CalibrationReport(Part):
 class PreprocessingReport(Part):
     """What was done to images before the model saw them, by input; `notes` says aloud what was assumed."""
 
-    inputs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    inputs: dict[str, dict[str, Setting]] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

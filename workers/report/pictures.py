@@ -1,0 +1,65 @@
+"""Samples to look at, with what both models made of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from workers.decisions import Rows
+
+LONGEST_SIDE = 224
+SHARE_OF_CHANGED = 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A sample with both answers."""
+
+    png: bytes
+    original: int  # class
+    compressed: int
+    original_confidence: float
+    compressed_confidence: float
+    label: int | None = None
+
+
+def telling_pictures(
+    rows: Rows,
+    labels: NDArray[np.int64] | None,
+    images: Callable[[int, int], NDArray[np.uint8] | None],
+    count: int = 12,
+) -> tuple[Picture, ...]:
+    """Pictures of the samples that tell most; none where a sample has no single decision or is no image.
+
+    `rows` are those of the headline; `images(start, stop)` gives pixels (n, height, width, channels).
+    """
+    made = []
+    for index in telling_samples(rows, count).tolist():
+        pixels = images(index, index + 1)
+        if pixels is not None:
+            row, label = rows[index], None if labels is None else int(labels[index])
+            answers = int(row["before"]), int(row["after"]), float(row["confidence_before"]), float(row["confidence_after"])
+            made.append(Picture(encode(pixels[0]), *answers, label))
+    return tuple(made)
+
+
+def telling_samples(rows: Rows, count: int) -> NDArray[np.int64]:
+    """Positions of up to `count` samples: changed decisions, the surest of the original first, then some that are unchanged."""
+    single = rows["before"] >= 0
+    changed = np.flatnonzero(single & (rows["before"] != rows["after"]))
+    surest = changed[np.argsort(-rows["confidence_before"][changed], kind="stable")]
+    same = np.flatnonzero(single & (rows["before"] == rows["after"]))
+    shown = surest[: max(round(SHARE_OF_CHANGED * count), count - len(same))]
+    return np.concatenate([shown, same[: count - len(shown)]])
+
+
+def encode(pixels: NDArray[np.uint8]) -> bytes:
+    """PNG of pixels (height, width, channels) with 1, 3 or 4 channels, no larger than is shown."""
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,128 @@
+"""Figures in words: units, digits, intervals, and the sentence at the top of the page."""
+
+from math import floor, log10
+
+from workers.intervals import Interval
+from workers.report.schema import Ratio, Report
+
+SPACE = "\u00a0"
+MINUS = "\u2212"
+ARROW = "\u2192"
+SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.9164 -> 91.6 %."""
+    return _signed(100 * share, digits) + SPACE + "%"
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of shares: 0.003 -> +0.3 points."""
+    sign = "+" if round(100 * difference, digits) > 0 else ""
+    return sign + _signed(100 * difference, digits) + SPACE + "points"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """1234.5 -> 1,234; 0.012345 -> 0.0123; 0.0000123 -> 1.23e-05."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e15:
+        return f"{value:.{digits - 1}e}" if value else "0"
+    rounded = float(f"{value:.{digits}g}")
+    return _signed(value, max(0, digits - 1 - floor(log10(abs(rounded)))))
+
+
+def tick(value: float, unit: str = "") -> str:
+    """A round value on an axis: 0.30000000000000004 -> 0.3."""
+    return f"{value:,.6g}".replace("-", MINUS) + (SPACE + unit if unit else "")
+
+
+def factor(ratio: float) -> str:
+    """3.5412 -> 3.54 times as fast."""
+    return f"{significant(ratio)}\u00d7 as fast"
+
+
+def size(count: float) -> str:
+    """1_094_000 -> 1.09 MB."""
+    value, unit = count, 0
+    while abs(value) >= 999.5 and unit < len(SIZES) - 1:
+        value, unit = value / 1000, unit + 1
+    return (_signed(value, 0) if unit == 0 else significant(value)) + SPACE + SIZES[unit]
+
+
+def tick_size(count: float) -> str:
+    """A round number of bytes on an axis: 50_000 -> 50 kB."""
+    unit = min(len(SIZES) - 1, floor(log10(count) / 3 + 1e-9)) if count >= 1 else 0
+    return tick(count / 1000**unit, SIZES[unit])
+
+
+def duration(seconds: float) -> str:
+    """75 -> 1 min 15 s."""
+    if seconds < 60:
+        return significant(seconds) + SPACE + "s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s").replace(" ", SPACE)
+
+
+def milliseconds(value: float) -> str:
+    """0.2713 -> 0.271 ms."""
+    return significant(value) + SPACE + "ms"
+
+
+def percent_interval(interval: Interval) -> str:
+    """Interval(0.91, 0.89, 0.93) -> 89.0 to 93.0 %."""
+    return _between(interval, 100, 1) + SPACE + "%"
+
+
+def points_interval(interval: Interval) -> str:
+    """Of a drop, told as a change: Interval(0.003, -0.01, 0.02) -> -2.0 to +1.0 points."""
+    if interval.low is None or interval.high is None:
+        return "unknown"
+    return f"{points(-interval.high)} to {points(-interval.low)}".replace(f"{SPACE}points to", " to")
+
+
+def plain_interval(interval: Interval | Ratio) -> str:
+    """Interval(3.51, 3.49, 3.52) -> 3.49 to 3.52."""
+    if interval.low is None or interval.high is None:
+        return "unknown"
+    return f"{significant(interval.low)} to {significant(interval.high)}"
+
+
+def headline(report: Report) -> str:
+    """What was achieved, in one sentence."""
+    return f"{_gain(report)}, {_price(report)}"
+
+
+def _gain(report: Report) -> str:
+    factor = report.size.original_zip_bytes / report.size.zip_bytes
+    smaller = f"{significant(factor, 2)} times smaller" if factor >= 1.05 else "no smaller"
+    if report.sparsity >= 0.005:
+        return f"{percent(report.sparsity, 0)} of the weights are zero, the file is {smaller}"
+    return f"The file is {smaller}"
+
+
+def _price(report: Report) -> str:
+    fidelity = report.fidelity
+    if fidelity is None:
+        return "and nothing is known about its answers"
+    if fidelity.accuracy_original and fidelity.accuracy_compressed:
+        before, after = fidelity.accuracy_original.value, fidelity.accuracy_compressed.value
+        return f"accuracy {_signed(100 * before, 1)} {ARROW} {percent(after)}"
+    if fidelity.agreement:
+        foreground = fidelity.foreground_agreement
+        apart = f", {percent(foreground.value)} in the foreground" if foreground else ""
+        return f"{percent(fidelity.agreement.value)} of its decisions are unchanged{apart}"
+    if fidelity.cosine:
+        return f"and its outputs have a cosine of {significant(fidelity.cosine.value)} with the original's"
+    return "and its outputs cannot be compared"
+
+
+def _between(interval: Interval, factor: float, digits: int) -> str:
+    if interval.low is None or interval.high is None:
+        return "unknown"
+    return f"{_signed(factor * interval.low, digits)} to {_signed(factor * interval.high, digits)}"
+
+
+def _signed(value: float, digits: int) -> str:
+    """With a real minus sign, and none before a zero."""
+    text = f"{abs(value):,.{digits}f}"
+    return (MINUS if value < 0 and float(text.replace(",", "")) else "") + text
