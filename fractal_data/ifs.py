@@ -50,13 +50,13 @@ def probabilities(code: Array) -> Array:
     """How often the chaos game draws each map (n,): in proportion to the area it keeps, |det A|."""
     kept = area(code)
     share = np.maximum(kept / max(kept.sum(), np.finfo(float).tiny), LEAST_PROBABILITY)
-    return share / share.sum()
+    return np.asarray(share / share.sum())
 
 
 def fixed_point(affine: Array) -> Array:
     """The point (2,) that one map (2, 3) leaves where it is; it belongs to the attractor of every code with that map."""
     (a, b, e), (c, d, f) = affine
-    return np.array([(1 - d) * e + b * f, c * e + (1 - a) * f]) / ((1 - a) * (1 - d) - b * c)
+    return np.asarray(np.array([(1 - d) * e + b * f, c * e + (1 - a) * f]) / ((1 - a) * (1 - d) - b * c))
 
 
 def chaos_game(rng: np.random.Generator, code: Array, chains: int, steps: int) -> Cloud:

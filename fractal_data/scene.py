@@ -21,7 +21,11 @@ OFFSET = 1.1  # deviation of the mean colour of a fractal, relative to the backg
 def sample_scene(rng: np.random.Generator, channels: int, height: int, width: int, recipe: FractalRecipe) -> NDArray[np.uint8]:
     """A random image (channels, height, width), rendered finer and averaged where it is smaller than recipe.resolution."""
     zoom = max(1, -(-recipe.resolution // min(height, width)))
-    canvas = _paint(rng, channels, height * zoom, width * zoom, recipe)
+    rows, columns = height * zoom, width * zoom
+    if rng.random() < recipe.softness:
+        canvas = double(double(_paint(rng, channels, rows // 2 + 2, columns // 2 + 2, recipe), rows, 1), columns, 2)
+    else:
+        canvas = _paint(rng, channels, rows, columns, recipe)
     if zoom > 1:
         canvas = canvas.reshape(channels, height, zoom, width, zoom).mean(axis=(2, 4))
     return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)

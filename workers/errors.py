@@ -68,7 +68,10 @@ class UnsupportedFormat(Refusal):
     """The file is not a model in a format Fractune reads."""
 
     code = "UNSUPPORTED_FORMAT"
-    hint = "Give ONNX (.onnx, or a zip with its external data), OpenVINO IR (.xml with .bin), TFLite or a TensorFlow SavedModel (folder or zip)."
+    hint = (
+        "Give ONNX (.onnx, or a zip with its external data), OpenVINO IR (.xml with .bin), TFLite "
+        "or a TensorFlow SavedModel (folder or zip)."
+    )
 
 
 class UnreadableModel(Refusal):

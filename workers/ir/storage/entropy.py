@@ -1,0 +1,39 @@
+"""How few bits the values of a weight could take."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.ir.storage.grid import find_grid
+from workers.ir.storage.values import Values, number_bits
+
+FLOAT_BITS = 32
+
+
+def entropy_bits(weight: Values, scales: int = 0, step: NDArray[np.floating] | None = None) -> float:
+    """Bits per weight of an ideal code for the values of `weight`, each coded by itself, zeros included.
+
+    The least of these codes: plain numbers of as many bits as they need; zero or not, with the survivors as plain numbers;
+    the values, with a table of them; the same of the integers behind the values where `step` gives them. `scales` float32
+    numbers stand beside the values.
+    """
+    beside = FLOAT_BITS * scales / weight.size
+    codes = [_least(weight) + beside]
+    grid = find_grid(weight.astype(np.float32), step) if step is not None else None
+    if grid is not None:
+        codes.append(_least(grid.integers) + FLOAT_BITS * grid.step.size / weight.size)
+    return min(codes)
+
+
+def _least(values: Values) -> float:
+    width = number_bits(values)
+    counts = np.unique(values, return_counts=True)[1]
+    survivors = np.count_nonzero(values)
+    with_table = _shannon(counts) + width * counts.size / values.size
+    with_mask = _shannon(np.array([survivors, values.size - survivors])) + width * survivors / values.size
+    return min(width, with_table, with_mask)
+
+
+def _shannon(counts: NDArray[np.integer]) -> float:
+    """-sum p log2 p of symbols that occur `counts` times."""
+    share = counts[counts > 0] / counts.sum()
+    return float(-np.sum(share * np.log2(share)))
