@@ -49,7 +49,7 @@ def run(client: Client) -> dict[str, object]:
     model = client.upload_model(HERE / "digits.onnx")
     digits = client.upload_dataset(HERE / "digits.npz")
     recipe = json.loads((HERE / "recipe.json").read_text())
-    messages.print("Compressing it without data: half of the weights go, fractal images stand in for digits", highlight=False)
+    messages.print("Compressing it without data: 70 % of the weights go, fractal images stand in for digits", highlight=False)
     job = client.submit(model, recipe, evaluation=digits, name="demo")
     return remote.wait(client, job["id"], quiet=False)
 
