@@ -3,7 +3,7 @@
     python benchmarks/fuzz_importer.py MODELS --cases 5000
 
 MODELS is a folder of real models. Every case damages one of them in its own way, given by the seed and the number of the case,
-and loads it in a forked child under limits. The exit code is 1 if any child hung or raised anything untyped. A child that dies of
+and loads it in a forked child under limits. The exit code is 1 if any child hung or raised anything untyped. One that dies of
 a signal inside OpenVINO is listed: a job would end as CRASHED, and the worker would take the next one.
 """
 
