@@ -1,11 +1,28 @@
 """The knobs of the image generator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Final
+
+# What a knob, or both ends of its range, must lie within.
+LIMITS: Final[dict[str, tuple[float, float]]] = {
+    "fractals": (0, 64),
+    "maps": (2, 16),
+    "extent": (0.01, 16),
+    "solidity": (0, 1),
+    "spectrum": (0, 8),
+    "correlation": (0, 1),
+    "saturation": (0, 16),
+    "contrast": (0, 1),
+    "brightness": (0, 1),
+    "cast": (0, 1),
+    "softness": (0, 1),
+    "resolution": (1, 1024),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FractalRecipe:
-    """What the images are like. A pair is the range that every image or fractal draws from."""
+    """What the images are like. A pair is the range that every image or fractal draws from; ValueError beyond LIMITS."""
 
     fractals: tuple[int, int] = (2, 5)  # fractals an image; (0, 0) leaves the background
     maps: tuple[int, int] = (2, 4)  # affine maps of a fractal
@@ -17,5 +34,13 @@ class FractalRecipe:
     contrast: tuple[float, float] = (0.12, 0.28)  # deviation of the background within an image, over the range of a pixel
     brightness: float = 0.45  # mean of a pixel, over its range
     cast: float = 0.12  # deviation of the mean colour between images, over the range of a pixel
-    softness: float = 0.4  # share of the images that are out of focus
+    softness: float = 0.4  # share of the images that are out of focus: rendered at half the resolution and enlarged
     resolution: int = 64  # smaller images are rendered with at least this shorter side and averaged
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            value = getattr(self, knob.name)
+            first, last = value if isinstance(value, tuple) else (value, value)
+            low, high = LIMITS[knob.name]
+            if not low <= first <= last <= high:
+                raise ValueError(f"{knob.name} must lie in {low}..{high} and a range must ascend; got {value}")

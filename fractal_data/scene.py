@@ -9,6 +9,7 @@ from fractal_data.noise import Field, double, midpoint_noise
 from fractal_data.recipe import FractalRecipe
 from fractal_data.render import Plane, density, neighbourhood, sample_view, window
 
+FINEST = 1024  # longer side at which a small image is rendered at most
 CHAINS = (64, 1024)  # fewest and most chains of a chaos game
 STEPS = 16  # points that a chain contributes
 POINTS_PER_PIXEL = 1.5
@@ -20,7 +21,7 @@ OFFSET = 1.1  # deviation of the mean colour of a fractal, relative to the backg
 
 def sample_scene(rng: np.random.Generator, channels: int, height: int, width: int, recipe: FractalRecipe) -> NDArray[np.uint8]:
     """A random image (channels, height, width), rendered finer and averaged where it is smaller than recipe.resolution."""
-    zoom = max(1, -(-recipe.resolution // min(height, width)))
+    zoom = max(1, min(-(-recipe.resolution // min(height, width)), FINEST // max(height, width)))
     rows, columns = height * zoom, width * zoom
     if rng.random() < recipe.softness:
         canvas = double(double(_paint(rng, channels, rows // 2 + 2, columns // 2 + 2, recipe), rows, 1), columns, 2)

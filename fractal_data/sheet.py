@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 GAP = 2  # pixels between images
-LEAST_SIDE = 64  # smaller images are enlarged to this, pixel by pixel
-PAPER = 255
+LEAST_SIDE, MOST_SIDE = 64, 256  # smaller images are enlarged pixel by pixel, larger ones averaged
+PAPER = (255, 255, 255)
 
 
 def contact_sheet(images: NDArray[np.uint8], columns: int = 8) -> Image.Image:
@@ -16,13 +16,20 @@ def contact_sheet(images: NDArray[np.uint8], columns: int = 8) -> Image.Image:
     """
     if len(images) == 0 or columns < 1:
         raise ValueError(f"a contact sheet needs an image and a column, not {len(images)} and {columns}")
-    zoom = max(1, LEAST_SIDE // max(images.shape[1:3]))
-    shown = images if images.shape[3] == 3 else np.repeat(images.mean(axis=3, keepdims=True).astype(np.uint8), 3, axis=3)
-    shown = shown.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    _, height, width, _ = shown.shape
-    rows = -(-len(shown) // columns)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), PAPER, np.uint8)
-    for number, image in enumerate(shown):
-        top, left = number // columns * (height + GAP), number % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = image
-    return Image.fromarray(sheet)
+    pictures = [_picture(image) for image in images]
+    width, height = pictures[0].width + GAP, pictures[0].height + GAP
+    across, down = min(columns, len(pictures)), -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (across * width - GAP, down * height - GAP), PAPER)
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % columns * width, number // columns * height))
+    return sheet
+
+
+def _picture(image: NDArray[np.uint8]) -> Image.Image:
+    """An image (height, width, channels) in colour or grey, enlarged or reduced by a whole factor."""
+    picture = Image.fromarray(image if image.shape[2] == 3 else image.mean(axis=2).astype(np.uint8))
+    longer = max(picture.size)
+    if longer > MOST_SIDE:
+        return picture.reduce(-(-longer // MOST_SIDE))
+    zoom = max(1, LEAST_SIDE // longer)
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
