@@ -31,7 +31,7 @@ ROUTERS = (
     *(methods.router, workers.router, keys.router, webhooks.router, health.router),
 )
 JSON_BYTES = 1 << 20  # a body that is no file
-FAILURES_PER_MINUTE = 60  # wrong keys from one address
+FAILURES_PER_MINUTE = 600  # wrong keys from one address
 
 
 def create_app(settings: Settings) -> FastAPI:

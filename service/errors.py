@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from workers import errors
 
@@ -20,7 +21,7 @@ STATUS: Mapping[type[errors.FractuneError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.TooLarge: 413,
-    errors.ChecksumMismatch: 422,
+    errors.ChecksumMismatch: 409,
     errors.QuotaExceeded: 507,
     errors.StorageFull: 507,
     errors.IdempotencyMismatch: 422,
@@ -33,6 +34,7 @@ HEADERS: Mapping[type[errors.FractuneError], dict[str, str]] = {
     errors.Unauthenticated: {"WWW-Authenticate": "Bearer"},
     errors.Unavailable: {"Retry-After": "5"},
 }
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 HTTP_CODES = {404: errors.NotFound.code, 405: "METHOD_NOT_ALLOWED", 413: errors.TooLarge.code, 415: "UNSUPPORTED_MEDIA_TYPE"}
 
 
@@ -95,6 +97,8 @@ def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = {pointer(fault["loc"], error.body): fault["msg"] for fault in reversed(error.errors())}
     # a list whose only item is wrong is reported as too short, too
+    if any(fault["loc"][0] == "path" for fault in error.errors()):
+        return problem(errors.NotFound(f"There is nothing at {request.url.path}."))
     faults = [
         Fault(pointer=where, message=message)
         for where, message in reversed(found.items())
@@ -110,7 +114,16 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, errors.InvalidRequest.code)
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    return _respond(error.status_code, code, error.detail, detail, errors.InvalidRequest.hint, [], error.headers)
+    headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers
+    return _respond(error.status_code, code, error.detail, detail, errors.InvalidRequest.hint, [], headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of a path; the framework names those of the first route that has it."""
+    verb = ":" in request.url.path.rpartition("/")[2]  # /jobs/{id}:cancel would pass for a /jobs/{id}, too
+    scopes = {method: {**request.scope, "method": method} for method in (("POST",) if verb else METHODS)}
+    routes = request.app.routes
+    return [name for name, scope in scopes.items() if any(route.matches(scope)[0] == Match.FULL for route in routes)]
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -68,7 +68,7 @@ class ModelView(DatasetView):
 class UploadCreate(Body):
     kind: AssetKind
     name: Line = Field(min_length=1, description="File name; its suffix tells the format.")
-    size: int = Field(ge=1, le=2**62, description="Bytes.")
+    size: int = Field(ge=1, lt=2**53, description="Bytes.")
     sha256: Sha256
 
 

@@ -20,19 +20,12 @@ class Throttle:
 
     def take(self, name: str) -> None:
         """Count a request. Raises RateLimited when it is one too many."""
-        self.check(name)
-        self.count(name)
-
-    def check(self, name: str) -> None:
-        """Raises RateLimited if another request would be one too many."""
-        early_s = self._due.get(name, 0.0) + self._interval_s - WINDOW_S - time.monotonic()
-        if early_s > 0:
-            raise RateLimited(headers={"Retry-After": str(math.ceil(early_s))})
-
-    def count(self, name: str) -> None:
-        """Count a request."""
         now = time.monotonic()
         with self._lock:
-            self._due[name] = max(self._due.get(name, 0.0), now) + self._interval_s
+            due = max(self._due.get(name, 0.0), now) + self._interval_s
+            early_s = due - WINDOW_S - now
+            if early_s > 0:
+                raise RateLimited(headers={"Retry-After": str(math.ceil(early_s))})
+            self._due[name] = due
             if len(self._due) > MANY:
                 self._due = {other: due for other, due in self._due.items() if due > now}

@@ -18,7 +18,7 @@ from workers.jobs.records import AssetKind, Upload
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 PART = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
-Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=2**62, description="Bytes that the service has already.")]
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, lt=2**53, description="Bytes that the service has already.")]
 
 
 def _own(store: Rows, intake: Inlet, upload_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Upload:

@@ -78,7 +78,7 @@ def test_pages_show_every_job_once_while_others_come_in(empty: httpx.Client) -> 
 
 def test_a_made_up_cursor_is_refused(http: httpx.Client) -> None:
     response = http.get("/v1/jobs", params={"cursor": "AAAA"})
-    assert (response.status_code, response.json()["code"]) == (422, "INVALID_REQUEST")
+    assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
 
 
 def test_filters_join(empty: httpx.Client) -> None:
@@ -167,6 +167,12 @@ def test_what_is_not_there_is_a_problem(http: httpx.Client, path: str) -> None:
     response = http.get(path)
     assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
     assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_wrong_method_is_told_the_right_ones(http: httpx.Client) -> None:
+    response = http.patch("/v1/models/" + "0" * 64)
+    assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"] == "GET, HEAD, PUT, DELETE"
 
 
 def test_a_body_that_is_no_file_has_a_limit(http: httpx.Client) -> None:

@@ -68,7 +68,7 @@ def test_the_same_bytes_are_stored_once(http: httpx.Client) -> None:
 
 def test_other_bytes_than_announced_are_refused(http: httpx.Client, service: Installation) -> None:
     response = http.put(f"/v1/models/{sha256(b'announced')}", content=b"sent")
-    assert (response.status_code, response.json()["code"]) == (422, "CHECKSUM_MISMATCH")
+    assert (response.status_code, response.json()["code"]) == (409, "CHECKSUM_MISMATCH")
     assert sha256(b"sent") not in stored(service)
     assert incoming(service) == []
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -51,10 +52,17 @@ def single(values: Array) -> Array:
     return values.astype(np.float32).astype(np.float64)
 
 
+def _require_method(schema: JsonDict) -> None:
+    """The name has a default for Python's sake; in JSON it tells the steps apart."""
+    required = schema.get("required", [])
+    assert isinstance(required, list)
+    schema["required"] = ["method", *required]
+
+
 class Step(BaseModel, ABC):
     """An entry of a recipe: its fields are the knobs, nothing else is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_require_method)
 
     method: str
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, Table, tuple_
 
-from workers.errors import InvalidRequest
+from workers.errors import NotFound
 from workers.jobs.job import Failure, Kind, Progress, Stage, State
 from workers.jobs.records import Job, Page
 
@@ -65,4 +65,4 @@ def _position(cursor: str) -> tuple[float, str]:
         created_at, identifier = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return float(created_at), str(identifier)
     except (ValueError, TypeError) as error:
-        raise InvalidRequest("The cursor is not one that this service gave.", hint="Start again without a cursor.") from error
+        raise NotFound("There is no page at this cursor.", hint="Start again without a cursor.") from error
