@@ -205,7 +205,7 @@ def rounds(benchmark: Benchmark) -> Rounds:
     """The ratio of every round, some left out where they are many."""
     ratio, ratios = benchmark.ratio, np.divide(benchmark.original.wall_ms, benchmark.compressed.wall_ms)
     shown = np.unique(np.linspace(0, len(ratios) - 1, MOST_DOTS).round().astype(int)).tolist()
-    ends = [ratio.value, 1.0, *np.quantile(ratios, (0.05, 0.95)).tolist()]
+    ends = [ratio.value, 1.0, *np.quantile(ratios, (0.1, 0.9)).tolist()]
     axis = Axis([*ends, *(end for end in (ratio.low, ratio.high) if end is not None)], 5, exact=True)
     return Rounds(
         tuple((axis.at(ratios[n]), round(100 * (n + 0.5) / len(ratios), 2), f"Round {n + 1}: {ratios[n]:.3f}") for n in shown),
