@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from service.commands import exit_codes
 from service.commands.console import complain, messages
 from service.commands.doctor import doctor
+from service.commands.fractals import fractals
 from service.commands.inspect import inspect
 from service.commands.jobs import cancel, job, jobs, retry
 from service.commands.methods import methods
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS = {
-    "On this machine": (optimize, inspect, methods, doctor),
+    "On this machine": (optimize, inspect, methods, fractals, doctor),
     "The service": (serve, worker),
     "With a service": (submit, jobs, job, cancel, retry, report, download),
 }

@@ -167,6 +167,16 @@ def test_methods_are_listed_with_their_knobs(fractune: Run) -> None:
     assert "properties" in json.loads(fractune("methods", "layerwise_pruning", "--json").stdout)
 
 
+def test_fractals_are_the_same_for_a_seed_and_overwrite_nothing(fractune: Run, tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        assert fractune("fractals", "--count", "3", "--size", "16", "--seed", "5", "--out", name).returncode == 0
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert (tmp_path / "a-sheet.png").exists()
+    again = fractune("fractals", "--count", "3", "--size", "16", "--out", "a.npz")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
 def test_doctor_finds_what_is_missing(fractune: Run, tmp_path: Path) -> None:
     assert fractune("doctor").returncode == 0
     (tmp_path / "file").touch()
