@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from fractal_data import export
+from fractal_data.export import export
 from service.commands.console import messages
 
 
