@@ -76,7 +76,7 @@ def test_stop_ends_the_whole_group(tmp_path: Path, supervise: Callable[[Server],
     supervisor = supervise(server(tmp_path))
     wait_for(lambda: pids(tmp_path))
     supervisor.stop()
-    assert not any(alive(pid) for pid in pids(tmp_path)[0])
+    wait_for(lambda: not any(alive(pid) for pid in pids(tmp_path)[0]))
 
 
 def test_stop_does_not_wait_for_ever(tmp_path: Path, supervise: Callable[[Server], Supervisor]) -> None:
