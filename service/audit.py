@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 class Auditor:
-    """ASGI middleware. The principal is where authentication put it: in the state of the request."""
+    """ASGI middleware: the note is kept before the answer leaves. Authentication put the principal in the request's state."""
 
     def __init__(self, app: ASGIApp, store: Store) -> None:
         self._app = app
@@ -21,18 +21,20 @@ class Auditor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in HARMLESS:
             return await self._app(scope, receive, send)
-        status = 500
+        noted = False
 
-        async def note_status(message: Message) -> None:
-            nonlocal status
+        async def note_first(message: Message) -> None:
+            nonlocal noted
             if message["type"] == "http.response.start":
-                status = message["status"]
+                noted = True
+                await run_sync(self._note, scope, message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, note_status)
+            await self._app(scope, receive, note_first)
         finally:
-            await run_sync(self._note, scope, status)
+            if not noted:
+                await run_sync(self._note, scope, 500)
 
     def _note(self, scope: Scope, status: int) -> None:
         principal = scope.get("state", {}).get("principal")
