@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from workers.ir.constants import constants_of, merge_constants
 from workers.ir.layers import Layer
 from workers.ir.proof import prove_same
-from workers.ir.stable_names import name_after_users
+from workers.ir.stable_names import number_operations
 from workers.ir.storage import Encoded, entropy_bits, recode
 from workers.ir.writer import Size, save, size_on_disk
 
 SECTION = "fractune"  # of the model's rt_info
+PLAIN = ("f32", "i8")
 
 Steps = Sequence[tuple[Layer, NDArray[np.floating] | None]]
 
@@ -44,27 +45,28 @@ class Exported:
 
     @property
     def entropy_bits(self) -> float:
-        """Bits per weight of an ideal code, over all layers."""
-        weights = [layer.weights for layer in self.layers]
-        return float(np.average([layer.entropy_bits for layer in self.layers], weights=weights))
+        """Bits per weight of an ideal code, over all layers; 0 where there are none."""
+        bits = sum(layer.entropy_bits * layer.weights for layer in self.layers)
+        return bits / max(sum(layer.weights for layer in self.layers), 1)
 
 
 def export(model: ov.Model, layers: Steps, folder: Path, metadata: Mapping[str, str]) -> Exported:
     """Write `model` as `folder`/1/model.xml and .bin; the same model gives the same bytes in every process.
 
     `layers` gives the compressed layers with their `LayerSolution.step`, which broadcasts to a layer's matrix (g, r, c).
-    `metadata` and the layers' schemes become rt_info of the section `fractune`. What was written is read back and compared
-    with `model`: raises Internal if any constant or output differs.
+    `metadata` becomes rt_info of the section `fractune`, and so do, as JSON by name, the schemes of the layers that are not
+    stored plainly. What was written is read back and compared with `model`: raises Internal if any constant or output differs.
     """
     meant = model.clone()
-    name_after_users(meant)
+    number_operations(meant)
     written = meant.clone()
     weights = {layer.name: constants_of(meant, layer) for layer, _ in layers}
     steps = _steps(layers, weights)
     stored = recode(written, steps)
     merge_constants(written)
     rows = tuple(_row(written, layer, weights[layer.name], stored, steps) for layer, _ in layers)
-    described = dict(metadata) | {"layers": json.dumps({row.name: row.scheme for row in rows}, ensure_ascii=False)}
+    schemes = {row.name: row.scheme for row in rows if row.scheme not in PLAIN}
+    described = dict(metadata) | {"layers": json.dumps(schemes, ensure_ascii=False)}
     for key in sorted(described):
         written.set_rt_info(described[key], [SECTION, key])
     xml = folder / "1" / "model.xml"

@@ -1,22 +1,18 @@
-"""Names for operations that have none, taken from their surroundings: OpenVINO's own count up through the life of a process."""
+"""Names for operations that have none: OpenVINO's own count up through the life of a process."""
 
 import re
 
 import openvino as ov
 
 
-def name_after_users(model: ov.Model) -> None:
-    """Call an operation with a made-up name after the first operation that uses it, and a result after its number."""
+def number_operations(model: ov.Model) -> None:
+    """Name operations with a made-up name by their kind and place in the model, such as convert.12."""
     if re.fullmatch(r"Model\d+", model.friendly_name):
         model.friendly_name = "model"
-    for number, result in enumerate(model.get_results()):
-        result.friendly_name = f"result_{number}"
-    for node in reversed(model.get_ordered_ops()):
-        users = [user for port in node.outputs() for user in port.get_target_inputs()]
-        if users and _is_made_up(node):
-            node.friendly_name = min(f"{user.get_node().friendly_name}/{user.get_index()}" for user in users)
-        else:
-            node.friendly_name = str(node.friendly_name)  # sets it: a name that was only inherited is not copied
+    for place, node in enumerate(model.get_ordered_ops()):
+        kind = node.get_type_name()
+        # setting a name anew has an effect as well: one that was only inherited is not copied
+        node.friendly_name = f"{kind.lower()}.{place}" if _is_made_up(node) else str(node.friendly_name)
 
 
 def _is_made_up(node: ov.Node) -> bool:

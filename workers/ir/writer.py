@@ -38,11 +38,11 @@ def size_on_disk(xml: Path) -> Size:
     return Size(sum(path.stat().st_size for path in files), sum(_deflated(path) for path in files))
 
 
-def saved_size(model: ov.Model) -> Size:
-    """What a model takes when OpenVINO saves it as it is."""
+def saved_size(model: ov.Model, *, half: bool = False) -> Size:
+    """What a model takes when OpenVINO saves it as it is, or with its floats in half precision."""
     with TemporaryDirectory() as folder:
         xml = Path(folder) / "model.xml"
-        ov.save_model(model, xml, compress_to_fp16=False)
+        ov.save_model(model, xml, compress_to_fp16=half)
         return size_on_disk(xml)
 
 

@@ -17,7 +17,7 @@ from workers.ir.edit import write_weight
 from workers.ir.exporter import export
 from workers.ir.layers import find_layers, nodes_by_name
 from workers.ir.proof import prove_same
-from workers.ir.stable_names import name_after_users
+from workers.ir.stable_names import number_operations
 from workers.ir.writer import save, saved_size, size_on_disk
 
 
@@ -183,7 +183,7 @@ def test_equal_small_constants_are_kept_once():
 
 def named_network():
     model = network()
-    name_after_users(model)
+    number_operations(model)
     return model
 
 
