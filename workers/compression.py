@@ -1,9 +1,13 @@
-"""A recipe's steps applied to an imported model: which layer gets which methods, and the run of the engine."""
+"""A recipe's steps applied to an imported model, in order.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+Consecutive layer methods share one sweep of the engine; a pass ends it, and a method after the pass begins another.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import openvino as ov
 
 from workers.allocate import allocate
 from workers.calibration import Samples
@@ -13,68 +17,90 @@ from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
 from workers.ir.importer import Imported
 from workers.ir.layers import Layer, Skipped, find_layers
-from workers.methods.problem import Method
+from workers.methods.problem import Array, Method, Pass, Step
+from workers.passes import Conditions, Progress, Workpiece, check_unchanged, rewrite
 from workers.recipe import Recipe
-from workers.scope import ignored
+from workers.scope import excluded_operations
 
 MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
 
-Plan = list[tuple[Layer, tuple[Method, ...]]]
+Sweep = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
+UNTOUCHED = "the recipe's steps leave this layer as it is"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a recipe will do to a model."""
+
+    parts: tuple[Sweep | Pass, ...]
+    layers: tuple[Layer, ...]  # that it may change
+    skipped: tuple[Skipped, ...]  # weights that it does not reach, with the reason
+    excluded: Mapping[str, str]  # operations to leave alone, and the rule of the ignored scope that says so
+
+    @property
+    def work(self) -> int:
+        """Layers to change, counted once for every sweep or pass."""
+        return sum(map(self.share, self.parts))
+
+    def share(self, part: Sweep | Pass) -> int:
+        """The part of `work` that one of `parts` makes up."""
+        return len(self.layers) if isinstance(part, Pass) else len(part)
 
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """What became of the layers of a model; its weights and biases are in the model."""
+    """A model after the last step, and what became of its layers."""
 
+    model: ov.Model
     results: tuple[LayerResult, ...]
     skipped: tuple[Skipped, ...]
 
 
-def make_plan(imported: Imported, recipe: Recipe) -> tuple[Plan, list[Skipped]]:
-    """The layers that the recipe compresses, each with its methods, and those it does not with the reason.
+def make_plan(imported: Imported, recipe: Recipe) -> Plan:
+    """Which layers the recipe changes, by which methods, and what it leaves alone with the reason.
 
     Raises UnmatchedScope for a rule that matches nothing and NothingToCompress when no layer remains.
     """
     layers, skipped = find_layers(imported.model)
-    excluded = ignored(layers, recipe.ignored_scope)
-    chosen = [layer for layer in layers if layer.name not in excluded]
+    excluded = excluded_operations(imported.model, recipe.ignored_scope)
+    rules = {layer.name: excluded[name] for layer in layers for name in layer.nodes if name in excluded}
+    chosen = tuple(layer for layer in layers if layer.name not in rules)
+    skipped += [Skipped(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
     weights = {layer.name: read_weight(imported.model, layer).astype(np.float64) for layer in chosen}
-    budgets = [allocate(step, weights) for step in recipe.steps if isinstance(step, Method) and weights]
-    plan = [(layer, tuple(budget[layer.name] for budget in budgets if layer.name in budget)) for layer in chosen]
-    skipped += [Skipped(layer.name, layer.type, excluded[layer.name]) for layer in layers if layer.name in excluded]
-    skipped += [Skipped(layer.name, layer.type, "the recipe's methods leave this layer as it is") for layer, m in plan if not m]
-    kept = [(layer, methods) for layer, methods in plan if methods]
-    if not kept:
+    parts = tuple(part for group in _groups(recipe.steps) if (part := _part(group, weights)))
+    if not chosen or not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
-    return kept, skipped
+    return Plan(parts, chosen, tuple(skipped), excluded)
 
 
 def run(
     imported: Imported,
+    original: ov.Model,
     plan: Plan,
-    skipped: Sequence[Skipped],
     samples: Samples,
     *,
     seed: int,
     threads: int,
     on_layer: Callable[[LayerResult], None],
+    progress: Progress,
 ) -> Compressed:
-    """Compress the layers of `plan` in place."""
+    """Take the steps of `plan` one after another; the imported model is consumed, `original` a copy of it."""
     size = batch_size(imported, samples)
-    results = compress(
-        imported.model,
-        rebatch(imported.model, size) if size > 1 else imported.model.clone(),
-        plan,
-        samples,
-        batch_size=size,
-        seed=seed,
-        threads=threads,
-        stored=np.float16 if imported.precision == "f16" else np.float32,
-        on_layer=on_layer,
-    )
-    return Compressed(tuple(results), tuple(skipped))
+    conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer)
+    workpiece = Workpiece(imported.model, {}, plan.skipped)
+    done = 0
+    for part in plan.parts:
+        tell = _share(progress, done, plan.share(part), plan.work)
+        if isinstance(part, Pass):
+            workpiece = _rewrite(part, workpiece, conditions, tell)
+        else:
+            workpiece = _sweep(part, workpiece, conditions, tell)
+        done += plan.share(part)
+    untouched = [layer for layer in plan.layers if layer.name not in workpiece.results]
+    skipped = (*workpiece.skipped, *(Skipped(layer.name, layer.type, UNTOUCHED) for layer in untouched))
+    return Compressed(workpiece.model, tuple(workpiece.results.values()), skipped)
 
 
 def batch_size(imported: Imported, samples: Samples) -> int:
@@ -83,3 +109,66 @@ def batch_size(imported: Imported, samples: Samples) -> int:
         return 1
     values = sum(int(np.prod(entry.shape)) for entry in imported.inputs)
     return max(1, min(MOST_SAMPLES_AT_ONCE, samples.count, MOST_VALUES_AT_ONCE // max(values, 1)))
+
+
+def _groups(steps: Iterable[Step]) -> list[list[Step]]:
+    """Consecutive methods together, every pass by itself."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        if groups and isinstance(step, Method) and isinstance(groups[-1][0], Method):
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
+
+
+def _part(group: Sequence[Step], weights: Mapping[str, Array]) -> Sweep | Pass:
+    if isinstance(group[0], Pass):
+        return group[0]
+    budgets = [allocate(step, weights) for step in group if isinstance(step, Method) and weights]
+    sweep = {name: tuple(budget[name] for budget in budgets if name in budget) for name in weights}
+    return {name: methods for name, methods in sweep.items() if methods}
+
+
+def _rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+    before = workpiece.model.clone()
+    done = rewrite(step, workpiece, conditions, progress)
+    if step.exact:
+        check_unchanged(before, done.model, conditions, step.method)
+    return done
+
+
+def _sweep(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+    """Solve the layers that are still there; what they are to reproduce is the model as it stands."""
+    layers, _ = find_layers(workpiece.model)
+    plan = [(layer, sweep[layer.name]) for layer in layers if layer.name in sweep]
+    done: dict[str, LayerResult] = {}
+
+    def on_layer(result: LayerResult) -> None:
+        done[result.layer.name] = result
+        conditions.on_layer(result)
+        progress(len(done), len(plan), result.layer.name)
+
+    size = conditions.batch_size
+    compress(
+        workpiece.model,
+        rebatch(workpiece.model, size) if size > 1 else workpiece.model.clone(),
+        plan,
+        conditions.samples,
+        batch_size=size,
+        seed=conditions.seed,
+        threads=conditions.threads,
+        stored=np.float16 if conditions.precision == "f16" else np.float32,
+        earlier=workpiece.results,
+        on_layer=on_layer,
+    )
+    return replace(workpiece, results={**workpiece.results, **done})
+
+
+def _share(progress: Progress, before: int, share: int, whole: int) -> Progress:
+    """Tells `progress`, which counts to `whole`, how far a step is that makes up `share` of it, after `before` of it."""
+
+    def tell(done: int, total: int, layer: str | None = None, message: str = "") -> None:
+        progress(before + share * done // max(total, 1), whole, layer, message)
+
+    return tell

@@ -17,7 +17,7 @@ from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bia
 from workers.ir.frontier import Frontier, advance
 from workers.ir.layers import Float32, Layer, nodes_by_name
 from workers.ir.segments import cut
-from workers.methods.problem import Array, LayerProblem, Method
+from workers.methods.problem import Array, LayerProblem, Method, Step
 from workers.moments import LayerMoments, OutputMoments, pool
 
 DAMPING = 1e-3  # of the mean diagonal of H
@@ -39,7 +39,7 @@ class LayerResult:
     """What became of one layer."""
 
     layer: Layer
-    methods: tuple[Method, ...]
+    steps: tuple[Step, ...]  # that changed it
     original: Array  # (g, r, c)
     weight: Array  # (g, r, c), float32 values
     step: Array | None  # LayerSolution.step of the last method
@@ -49,6 +49,7 @@ class LayerResult:
 
 
 Plan = Sequence[tuple[Layer, tuple[Method, ...]]]
+NOTHING_YET: Mapping[str, LayerResult] = {}
 
 
 def compress(
@@ -61,12 +62,14 @@ def compress(
     seed: int,
     threads: int,
     stored: type[np.float32] | type[np.float16] = np.float32,
+    earlier: Mapping[str, LayerResult] = NOTHING_YET,
     on_layer: Callable[[LayerResult], None] = lambda result: None,
 ) -> list[LayerResult]:
     """Compress the planned layers of `model` in place, each by its methods one after another.
 
     `batched` is the same model, with the same names, for `batch_size` samples at once; it is consumed. Free weights are
-    rounded to `stored`, the type the model keeps its weights in. Returns the results in the order in which they were solved.
+    rounded to `stored`, the type the model keeps its weights in. Layers in `earlier`, the results of sweeps before this one,
+    keep their zeros. Returns the results in the order in which they were solved.
     """
     layers = [layer for layer, _ in plan]
     biases = ensure_bias(model, layers)
@@ -88,7 +91,7 @@ def compress(
                 continue
             outputs = {node: moments[node] for node in layer.nodes if node in moments}
             rng = np.random.default_rng([seed, phase, len(results)])
-            result = _solve(model, layer, methods, outputs, biases, stored, rng)
+            result = _solve(model, layer, methods, outputs, biases, stored, earlier.get(layer.name), rng)
             for part in (model, *(segment.model for segment in compressed.segments[phase:])):
                 _write(part, result, biases)
             results.append(result)
@@ -117,12 +120,13 @@ def _solve(
     outputs: Mapping[str, OutputMoments],
     biases: Mapping[str, Bias],
     stored: type[np.float32] | type[np.float16],
+    earlier: LayerResult | None,
     rng: np.random.Generator,
 ) -> LayerResult:
     moments = pool(list(outputs.values()))
     original = read_weight(model, layer).astype(np.float64)
-    problem = pose(layer.name, original, moments)
-    statistics: dict[str, float] = {}
+    problem = replace(pose(layer.name, original, moments), support=original != 0 if earlier else None)
+    statistics = dict(earlier.statistics) if earlier else {}
     for method in methods:
         solution = method.solve(problem, rng)
         problem = replace(problem, original=solution.weight, support=solution.weight != 0)
@@ -131,8 +135,8 @@ def _solve(
     weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
     return LayerResult(
         layer=layer,
-        methods=methods,
-        original=original,
+        steps=(*earlier.steps, *methods) if earlier else methods,
+        original=earlier.original if earlier else original,
         weight=weight,
         step=solution.step,
         biases={node: _bias(read_bias(model, biases[node]), weight, seen) for node, seen in outputs.items()},

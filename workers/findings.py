@@ -115,7 +115,7 @@ def layer_row(result: LayerResult) -> dict[str, Any]:
 
 def method_names(result: LayerResult) -> str:
     """The steps that changed a layer, joined by ' + '."""
-    return " + ".join(method.method for method in result.methods)
+    return " + ".join(step.method for step in result.steps)
 
 
 def peak_memory() -> int:

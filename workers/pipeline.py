@@ -17,7 +17,6 @@ from workers.clock import Clock
 from workers.compression import Compressed, batch_size, make_plan
 from workers.compression import run as apply_plan
 from workers.constraint import verify
-from workers.engine import LayerResult
 from workers.errors import InvalidRecipe
 from workers.evidence import Evidence, gather
 from workers.fidelity import Comparison, compare_models, examine, summarise
@@ -58,20 +57,20 @@ def compress(task: Task, clock: Clock) -> None:
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
         original = imported.model.clone()
-        plan, skipped = make_plan(imported, recipe)
+        plan = make_plan(imported, recipe)
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         evidence = gather(task, imported, recipe, clock.progress)
         examine(original, evidence.judging, threads)
-    with clock.run(Stage.COMPRESS, len(plan)):
-        done: list[LayerResult] = []
-
-        def on_layer(result: LayerResult) -> None:
-            done.append(result)
-            clock.tell({"event": "layer", **layer_row(result)})
-            clock.progress(len(done), len(plan), result.layer.name)
-
+    with clock.run(Stage.COMPRESS, plan.work):
         compressed = apply_plan(
-            imported, plan, skipped, evidence.calibration, seed=recipe.seed, threads=threads, on_layer=on_layer
+            imported,
+            original,
+            plan,
+            evidence.calibration,
+            seed=recipe.seed,
+            threads=threads,
+            on_layer=lambda result: clock.tell({"event": "layer", **layer_row(result)}),
+            progress=clock.progress,
         )
     with clock.run(Stage.EXPORT):
         exported = _export(task, imported, compressed, recipe)
@@ -134,9 +133,9 @@ def _size_of(original: ov.Model, imported: Imported) -> Size:
 
 
 def _export(task: Task, imported: Imported, compressed: Compressed, recipe: Recipe) -> Exported:
-    restore_batch(imported.model, imported.inputs)
+    restore_batch(compressed.model, imported.inputs)
     return export(
-        imported.model,
+        compressed.model,
         [(result.layer, result.step) for result in compressed.results],
         Path(task.out),
         {"recipe": recipe.model_dump_json(by_alias=True), "model_sha256": imported.sha256, "seed": str(recipe.seed)},

@@ -1,10 +1,13 @@
 """What a user asks for: the recipe file, the body of POST /v1/jobs and the options of `fractune optimize` are this class."""
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workers.methods import AnyStep
+from workers.methods.ignored_scope import IgnoredScope
+from workers.methods.problem import Pass
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
@@ -61,15 +64,6 @@ class BenchmarkSettings(Block):
     pc: bool = Field(default=True, description="Time every operation of both models too, apart from the rounds.")
 
 
-class IgnoredScope(Block):
-    """Layers to leave alone; keys and meaning as in NNCF."""
-
-    names: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    validate_: bool = Field(default=True, alias="validate", description="Refuse a rule that matches nothing.")
-
-
 class Recipe(Block):
     """An ordered list of steps and the conditions under which they run."""
 
@@ -81,3 +75,10 @@ class Recipe(Block):
     ignored_scope: IgnoredScope = IgnoredScope()
     shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict, description="Input shapes, for inputs that are dynamic.")
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        for step, following in pairwise(self.steps):
+            if isinstance(step, Pass) and step.closes:
+                raise ValueError(f"{step.method} must be the last step, {following.method} cannot follow it")
+        return self

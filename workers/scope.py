@@ -1,45 +1,86 @@
-"""Which layers a recipe leaves alone: NNCF's `ignored_scope`, with a suggestion where a rule matches nothing."""
+"""Which operations a recipe leaves alone: NNCF's `ignored_scope`, with a suggestion where a rule matches nothing."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 
+import openvino as ov
+
 from workers.errors import InvalidRecipe, UnmatchedScope
-from workers.ir.layers import Layer
-from workers.recipe import IgnoredScope
+from workers.methods.ignored_scope import IgnoredScope, Subgraph
+
+Found = dict[str, ov.Node]  # operations by name
 
 
-def ignored(layers: Iterable[Layer], scope: IgnoredScope) -> dict[str, str]:
-    """The rule that excludes a layer, by layer name.
+def excluded_operations(model: ov.Model, scope: IgnoredScope) -> dict[str, str]:
+    """The rule that excludes an operation, by the operation's name, in topological order for every rule.
 
-    Raises UnmatchedScope for a rule that matches no layer, unless `validate` is off, and InvalidRecipe for a bad pattern.
+    Raises UnmatchedScope for a rule that matches no operation, unless `validate` is off, and InvalidRecipe for a bad pattern.
     """
-    by_name = {name: layer for layer in layers for name in layer.nodes}
+    operations = {node.friendly_name: node for node in model.get_ordered_ops() if node.get_type_name() not in SILENT}
     excluded: dict[str, str] = {}
-    for kind, rule in _rules(scope):
-        matched = [layer.name for name, layer in by_name.items() if _matches(kind, rule, name, layer)]
+    for rule, matched, suggestion in _rules(scope, operations):
         if not matched and scope.validate_:
-            raise UnmatchedScope(_unmatched(kind, rule, by_name))
-        excluded |= {name: f"ignored_scope.{kind}: {rule}" for name in matched}
+            raise UnmatchedScope(f"ignored_scope.{rule} matches no operation{suggestion}")
+        excluded = dict.fromkeys(matched, f"ignored_scope.{rule}") | excluded
     return excluded
 
 
-def _rules(scope: IgnoredScope) -> list[tuple[str, str]]:
-    named = {"names": scope.names, "patterns": scope.patterns, "types": scope.types}
-    return [(kind, rule) for kind, rules in named.items() for rule in rules]
+SILENT = {"Constant", "Result"}  # no operations in the sense of a scope
+
+Rule = tuple[str, list[str], str]  # as it is named in messages, the operations it matches, and what may have been meant
 
 
-def _matches(kind: str, rule: str, name: str, layer: Layer) -> bool:
-    if kind == "patterns":
-        try:
-            return re.fullmatch(rule, name) is not None
-        except re.error as error:
-            raise InvalidRecipe(f"ignored_scope.patterns: {rule!r} is not a regular expression: {error}.") from error
-    return rule == (name if kind == "names" else layer.type)
+def _rules(scope: IgnoredScope, operations: Found) -> Iterator[Rule]:
+    for name in scope.names:
+        yield f"names: {name!r}", [name] if name in operations else [], _meant(name, operations)
+    for pattern in scope.patterns:
+        matches = _compiled(pattern)
+        yield f"patterns: {pattern!r}", [name for name in operations if matches(name)], _meant(pattern, operations)
+    kinds = {name: node.get_type_name() for name, node in operations.items()}
+    for kind in scope.types:
+        yield f"types: {kind!r}", [name for name, found in kinds.items() if found == kind], _meant(kind, set(kinds.values()))
+    for subgraph in scope.subgraphs:
+        yield _between(subgraph, operations)
 
 
-def _unmatched(kind: str, rule: str, by_name: dict[str, Layer]) -> str:
-    known = {layer.type for layer in by_name.values()} if kind == "types" else set(by_name)
+def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    try:
+        return re.compile(pattern).match
+    except re.error as error:
+        raise InvalidRecipe(f"ignored_scope.patterns: {pattern!r} is not a regular expression: {error}.") from error
+
+
+def _meant(rule: str, known: Iterable[str]) -> str:
     close = get_close_matches(rule, sorted(known), n=1, cutoff=0.4)
-    suggestion = f"; did you mean {close[0]!r}?" if close else "."
-    return f"ignored_scope.{kind}: {rule!r} matches no layer{suggestion}"
+    return f"; did you mean {close[0]!r}?" if close else "."
+
+
+def _between(subgraph: Subgraph, operations: Found) -> Rule:
+    """All operations on a path from one of the inputs to one of the outputs."""
+    rule = f"subgraphs: {list(subgraph.inputs)} to {list(subgraph.outputs)}"
+    unknown = [name for name in (*subgraph.inputs, *subgraph.outputs) if name not in operations]
+    if unknown:
+        return rule, [], _meant(unknown[0], operations)
+    after = _reached(subgraph.inputs, operations, _users)
+    before = _reached(subgraph.outputs, operations, _sources)
+    return rule, [name for name in operations if name in after and name in before], "."
+
+
+def _reached(names: Iterable[str], operations: Found, step: Callable[[ov.Node], list[str]]) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached and name in operations:
+            reached.add(name)
+            waiting += step(operations[name])
+    return reached
+
+
+def _users(node: ov.Node) -> list[str]:
+    return [user.get_node().friendly_name for port in node.outputs() for user in port.get_target_inputs()]
+
+
+def _sources(node: ov.Node) -> list[str]:
+    return [value.get_node().friendly_name for value in node.input_values()]

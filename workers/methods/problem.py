@@ -12,6 +12,7 @@ g groups, r rows (output channels of a group), c columns (weights of one output 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,3 +74,10 @@ class Method(Step, ABC):
     @abstractmethod
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Answer one layer. Pure: the problem's arrays are not written to."""
+
+
+class Pass(Step, ABC):
+    """A step that rewrites the graph, as `workers.passes` knows how; it ends the sweep of the methods before it."""
+
+    exact: ClassVar[bool] = False  # whether the outputs stay as they are, up to rounding: they are then compared
+    closes: ClassVar[bool] = False  # whether no later step can follow, for want of weights in floating point

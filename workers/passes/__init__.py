@@ -1,0 +1,19 @@
+"""Steps that rewrite the graph. Each is a module with a function `rewrite`; `workpiece` has the interface."""
+
+from importlib import import_module
+
+from workers.methods.problem import Pass
+from workers.passes.unchanged import check_unchanged
+from workers.passes.workpiece import Conditions, Progress, Workpiece
+
+# Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO.
+REWRITES: dict[type[Pass], str] = {}
+
+
+def rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+    """The workpiece as a pass leaves it."""
+    done: Workpiece = import_module(REWRITES[type(step)]).rewrite(step, workpiece, conditions, progress)
+    return done
+
+
+__all__ = ["REWRITES", "Conditions", "Progress", "Workpiece", "check_unchanged", "rewrite"]

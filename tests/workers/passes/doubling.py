@@ -1,0 +1,25 @@
+"""A pass for tests."""
+
+from typing import ClassVar
+
+import numpy as np
+import openvino.opset13 as ops
+
+from workers.methods.problem import Pass
+
+
+class Doubling(Pass):
+    """Multiplies the first output by `factor`, and says that this changes nothing."""
+
+    exact: ClassVar[bool] = True
+    method: str = "doubling"
+    factor: float = 1.0
+
+
+def rewrite(step, workpiece, conditions, progress):
+    result = workpiece.model.get_results()[0]
+    product = ops.multiply(result.input_value(0), np.float32(step.factor))
+    result.input(0).replace_source_output(product.output(0))
+    workpiece.model.validate_nodes_and_infer_types()
+    progress(1, 1, message="doubled")
+    return workpiece

@@ -1,0 +1,26 @@
+"""Which operations to leave alone: NNCF's IgnoredScope, as data."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Names = tuple[str, ...]
+
+
+class Subgraph(BaseModel):
+    """All operations on any path from one of `inputs` to one of `outputs`, these included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: Names = Field(min_length=1, description="Names of operations.")
+    outputs: Names = Field(min_length=1, description="Names of operations.")
+
+
+class IgnoredScope(BaseModel):
+    """Operations to leave alone; keys and meaning as in NNCF."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    names: Names = Field(default=(), description="Names of operations, letter for letter.")
+    patterns: Names = Field(default=(), description="Regular expressions, matched from a name's first letter.")
+    types: Names = Field(default=(), description="OpenVINO operation types, such as Convolution.")
+    subgraphs: tuple[Subgraph, ...] = Field(default=(), description="All that lies between some operations and others.")
+    validate_: bool = Field(default=True, alias="validate", description="Refuse a rule that matches nothing.")

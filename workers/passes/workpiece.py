@@ -1,0 +1,46 @@
+"""What a recipe's steps work on, one after another: the interface of a pass.
+
+A pass is two things: its knobs, a `Pass` in `workers.methods` that loads nowhere near OpenVINO, and a function
+`rewrite(step, workpiece, conditions)` in a module of this package that returns the workpiece as the step leaves it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import openvino as ov
+
+from workers.calibration import Samples
+from workers.engine import LayerResult
+from workers.ir.importer import Precision
+from workers.ir.layers import Skipped
+
+
+class Progress(Protocol):
+    """Told how far a step is."""
+
+    def __call__(self, done: int, total: int, layer: str | None = None, message: str = "") -> None:
+        """`done` of `total` items of whatever is counted; the last one was `layer`, or `message` says what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is the same for all steps of a job."""
+
+    original: ov.Model  # as it was imported, not to be changed
+    samples: Samples  # that calibrate
+    batch_size: int  # how many samples to run at once; 1 for a model that takes no batches
+    precision: Precision  # in which most of the model's weights were stored
+    excluded: Mapping[str, str]  # operations that the recipe leaves alone, and the rule that says so
+    seed: int
+    threads: int
+    on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed
+
+
+@dataclass(frozen=True, slots=True)
+class Workpiece:
+    """The model between two steps, and what became of its layers so far."""
+
+    model: ov.Model  # batch 1 where the batch is open; a step may change it in place
+    results: Mapping[str, LayerResult]  # by layer name
+    skipped: tuple[Skipped, ...] = ()  # weights that the steps so far have left as they are
