@@ -13,7 +13,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from workers.ir.edit import Bias
-from workers.ir.frontier import Frontier
+from workers.ir.frontier import Batch
 from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.segments import Key, key_of
 from workers.moments import InputMoments, OutputMoments
@@ -54,40 +54,43 @@ def _skip(bias: ov.Node) -> Key | None:
     return key_of(other) if same and other.get_node().get_type_name() != "Constant" else None
 
 
-def measure(
-    sites: Sequence[Site], dense: Frontier, sparse: Frontier, shares: Sequence[float], rng: np.random.Generator
-) -> dict[str, OutputMoments]:
-    """The statistics at each site of one phase, by operation.
+class Tally:
+    """The statistics at each site of one phase, batch by batch.
 
-    `dense` and `sparse` hold the original's and the compressed model's tensors, `shares` how much of each batch is samples
-    and not padding. Sites that read the same tensor in the same way share their input statistics.
+    `batches` is how many will come: together they give each layer the rows it needs. Sites that read the same tensor in the
+    same way share their input statistics.
     """
-    inputs: dict[object, InputMoments] = {}
-    outputs = {site.node: OutputMoments(inputs.setdefault(_reading(site), InputMoments())) for site in sites}
-    for number, share in enumerate(shares):
+
+    def __init__(self, sites: Sequence[Site], batches: int, rng: np.random.Generator) -> None:
+        self._sites = sites
+        self._batches = batches
+        self._rng = rng
+        self._inputs: dict[object, InputMoments] = {}
+        self.outputs = {site.node: OutputMoments(self._inputs.setdefault(_reading(site), InputMoments())) for site in sites}
+
+    def add(self, dense: Batch, sparse: Batch, share: float) -> None:
+        """Count one batch: the original's and the compressed model's tensors, and how much of it is samples, not padding."""
         drawn: dict[object, tuple[Indices, Float32]] = {}
-        for site in sites:
+        for site in self._sites:
             reading = _reading(site)
-            target = dense[site.node, 0][number]
             if reading not in drawn:
-                index = _rows(site.layer, target.shape, share, len(shares), rng)
-                rows = site.layer.geometry.input_rows(sparse[site.source][number], index)
-                drawn[reading] = index, inputs[reading].add(rows)
+                index = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, self._rng)
+                rows = site.layer.geometry.input_rows(sparse[site.source], index)
+                drawn[reading] = index, self._inputs[reading].add(rows)
             index, rows = drawn[reading]
-            outputs[site.node].add(_target(site, number, dense, sparse, index), rows)
-    return outputs
+            self.outputs[site.node].add(_target(site, dense, sparse, index), rows)
 
 
 def _reading(site: Site) -> object:
     return site.source, site.layer.geometry
 
 
-def _target(site: Site, number: int, dense: Frontier, sparse: Frontier, index: Indices) -> Float32:
+def _target(site: Site, dense: Batch, sparse: Batch, index: Indices) -> Float32:
     rows = site.layer.geometry.output_rows
-    target = rows(dense[site.node, 0][number], index)
+    target = rows(dense[site.node, 0], index)
     if site.skip is None or site.skip not in sparse:
         return target
-    gone: Float32 = rows(dense[site.skip][number], index) - rows(sparse[site.skip][number], index)
+    gone: Float32 = rows(dense[site.skip], index) - rows(sparse[site.skip], index)
     return np.add(target, gone)
 
 

@@ -6,32 +6,20 @@ calibration samples in each model, so that the whole compression costs two forwa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 
-from workers.capture import find_sites, measure
+from workers.capture import Tally, find_sites
+from workers.enrolment import Batches, Frontiers, Stream, schedule
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
-from workers.ir.frontier import Frontier, advance
+from workers.ir.frontier import advance
 from workers.ir.layers import Float32, Layer, nodes_by_name
 from workers.ir.segments import cut
 from workers.methods.problem import Array, LayerProblem, Method, Step
 from workers.moments import LayerMoments, OutputMoments, pool
 
 DAMPING = 1e-3  # of the mean diagonal of H
-
-
-class Batches(Protocol):
-    """Calibration samples as the engine reads them."""
-
-    @property
-    def count(self) -> int:
-        """Number of samples."""
-
-    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Model inputs by name, for the samples from `start` to `stop`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +33,7 @@ class LayerResult:
     step: Array | None  # LayerSolution.step of the last method
     biases: Mapping[str, Array]  # (channels,) by operation
     relative_error: float  # E‖z − Ŵ y‖² / E‖z‖², about the means
+    samples: int  # that its statistics were taken from
     statistics: Mapping[str, float]
 
 
@@ -77,40 +66,29 @@ def compress(
     nodes = [site.node for site in sites]
     original = cut(batched.clone(), nodes, exposed=[(node, 0) for node in nodes])
     compressed = cut(batched, nodes)
-    inputs, shares = _inputs(samples, batch_size)
-    dense = advance(original, 0, inputs, threads)
-    sparse = dict(dense)
+    stream = Stream(samples, batch_size)
+    frontiers = Frontiers(original, compressed, stream, threads)
     results: list[LayerResult] = []
-    for phase in range(1, len(original.segments)):
-        before, dense = dense, advance(original, phase, dense, threads)
+    for phase, batches in enumerate(schedule(original.held, stream.length), start=1):
+        dense, sparse = frontiers.resize(phase, batches)
         here = [site for site in sites if original.phases[site.node] == phase]
-        moments = measure(here, before | dense, sparse, shares, np.random.default_rng([seed, phase]))
-        del before
+        tally = Tally(here, batches, np.random.default_rng([seed, phase]))
+        for number, seen in enumerate(advance(original, phase, dense, threads)):
+            tally.add(seen, sparse[number], stream.share(number))
         for layer, methods in plan:
             if original.phases[layer.nodes[0]] != phase:
                 continue
-            outputs = {node: moments[node] for node in layer.nodes if node in moments}
+            outputs = {node: tally.outputs[node] for node in layer.nodes if node in tally.outputs}
             rng = np.random.default_rng([seed, phase, len(results)])
-            result = _solve(model, layer, methods, outputs, biases, stored, earlier.get(layer.name), rng)
+            taken = stream.samples(batches)
+            result = _solve(model, layer, methods, outputs, biases, stored, earlier.get(layer.name), taken, rng)
             for part in (model, *(segment.model for segment in compressed.segments[phase:])):
                 _write(part, result, biases)
             results.append(result)
             on_layer(result)
-        sparse = advance(compressed, phase, sparse, threads)
+        for _ in advance(compressed, phase, sparse, threads):
+            pass
     return results
-
-
-def _inputs(samples: Batches, batch_size: int) -> tuple[Frontier, list[float]]:
-    """The model's inputs as batches, the last one filled up by repetition, and the share of each that is samples."""
-    frontier: Frontier = {}
-    shares = []
-    for start in range(0, samples.count, batch_size):
-        stop = min(start + batch_size, samples.count)
-        shares.append((stop - start) / batch_size)
-        for name, value in samples.batch(start, stop).items():
-            filled = value if stop - start == batch_size else np.resize(value, (batch_size, *value.shape[1:]))
-            frontier.setdefault((name, 0), []).append(filled)
-    return frontier, shares
 
 
 def _solve(
@@ -121,6 +99,7 @@ def _solve(
     biases: Mapping[str, Bias],
     stored: type[np.float32] | type[np.float16],
     earlier: LayerResult | None,
+    samples: int,
     rng: np.random.Generator,
 ) -> LayerResult:
     moments = pool(list(outputs.values()))
@@ -141,6 +120,7 @@ def _solve(
         step=solution.step,
         biases={node: _bias(read_bias(model, biases[node]), weight, seen) for node, seen in outputs.items()},
         relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,
+        samples=samples,
         statistics=statistics,
     )
 

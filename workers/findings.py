@@ -109,6 +109,7 @@ def layer_row(result: LayerResult) -> dict[str, Any]:
         "method": method_names(result),
         "sparsity": float(np.mean(result.weight == 0)),
         "relative_error": result.relative_error,
+        "samples": result.samples,
         "weights": result.layer.size,
     }
 

@@ -7,6 +7,7 @@ forward pass in total, and only the tensors on the frontier are ever kept.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 import openvino as ov
 import openvino.opset13 as ops
@@ -30,6 +31,7 @@ class Cut:
     segments: tuple[Segment, ...]
     phases: dict[str, int]  # layer operation -> phase, from 1
     last_use: dict[Key, int]  # frontier tensor -> last phase that reads it
+    held: tuple[int, ...]  # bytes of the frontier of one batch after each phase, tensors of unknown shape aside
 
 
 def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = ()) -> Cut:
@@ -44,7 +46,10 @@ def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = ()
     segments = tuple(_segment(phase, outputs, parameters, phases) for phase in range(last + 1))
     layer_phases = {name: phases[name] for name in names}
     last_use = {key: max(phases[user.get_node().friendly_name] for user in users) for key, (_, users) in crossing.items()}
-    return Cut(segments, layer_phases, last_use)
+    born = {key: phases[key[0]] for key in crossing}
+    sizes = {key: _bytes(port) for key, (port, _) in crossing.items()}
+    held = tuple(sum(sizes[key] for key in crossing if born[key] <= phase < last_use[key]) for phase in range(last + 1))
+    return Cut(segments, layer_phases, last_use, held)
 
 
 Crossing = dict[Key, tuple[ov.Output, list[ov.Input]]]
@@ -104,6 +109,11 @@ def _reached(results: list[ov.Node]) -> dict[str, ov.Node]:
             seen[node.friendly_name] = node
             stack += [value.get_node() for value in node.input_values()]
     return seen
+
+
+def _bytes(port: ov.Output) -> int:
+    shape = port.get_partial_shape()
+    return prod(port.get_shape()) * int(port.get_element_type().size) if shape.is_static else 0
 
 
 def key_of(port: ov.Output) -> Key:

@@ -2,7 +2,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from workers.ir.frontier import EXACT, advance
+from workers.ir.frontier import EXACT, advance, enter
 from workers.ir.layers import find_layers
 from workers.ir.names import name_operations, operation_types
 from workers.ir.segments import cut
@@ -40,17 +40,39 @@ def test_segments_run_in_turn_compute_what_the_model_computes():
     whole = ov.Core().compile_model(model, "CPU", EXACT)
     expected = [whole(value)[0] for value in values]
     parts = cut(model.clone(), nodes, exposed=[tap])
-    frontier = {(model.get_parameters()[0].friendly_name, 0): values}
+    frontier = [{(model.get_parameters()[0].friendly_name, 0): value} for value in values]
+    seen = {}
     for phase in range(len(parts.segments)):
-        frontier = advance(parts, phase, frontier, threads=1)
-    np.testing.assert_allclose(frontier[tap], expected, rtol=1e-5, atol=1e-6)
+        for number, batch in enumerate(advance(parts, phase, frontier, threads=1)):
+            seen[number] = np.array(batch[tap]) if tap in batch else None
+    for number, value in enumerate(expected):
+        np.testing.assert_allclose(seen[number], value, rtol=1e-5, atol=1e-6)
 
 
 def test_the_frontier_forgets_what_nobody_reads_any_more():
     model = network()
     parts = cut(model, [layer.name for layer in find_layers(model)[0]])
-    values = [np.zeros((2, 6), np.float32)]
-    frontier = advance(parts, 0, {(parts.segments[0].inputs[0]): values}, threads=1)
-    after = advance(parts, 1, frontier, threads=1)
-    assert parts.segments[0].inputs[0] in frontier
-    assert parts.segments[0].inputs[0] not in after
+    (entrance,) = parts.segments[0].inputs
+    frontier = [{entrance: np.zeros((2, 6), np.float32)}]
+    for _ in advance(parts, 0, frontier, threads=1):
+        assert entrance in frontier[0]
+    held = sum(value.nbytes for value in frontier[0].values())
+    assert held == parts.held[0] > 0
+    for _ in advance(parts, 1, frontier, threads=1):
+        pass
+    assert entrance not in frontier[0]
+    assert sum(value.nbytes for value in frontier[0].values()) == parts.held[1]
+
+
+def test_batches_that_enter_late_have_passed_what_the_others_passed():
+    model = network()
+    nodes = [layer.name for layer in find_layers(model)[0]]
+    parts = cut(model, nodes)
+    batches = [{parts.segments[0].inputs[0]: np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32)} for n in range(3)]
+    early = list(enter(parts, 1, batches, threads=1))
+    for _ in advance(parts, 1, early, threads=1):
+        pass
+    for one, other in zip(early, enter(parts, 2, batches, threads=1), strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])

@@ -106,6 +106,7 @@ def report(fidelity: Fidelity, benchmark_report: Benchmark) -> Report:
             weights=432,
             sparsity=0.35,
             relative_error=error,
+            samples=1024,
             bits=21.8,
             bytes=1178,
             original_bytes=1728,
