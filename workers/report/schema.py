@@ -49,7 +49,9 @@ class LayerReport(Part):
     weights: int
     sparsity: float = Field(description="Share of its weights that are exactly zero.")
     relative_error: float = Field(description="E|z - z'|^2 / E|z|^2 of its outputs on the calibration samples.")
-    samples: int = Field(description="Calibration samples that were run up to this layer; early ones need fewer than late ones.")
+    samples: int = Field(
+        description="Calibration samples that were run up to this layer; early ones need fewer than late ones."
+    )
     bits: float = Field(description="Stored bits per weight.")
     bytes: int = Field(description="What its weights take in model.bin.")
     original_bytes: int
