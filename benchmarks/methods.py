@@ -11,7 +11,7 @@ merged into `benchmarks/results/methods.json`, a run of a few rows replaces thos
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,11 +23,10 @@ import openvino as ov
 import typer
 
 from workers.calibration import Samples, from_dataset, from_fractals
-from workers.compression import batch_size, make_plan, run
+from workers.compression import Plan, batch_size, make_plan, run
 from workers.fidelity import compare_models, summarise
 from workers.ir.edit import read_weight, write_weight
-from workers.ir.importer import Imported, load
-from workers.ir.inputs import restore_batch
+from workers.ir.importer import load
 from workers.ir.layers import Layer
 from workers.ir.storage import entropy_bits
 from workers.methods.problem import LayerProblem, LayerSolution, Method
@@ -124,38 +123,50 @@ def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads:
     """Compress a model anew and compare it with the original on the test data."""
     imported = load(zoo / f"{name}.onnx")
     original = imported.model.clone()
-    plan, skipped = make_plan(imported, Recipe.model_validate({"steps": steps}))
+    plan = make_plan(imported, Recipe.model_validate({"steps": steps}))
     samples = samples_for(zoo, name, "real" if column == "round" else column)
     start = time.perf_counter()
     if column == "round":
-        done = [round_alone(imported, layer, methods, seed) for layer, methods in plan]
+        model, done = imported.model, round_alone(imported.model, plan, seed)
     else:
-        results = run(imported, plan, skipped, samples, seed=seed, threads=threads, on_layer=lambda _: None).results
-        done = [LayerSolution(result.weight, result.step, result.statistics) for result in results]
+        made = run(imported, original, plan, samples, seed=seed, threads=threads, on_layer=ignore, progress=ignore)
+        model = made.model
+        done = [LayerSolution(result.weight, result.step, result.statistics) for result in made.results]
     seconds = time.perf_counter() - start
-    restore_batch(imported.model, imported.inputs)
     size = sum(layer.weight.size for layer in done)
     zeros = sum(float(np.count_nonzero(layer.weight == 0)) for layer in done) / size
     bits = sum(bits_of(layer) * layer.weight.size for layer in done) / size
-    return Figure(*compare(original, imported, samples_for(zoo, name, "test"), threads), 100 * zeros, bits, seconds)
+    test = samples_for(zoo, name, "test")
+    shares = compare(original, model, test, batch_size(imported, test), threads)
+    return Figure(*shares, 100 * zeros, bits, seconds)
 
 
-def round_alone(imported: Imported, layer: Layer, methods: Sequence[Method], seed: int) -> LayerSolution:
-    """The codebook of the methods without reconstruction: they are posed in the metric of the identity."""
-    weight = read_weight(imported.model, layer).astype(np.float64)
-    identity = np.broadcast_to(np.eye(weight.shape[2]), (weight.shape[0], weight.shape[2], weight.shape[2]))
-    problem = LayerProblem(layer.name, weight, identity, weight)
+def ignore(*_: object) -> None:
+    """Nobody follows."""
+
+
+def round_alone(model: ov.Model, plan: Plan, seed: int) -> list[LayerSolution]:
+    """The codebooks of the methods without reconstruction: they are posed in the metric of the identity."""
+    (sweep,) = plan.parts
+    assert isinstance(sweep, Mapping)
+    return [_round(model, layer, sweep[layer.name], seed) for layer in plan.layers if layer.name in sweep]
+
+
+def _round(model: ov.Model, layer: Layer, methods: Sequence[Method], seed: int) -> LayerSolution:
+    weight = read_weight(model, layer).astype(np.float64)
+    groups, _, columns = weight.shape
+    problem = LayerProblem(layer.name, weight, np.broadcast_to(np.eye(columns), (groups, columns, columns)), weight)
     for method in methods:
         solution = method.solve(problem, np.random.default_rng(seed))
         problem = replace(problem, original=solution.weight, support=solution.weight != 0)
-    write_weight(imported.model, layer, solution.weight)
+    write_weight(model, layer, solution.weight)
     return solution
 
 
 def bits_of(layer: LayerSolution) -> float:
     """Bits a weight as the method counts them; by entropy, with tables and steps, where it does not."""
     step = None if layer.step is None else layer.step.astype(np.float32)
-    return layer.statistics.get("bits", entropy_bits(layer.weight.astype(np.float32), step=step))
+    return float(layer.statistics.get("bits", 0.0)) or entropy_bits(layer.weight.astype(np.float32), step=step)
 
 
 @cache
@@ -173,9 +184,9 @@ def samples_for(zoo: Path, name: str, column: str) -> Samples:
     return test.take(np.arange(subject.calibration, test.count)) if judging == calibrating else test
 
 
-def compare(original: ov.Model, imported: Imported, test: Samples, threads: int) -> tuple[float | None, float]:
-    """Accuracy of the compressed model in percent, where labels are not of pictures it was trained on, and agreement."""
-    compared = compare_models(original, imported.model, test, batch_size=batch_size(imported, test), threads=threads)
+def compare(original: ov.Model, model: ov.Model, test: Samples, size: int, threads: int) -> tuple[float | None, float]:
+    """Accuracy of the compressed model and its agreement with the original, in percent; `size` samples at once."""
+    compared = compare_models(original, model, test, batch_size=size, threads=threads)
     fidelity = summarise(compared, np.random.default_rng(0))
     assert fidelity.agreement is not None
     accuracy = fidelity.accuracy_compressed

@@ -23,7 +23,7 @@ class Ec2t(Method):
     """Two centroids and zero, assigned at a price for information (Marban et al. 2020)."""
 
     method: Literal["ec2t"] = "ec2t"
-    gamma: float = Field(default=0.15, ge=0, le=1, description="Share of the largest useful λ; more gives more zeros.")
+    gamma: float = Field(default=0.05, ge=0, le=1, description="Share of the largest useful λ; more gives more zeros.")
     initial_scale: float | None = Field(
         default=None,
         gt=0,
@@ -39,7 +39,7 @@ class Ec2t(Method):
         levels = self._initial_levels(problem.original)
         weight = apply(nearest(levels, problem.support), problem.target)
         for _ in range(self.rounds):
-            assigned = descend(problem, weight, self._choose(problem, weight, levels), sweeps=1)
+            assigned = descend(problem, weight, self._choose(problem, levels), sweeps=1)
             settled = np.array_equal(assigned, weight)
             weight, levels = refit(problem, assigned)
             if settled:
@@ -55,9 +55,9 @@ class Ec2t(Method):
             )
         )
 
-    def _choose(self, problem: LayerProblem, weight: Array, levels: Array) -> Choose:
-        """The level of least cost H_jj (v − w_c)² − λ h̄ log₂ P_c (Eq. 5), h̄ the mean of H_jj."""
-        share = probabilities(weight, levels)
+    def _choose(self, problem: LayerProblem, levels: Array) -> Choose:
+        """The level of least cost H_jj (v − w_c)² − λ h̄ log₂ P_c (Eq. 5), h̄ the mean of H_jj, P_c by nearest neighbours."""
+        share = probabilities(apply(nearest(levels, problem.support), problem.target), levels)
         curvature = np.einsum("gcc->gc", problem.hessian)
         price = -self.gamma * largest_price(problem.original, levels, share) * curvature.mean() * np.log2(share)  # (k,)
 
