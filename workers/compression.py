@@ -17,6 +17,7 @@ from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
 from workers.ir.importer import Imported
 from workers.ir.layers import Layer, Skipped, find_layers
+from workers.methods.int8 import Int8
 from workers.methods.problem import Array, Method, Pass, Step
 from workers.passes import Conditions, Progress, Workpiece, check_unchanged, rewrite
 from workers.recipe import Recipe
@@ -69,6 +70,9 @@ def make_plan(imported: Imported, recipe: Recipe) -> Plan:
     skipped += [Skipped(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
     weights = {layer.name: read_weight(imported.model, layer).astype(np.float64) for layer in chosen}
     parts = tuple(part for group in _groups(recipe.steps) if (part := _part(group, weights)))
+    for step in recipe.steps:
+        if isinstance(step, Int8):
+            excluded_operations(imported.model, step.ignored_scope)  # a rule without a match is refused before anything runs
     if not chosen or not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
@@ -98,7 +102,8 @@ def run(
         else:
             workpiece = _sweep(part, workpiece, conditions, tell)
         done += plan.share(part)
-    untouched = [layer for layer in plan.layers if layer.name not in workpiece.results]
+    known = {*workpiece.results, *(entry.name for entry in workpiece.skipped)}
+    untouched = [layer for layer in plan.layers if layer.name not in known]
     skipped = (*workpiece.skipped, *(Skipped(layer.name, layer.type, UNTOUCHED) for layer in untouched))
     return Compressed(workpiece.model, tuple(workpiece.results.values()), skipped)
 

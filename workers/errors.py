@@ -10,6 +10,7 @@ FractuneError
 │   ├── UnresolvedShape         MODEL_SHAPE
 │   ├── NothingToCompress       MODEL_NOTHING_TO_COMPRESS
 │   ├── AlreadyQuantized        ALREADY_QUANTIZED
+│   ├── NotQuantizable          MODEL_NOT_QUANTIZABLE
 │   ├── UnreadableData          DATA_UNREADABLE
 │   ├── UnsafeArchive           ARCHIVE_UNSAFE
 │   ├── DataMismatch            DATA_MISMATCH
@@ -121,6 +122,13 @@ class AlreadyQuantized(Refusal):
 
     code = "ALREADY_QUANTIZED"
     hint = "Give the floating-point model that it was made from; the step int8 quantises it after compression."
+
+
+class NotQuantizable(Refusal):
+    """The model cannot be quantised to 8 bits."""
+
+    code = "MODEL_NOT_QUANTIZABLE"
+    hint = "Leave the step int8 out, or except the operations that stand in its way with ignored_scope."
 
 
 class UnreadableData(Refusal):

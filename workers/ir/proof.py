@@ -3,12 +3,11 @@
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino.passes import ConstantFolding, Manager
 
 from workers.errors import Internal
+from workers.ir.folding import folded
 from workers.ir.layers import nodes_by_name
 
-UNFOLDABLE = "DisableConstantFolding_0"  # NNCF marks the weights it quantises; the mark does not survive saving
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
@@ -20,7 +19,7 @@ def prove_same(meant: ov.Model, written: ov.Model) -> None:
     """
     if _interface(meant) != _interface(written):
         raise Internal("The exported model has other inputs or outputs.")
-    _compare_constants(_folded(meant), _folded(written))
+    _compare_constants(folded(meant), folded(written))
     for expected, found in zip(_run(meant), _run(written), strict=True):
         if not np.array_equal(expected, found, equal_nan=expected.dtype.kind == "f"):
             raise Internal("The exported model computes other outputs.")
@@ -29,18 +28,6 @@ def prove_same(meant: ov.Model, written: ov.Model) -> None:
 def _interface(model: ov.Model) -> list[tuple[set[str], str, str]]:
     ports = [*model.inputs, *model.outputs]
     return [(port.get_names(), str(port.get_partial_shape()), port.get_element_type().to_string()) for port in ports]
-
-
-def _folded(model: ov.Model) -> ov.Model:
-    copy = model.clone()
-    for node in copy.get_ops():
-        marks = node.get_rt_info()
-        if UNFOLDABLE in list(marks):
-            del marks[UNFOLDABLE]
-    manager = Manager()
-    manager.register_pass(ConstantFolding())
-    manager.run_passes(copy)
-    return copy
 
 
 def _compare_constants(meant: ov.Model, written: ov.Model) -> None:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
+from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
 from workers.methods.mlq import Mlq
@@ -13,6 +14,6 @@ from workers.methods.problem import Step
 from workers.methods.slq import Slq
 from workers.methods.uniform import Uniform
 
-METHODS: tuple[type[Step], ...] = (LayerwisePruning, Mcq, Inq, Slq, Mlq, Ec2t, Uniform)
+METHODS: tuple[type[Step], ...] = (LayerwisePruning, Mcq, Inq, Slq, Mlq, Ec2t, Uniform, Int8)
 
-AnyStep = Annotated[LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform, Field(discriminator="method")]
+AnyStep = Annotated[LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform | Int8, Field(discriminator="method")]

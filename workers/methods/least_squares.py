@@ -3,9 +3,16 @@
 All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H `hessian` (g, c, c) positive definite.
 """
 
-import numpy as np
+from typing import Any
 
-from workers.methods.problem import Array, Mask, Work, working_precision
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.methods.problem import Array, Mask
+
+Work = NDArray[Any]  # float32 or float64
+
+SINGLE_PRECISION_FROM = 1024  # columns; beyond, products with H dominate and float32 halves them
 
 
 def masked_least_squares(
@@ -16,7 +23,7 @@ def masked_least_squares(
     Conjugate gradient on all rows at once, preconditioned by the diagonal of H; a row stops counting when its residual has
     fallen by `tolerance`.
     """
-    dtype = working_precision(hessian)
+    dtype: type[np.floating[Any]] = np.float32 if target.shape[-1] > SINGLE_PRECISION_FROM else np.float64
     metric: Work = hessian.astype(dtype)
     scale = 1 / np.einsum("gcc->gc", metric)[:, None, :]
     mask: Work = free.astype(dtype)

@@ -1,0 +1,194 @@
+"""8-bit quantisation on small networks, through NNCF itself."""
+
+import logging
+
+import numpy as np
+import openvino as ov
+import pytest
+from onnx import helper
+from pydantic import ValidationError
+
+from tests.workers.ir.tiny import cnn, graph, save, weight
+from workers.calibration import from_fractals
+from workers.compression import make_plan, run
+from workers.errors import NotQuantizable, UnmatchedScope
+from workers.ir.exporter import export
+from workers.ir.frontier import EXACT
+from workers.ir.importer import load
+from workers.kernels import precisions
+from workers.passes.quiet_nncf import OVNativeEngine, quiet_nncf, track
+from workers.recipe import Recipe
+
+SAMPLES = 24
+PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.5, "allocation": "uniform"}
+INT8 = {"method": "int8"}
+
+
+class Job:
+    """A recipe's steps on a model, and what they were told on the way."""
+
+    def __init__(self, path, steps, **recipe):
+        recipe = Recipe.model_validate({"steps": steps, **recipe})
+        imported = load(path)
+        plan = make_plan(imported, recipe)
+        self.original = imported.model.clone()
+        self.samples = from_fractals(imported, SAMPLES, 0, recipe.preprocessing)
+        self.told, self.announced = [], []
+        self.compressed = run(
+            imported,
+            self.original,
+            plan,
+            self.samples,
+            seed=0,
+            threads=1,
+            on_layer=self.announced.append,
+            progress=lambda done, total, layer=None, message="": self.told.append((done, total, message)),
+        )
+        self.results = {result.layer.name: result for result in self.compressed.results}
+
+    def outputs(self, model):
+        """The first output on the calibration samples, (n, ...)."""
+        request = ov.Core().compile_model(model, "CPU", EXACT).create_infer_request()
+        values = [request.infer(self.samples.batch(k, k + 1))[0].copy() for k in range(SAMPLES)]
+        return np.concatenate(values).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return save(cnn(batch=1), tmp_path_factory.mktemp("model") / "cnn.onnx")
+
+
+@pytest.fixture(scope="module")
+def alone(network):
+    return Job(network, [INT8])
+
+
+@pytest.fixture(scope="module")
+def joined(network):
+    return Job(network, [PRUNING, INT8])
+
+
+def test_every_layer_is_quantised_and_announced(alone):
+    assert list(alone.results) == ["n1", "second", "out"]
+    assert [result.layer.name for result in alone.announced] == ["n1", "second", "out"]
+    assert alone.compressed.skipped == ()
+    for result in alone.results.values():
+        assert np.unique(result.weight).size <= 255 * result.weight.shape[0] * result.weight.shape[1]
+        np.testing.assert_allclose(result.weight, result.original, atol=np.abs(result.original).max() / 100)
+
+
+def test_progress_never_runs_backwards(alone):
+    done = [done for done, _, _ in alone.told]
+    assert done == sorted(done)
+    assert {total for _, total, _ in alone.told} == {3}
+    assert any("statistics" in message for _, _, message in alone.told)
+
+
+def test_the_error_of_a_layer_is_what_its_outputs_lose(alone):
+    before, after = alone.outputs(alone.original), alone.outputs(alone.compressed.model)
+    lost = (before - after).var(axis=0).sum() / before.var(axis=0).sum()
+    assert alone.results["out"].relative_error == pytest.approx(lost, rel=1e-3)
+    assert lost > 0
+
+
+def test_biases_make_up_for_the_shift_of_the_outputs(alone):
+    before, after = alone.outputs(alone.original), alone.outputs(alone.compressed.model)
+    np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), atol=1e-5 * np.abs(before).max())
+
+
+def test_zeros_of_pruning_survive(joined, network):
+    pruned = Job(network, [PRUNING])
+    for name, result in joined.results.items():
+        assert [step.method for step in result.steps] == ["layerwise_pruning", "int8"]
+        zeros = pruned.results[name].weight == 0
+        assert zeros.mean() >= 0.4
+        assert not result.weight[zeros].any()
+
+
+def test_what_is_written_keeps_the_kernels_and_the_zeros(joined, tmp_path):
+    layers = [(result.layer, result.step) for result in joined.compressed.results]
+    exported = export(joined.compressed.model, layers, tmp_path, {})
+    written = ov.Core().read_model(exported.xml)
+    assert set(precisions(ov.Core().compile_model(written, "CPU"))) <= {"u8", "i8"}
+    np.testing.assert_array_equal(joined.outputs(written), joined.outputs(joined.compressed.model))
+    assert all(row.bits <= 16 for row in exported.layers)
+
+
+def test_the_same_job_gives_the_same_bytes(alone, network, tmp_path):
+    files = []
+    for number, job in enumerate((alone, Job(network, [INT8]))):
+        layers = [(result.layer, result.step) for result in job.compressed.results]
+        exported = export(job.compressed.model, layers, tmp_path / str(number), {})
+        files.append((exported.xml.read_bytes(), exported.bin.read_bytes()))
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("where", ["recipe", "step"])
+def test_an_ignored_layer_stays_as_it_is_and_the_report_says_why(network, where):
+    scope = {"names": ["second"]}
+    job = Job(network, [INT8], ignored_scope=scope) if where == "recipe" else Job(network, [INT8 | {"ignored_scope": scope}])
+    assert "second" not in job.results
+    assert [(entry.name, entry.reason) for entry in job.compressed.skipped] == [("second", "ignored_scope.names: 'second'")]
+
+
+def test_a_rule_of_the_step_that_matches_nothing_is_refused_before_the_work(network):
+    with pytest.raises(UnmatchedScope, match="did you mean 'second'"):
+        Job(network, [INT8 | {"ignored_scope": {"names": ["secund"]}}])
+
+
+def test_a_model_with_nothing_to_quantise_is_refused(network):
+    with pytest.raises(NotQuantizable, match="no layer"):
+        Job(network, [INT8 | {"ignored_scope": {"types": ["Convolution", "GroupConvolution", "MatMul"]}}])
+
+
+def test_nothing_follows_int8():
+    with pytest.raises(ValidationError, match="int8 must be the last step"):
+        Recipe.model_validate({"steps": [INT8, PRUNING]})
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"preset": "mixed"},
+        {"fast_bias_correction": False, "subset_size": 5},
+        {"model_type": "transformer"},
+        {"advanced_parameters": {"overflow_fix": "enable", "quantize_outputs": True}},
+    ],
+    ids=str,
+)
+def test_nncf_takes_every_knob(network, knobs):
+    job = Job(network, [INT8 | knobs])
+    assert len(job.results) == 3
+    assert {result.samples for result in job.announced} == {knobs.get("subset_size", SAMPLES)}
+
+
+def test_tokens_and_embeddings(tmp_path):
+    nodes = [
+        helper.make_node("Gather", ["table", "in"], ["e"], name="embedding"),
+        helper.make_node("MatMul", ["e", "w1"], ["h"], name="first"),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "w2"], ["out"], name="second"),
+    ]
+    weights = {"table": weight(50, 16), "w1": weight(16, 32), "w2": weight(32, 8)}
+    path = save(graph(nodes, weights, {"in": [None, 12]}, kind=helper.TensorProto.INT32), tmp_path / "tokens.onnx")
+    job = Job(path, [INT8])
+    assert set(job.results) == {"first", "out"}
+
+
+def test_nncf_prints_nothing_logs_with_the_job_and_keeps_to_its_threads(capfd, caplog):
+    told = []
+    model = ov.Core().read_model(save_relu())
+    with quiet_nncf(lambda *event: told.append(event), threads=1):
+        assert list(track([1, 2], description="work")) == [1, 2]
+        engine = OVNativeEngine(model)
+        compiled = engine.engine.infer_request.get_compiled_model()
+        logging.getLogger("nncf").warning("said aloud")
+    assert told == [("work", 1, 2), ("work", 2, 2)]
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert capfd.readouterr().out == ""
+    assert "said aloud" in caplog.text
+    assert list(track([1], disable=True)) == [1]
+
+
+def save_relu():
+    return graph([helper.make_node("Relu", ["in"], ["out"])], {}, {"in": [1, 4]}).SerializeToString()

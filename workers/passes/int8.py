@@ -1,0 +1,151 @@
+"""8-bit weights and activations: NNCF chooses the ranges, then biases make up for what the rounding shifts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import nncf
+import numpy as np
+import openvino as ov
+
+from workers.engine import LayerResult
+from workers.errors import NotQuantizable, OutOfMemory
+from workers.ir.complaints import plain
+from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight
+from workers.ir.folding import folded
+from workers.ir.layers import Layer, Skipped, find_layers, nodes_by_name
+from workers.methods.int8 import AdvancedParameters, Int8
+from workers.passes.quiet_nncf import Tell, quiet_nncf
+from workers.passes.realign import Drift, realign
+from workers.passes.workpiece import Conditions, Progress, Workpiece
+from workers.scope import excluded_operations
+
+REFUSALS = (
+    nncf.ValidationError,
+    nncf.InternalError,
+    nncf.UnsupportedModelError,
+    nncf.UnsupportedDatasetError,
+    nncf.InvalidQuantizerGroupError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    AssertionError,
+)
+
+
+def rewrite(step: Int8, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+    """Quantise the model, correct its biases, and measure every quantised layer.
+
+    Raises NotQuantizable where NNCF refuses the model or finds nothing in it to quantise.
+    """
+    model = workpiece.model
+    own = excluded_operations(model, step.ignored_scope)
+    layers, _ = find_layers(model)
+    ignored = [layer for layer in layers if {*own, *conditions.excluded} & set(layer.nodes)]
+    candidates = [layer for layer in layers if layer not in ignored]
+    biases = ensure_bias(model, candidates)
+    names = {*own, *conditions.excluded, *(name for layer in ignored for name in layer.nodes)}
+    quantised = _quantise(step, model, sorted(names), conditions, progress)
+    chosen = [layer for layer in candidates if _is_quantised(_weight(quantised, layer))]
+    if not chosen:
+        raise NotQuantizable("NNCF finds no layer of the model to quantise.")
+    samples = conditions.samples.take(range(min(step.subset_size, conditions.samples.count)))
+    original = conditions.original.clone()
+    ensure_bias(original, chosen)
+    drifts = realign(original, quantised, chosen, biases, samples, conditions.threads)
+    results = _results(step, workpiece, quantised, chosen, biases, drifts)
+    for result in results.values():
+        conditions.on_layer(result)
+    results = {**workpiece.results, **results}
+    left = [Skipped(layer.name, layer.type, own[layer.name]) for layer in layers if layer.name in own.keys() - results.keys()]
+    return Workpiece(quantised, results, (*(_noted(entry, quantised) for entry in workpiece.skipped), *left))
+
+
+def _quantise(step: Int8, model: ov.Model, ignored: Sequence[str], conditions: Conditions, progress: Progress) -> ov.Model:
+    samples = conditions.samples
+    dataset = nncf.Dataset(range(samples.count), lambda number: samples.batch(number, number + 1))
+    try:
+        with quiet_nncf(_halving(progress), conditions.threads):
+            return nncf.quantize(
+                model,
+                dataset,
+                preset=nncf.QuantizationPreset(step.preset) if step.preset else None,
+                target_device=nncf.TargetDevice(step.target_device),
+                subset_size=min(step.subset_size, samples.count),
+                fast_bias_correction=step.fast_bias_correction,
+                model_type=nncf.ModelType(step.model_type) if step.model_type else None,
+                ignored_scope=nncf.IgnoredScope(names=list(ignored), validate=False),
+                advanced_parameters=_advanced(step.advanced_parameters),
+            )
+    except REFUSALS as error:
+        if "bad_alloc" in str(error):
+            raise OutOfMemory from error
+        raise NotQuantizable(f"NNCF cannot quantise the model: {plain(str(error))}") from error
+
+
+def _advanced(knobs: AdvancedParameters) -> nncf.AdvancedQuantizationParameters:
+    return nncf.AdvancedQuantizationParameters(
+        overflow_fix=nncf.OverflowFix(knobs.overflow_fix) if knobs.overflow_fix else None,
+        quantize_outputs=knobs.quantize_outputs,
+        disable_bias_correction=knobs.disable_bias_correction,
+        smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(**knobs.smooth_quant_alphas.model_dump()),
+    )
+
+
+def _halving(progress: Progress) -> Tell:
+    """Each of NNCF's loops, whose number is not known, takes half of what is left."""
+    seen: list[str] = []
+
+    def tell(description: str, done: int, total: int) -> None:
+        if not seen or seen[-1] != description:
+            seen.append(description)
+        left = 0.5 ** (len(seen) - 1)
+        progress(round(1000 * (1 - left + left / 2 * done / max(total, 1))), 1000, message=f"int8: {description.lower()}")
+
+    return tell
+
+
+def _noted(entry: Skipped, model: ov.Model) -> Skipped:
+    """An operation that no method reaches, with a note where NNCF has quantised its weights all the same."""
+    node = nodes_by_name(model).get(entry.name)
+    if node and any(_is_quantised(value.get_node()) for value in node.input_values()):
+        return replace(entry, reason=f"{entry.reason}; int8 has quantised the weights, their error is not measured")
+    return entry
+
+
+def _weight(model: ov.Model, layer: Layer) -> ov.Node:
+    return nodes_by_name(model)[layer.nodes[0]].input_value(layer.port).get_node()
+
+
+def _is_quantised(weight: ov.Node) -> bool:
+    """Whether a weight is 8-bit integers times scales, as NNCF writes it."""
+    while weight.get_type_name() in ("Multiply", "Convert", "Reshape"):
+        weight = weight.input_value(0).get_node()
+    return bool(weight.get_type_name() == "Constant" and weight.get_element_type() == ov.Type.i8)
+
+
+def _results(
+    step: Int8,
+    workpiece: Workpiece,
+    quantised: ov.Model,
+    layers: Sequence[Layer],
+    biases: Mapping[str, Bias],
+    drifts: Mapping[str, Drift],
+) -> dict[str, LayerResult]:
+    decoded = folded(quantised)
+    results = {}
+    for layer in layers:
+        earlier = workpiece.results.get(layer.name)
+        mine = [drifts[name] for name in layer.nodes]
+        energy = sum(drift.energy for drift in mine)
+        results[layer.name] = LayerResult(
+            layer=layer,
+            steps=(*earlier.steps, step) if earlier else (step,),
+            original=earlier.original if earlier else read_weight(workpiece.model, layer).astype(np.float64),
+            weight=read_weight(decoded, layer).astype(np.float64),
+            step=None,
+            biases={name: read_bias(quantised, biases[name]).astype(np.float64) for name in layer.nodes},
+            relative_error=sum(drift.error for drift in mine) / energy if energy else 0.0,
+            samples=mine[0].samples,
+            statistics=dict(earlier.statistics) if earlier else {},
+        )
+    return results
