@@ -6,11 +6,14 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
 
 from service import errors
 from service.audit import Auditor
 from service.background import chores
+from service.dashboard.app import PATH, create_dashboard
+from service.dashboard.prefix import ForwardedPrefix
 from service.metrics import Metrics, Stopwatch
 from service.readiness import Readiness
 from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
@@ -74,9 +77,17 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     app.add_middleware(Auditor, store=store)
     app.add_middleware(Stopwatch, requests=metrics.requests)
+    app.add_middleware(ForwardedPrefix)
     for router in ROUTERS:
         app.include_router(router, max_body_size=JSON_BYTES)
+    app.mount(PATH, create_dashboard(app.state))
+    app.add_api_route("/", to_dashboard, include_in_schema=False)
     return app
+
+
+def to_dashboard(request: Request) -> RedirectResponse:
+    """Whoever comes with a browser is shown the dashboard."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}{PATH}/", 303)
 
 
 def announce(enqueue: partial[None], job_id: str) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from service import sessions
+from service.audit import HARMLESS
 from workers.errors import Forbidden, Unauthenticated
 from workers.jobs.records import ApiKey, Role
 from workers.jobs.store import Store
@@ -63,13 +65,27 @@ def authenticate(request: Request, credentials: Annotated[HTTPAuthorizationCrede
     principal = ANYBODY
     if state.settings.auth:
         try:
-            principal = verify(state.store, credentials.credentials if credentials else "")
+            principal = _known(request, credentials.credentials if credentials else None)
         except Unauthenticated:
             state.failures.take(address)  # a right key is never declined for the wrong ones of a neighbour
             raise
     state.requests.take(principal.id)
     request.state.principal = principal
     return principal
+
+
+def _known(request: Request, key: str | None) -> Principal:
+    """The holder of the key, or else of the session. Raises Unauthenticated; Forbidden for a forgery."""
+    token = request.cookies.get(sessions.COOKIE, "")
+    if key is not None or not token:
+        return verify(request.app.state.store, key or "")
+    held = sessions.holder(request.app.state.store, token)
+    if held is None:
+        raise Unauthenticated
+    shown = request.headers.get(sessions.FORGERY_HEADER, "")
+    if request.method not in HARMLESS and not sessions.is_ours(request, token, shown):
+        raise Forbidden(f"A session may change something only with the header {sessions.FORGERY_HEADER} of its page.")
+    return Principal(held.id, held.name, held.role)
 
 
 class Needs:

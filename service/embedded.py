@@ -2,6 +2,7 @@
 
 import fcntl
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -32,6 +33,7 @@ class Announcement:
 
     url: str
     key: str | None  # an administrator's key, when it is new
+    dashboard: str  # its link signs in, once
 
 
 def serve(
@@ -50,27 +52,29 @@ def serve(
     """
     with _single_instance(settings.data_dir), _listen(host, port) as listener:
         environment = {"FRACTUNE_DATA_DIR": str(settings.data_dir.resolve())}
-        key = _prepare(environment)
+        key, ticket = _prepare(environment)
         url = f"http://{_reachable(host)}:{listener.getsockname()[1]}"
         local_service.update(settings.data_dir, url=url)
         supervisor = Supervisor(_servers(settings, environment, listener, workers), say)
         try:
             supervisor.start()
             if _wait_until_ready(f"{url}/{'readyz' if workers else 'healthz'}", supervisor, stop):
-                ready(Announcement(url, key))
+                dashboard = f"{url}/ui/login#once_{ticket}" if ticket else f"{url}/ui/"
+                ready(Announcement(url, key, dashboard))
             while not stop.wait(POLL_S):
                 supervisor.tend()
         finally:
             supervisor.stop()
 
 
-def _prepare(environment: Mapping[str, str]) -> str | None:
-    """Create or migrate the store; the local key if it is new. Raises Unavailable."""
+def _prepare(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Create or migrate the store; the local key if it is new, and what signs in to the dashboard. Raises Unavailable."""
     command = [sys.executable, "-m", "service.prepare"]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Unavailable(f"The data folder cannot be prepared: {done.stderr.strip().rpartition(chr(10))[2]}")
-    return done.stdout or None
+    key, ticket = json.loads(done.stdout)
+    return key, ticket
 
 
 def _servers(settings: Settings, environment: Mapping[str, str], listener: socket.socket, workers: int) -> list[Server]:

@@ -71,9 +71,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+def status_of(error: errors.FractuneError) -> int:
+    """The HTTP status that tells of `error`."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
 def problem(error: errors.FractuneError, faults: list[Fault] | None = None) -> JSONResponse:
     """The response to `error`."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    status = status_of(error)
     title = (type(error).__doc__ or "").strip()
     headers = HEADERS.get(type(error), {}) | error.details.get("headers", {})
     return _respond(status, error.code, title, error.message, error.hint, faults or [], headers)

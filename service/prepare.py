@@ -1,38 +1,46 @@
-"""`python -m service.prepare`: bring the data folder up to date before the service starts; prints the local key if it is new.
+"""`python -m service.prepare`: bring the data folder up to date before the service starts; prints what opens it.
 
 A process of its own, so that the supervisor stays small and the command line starts fast.
 """
 
+import json
 import sys
 from contextlib import closing
 
 from service import local_service
 from service.auth import issue, verify
+from service.sessions import TICKET_S, open_session
 from workers.errors import Unauthenticated
 from workers.jobs.records import Role
 from workers.jobs.store import Store
 from workers.settings import Settings
 
 
-def prepare(settings: Settings) -> str | None:
-    """Create or migrate the store, and see to it that this machine has an administrator's key; the key if it is new."""
+def prepare(settings: Settings) -> tuple[str | None, str | None]:
+    """Create or migrate the store, and see to it that this machine has an administrator's key.
+
+    Returns the key if it is new, and the token of a session of it that is short, for a link that signs in.
+    """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(Store(settings.database)) as store:
         store.migrate()
-        if not settings.auth or _opens(store, local_service.read(settings.data_dir).key):
-            return None
-        _, key = issue(store, "local", Role.ADMIN, created_by="fractune serve")
-    local_service.update(settings.data_dir, key=key)
-    return key
+        if not settings.auth:
+            return None, None
+        new, key_id = None, _opened(store, local_service.read(settings.data_dir).key)
+        if key_id is None:
+            key, new = issue(store, "local", Role.ADMIN, created_by="fractune serve")
+            key_id = key.id
+            local_service.update(settings.data_dir, key=new)
+        return new, open_session(store, key_id, TICKET_S)
 
 
-def _opens(store: Store, key: str | None) -> bool:
+def _opened(store: Store, key: str | None) -> str | None:
+    """The id of a key that is valid."""
     try:
-        verify(store, key or "")
+        return verify(store, key or "").id
     except Unauthenticated:
-        return False
-    return True
+        return None
 
 
 if __name__ == "__main__":
-    sys.stdout.write(prepare(Settings()) or "")
+    json.dump(prepare(Settings()), sys.stdout)

@@ -1,7 +1,7 @@
 """What a user asks for: the recipe file, the body of POST /v1/jobs and the options of `fractune optimize` are this class."""
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -82,3 +82,10 @@ class Recipe(Block):
             if isinstance(step, Pass) and step.closes:
                 raise ValueError(f"{step.method} must be the last step, {following.method} cannot follow it")
         return self
+
+    def brief(self) -> dict[str, Any]:
+        """The recipe in JSON values, without what is left at its default."""
+        steps = [
+            {"method": step.method, **step.model_dump(mode="json", exclude_defaults=True, by_alias=True)} for step in self.steps
+        ]
+        return {**self.model_dump(mode="json", exclude_defaults=True), "steps": steps}

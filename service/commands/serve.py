@@ -39,5 +39,6 @@ def _say(what: str) -> None:
 
 def _announce(service: embedded.Announcement) -> None:
     messages.print(f"Fractune is ready at [bold]{service.url}[/]  (Ctrl-C ends it)", highlight=False)
+    messages.print(f"Dashboard: [link={service.dashboard}]{service.dashboard}[/link]", highlight=False, soft_wrap=True)
     if service.key:
         messages.print(f"Its administrator's key, shown this once: [bold]{service.key}[/]", highlight=False)

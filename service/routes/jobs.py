@@ -11,6 +11,7 @@ from workers.errors import Conflict, InvalidRecipe, InvalidRequest
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Asset, AssetKind, Job
 from workers.jobs.records import Request as JobRequest
+from workers.jobs.store import Store
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 IdempotencyKey = Annotated[
@@ -31,20 +32,8 @@ def submit(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Compress a model by a recipe."""
-    refuse_unusable(store.assets.get(AssetKind.MODEL, body.model))
-    if body.recipe.calibration.source == "dataset" and body.dataset is None:
-        raise InvalidRecipe("calibration.source is `dataset`, but no dataset is given.", hint="Name one in `dataset`.")
-    wanted = JobRequest(
-        Kind.COMPRESS,
-        body.model,
-        body.recipe.model_dump(mode="json", by_alias=True),
-        body.dataset,
-        body.evaluation,
-        body.name,
-        body.labels,
-    )
-    job, new = store.jobs.submit(wanted, principal.id, idempotency_key)
-    return accepted(request, response, job, announce if new else None)
+    job, _ = place(store, announce, principal.id, body, idempotency_key)
+    return accepted(request, response, job)
 
 
 @router.get("", response_model=PageView[JobView])
@@ -89,17 +78,41 @@ def cancel(store: Rows, _: Operator, job_id: JobId) -> Job:
 @router.post("/{job_id}:retry", status_code=202, response_model=JobView)
 def retry(request: Request, response: Response, store: Rows, announce: Announce, principal: Operator, job_id: JobId) -> Job:
     """Do an ended job again, as a new job."""
+    return accepted(request, response, again(store, announce, principal.id, job_id))
+
+
+def again(store: Store, announce: Announce, owner: str, job_id: str) -> Job:
+    """Queue an ended job once more. Raises NotFound, Conflict."""
     job = store.jobs.get(job_id)
     if not job.ended:
         raise Conflict(f"Job {job_id} has not ended: {job.state}.", hint="Cancel it first.")
-    again, _ = store.jobs.submit(job.again(), principal.id)
-    return accepted(request, response, again, announce)
+    new, _ = store.jobs.submit(job.again(), owner)
+    announce(new.id)
+    return new
 
 
-def accepted(request: Request, response: Response, job: Job, announce: Announce | None) -> Job:
-    """Tell the workers, and the client where to look."""
-    if announce is not None:
+def place(store: Store, announce: Announce, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
+    """Queue what is asked for; True when it is new. Raises NotFound, InvalidRequest, InvalidRecipe, IdempotencyMismatch."""
+    refuse_unusable(store.assets.get(AssetKind.MODEL, body.model))
+    if body.recipe.calibration.source == "dataset" and body.dataset is None:
+        raise InvalidRecipe("calibration.source is `dataset`, but no dataset is given.", hint="Name one in `dataset`.")
+    wanted = JobRequest(
+        Kind.COMPRESS,
+        body.model,
+        body.recipe.model_dump(mode="json", by_alias=True),
+        body.dataset,
+        body.evaluation,
+        body.name,
+        body.labels,
+    )
+    job, new = store.jobs.submit(wanted, owner, key)
+    if new:
         announce(job.id)
+    return job, new
+
+
+def accepted(request: Request, response: Response, job: Job) -> Job:
+    """Tell the client where to look."""
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
     response.headers["Retry-After"] = POLL_S
     return job

@@ -6,11 +6,20 @@ FIGURES = {
     "sparsity": ("sparsity",),
     "original_bytes": ("size", "original_bytes"),
     "compressed_bytes": ("size", "compressed_bytes"),
+    "original_zip_bytes": ("size", "original_zip_bytes"),
     "zip_bytes": ("size", "zip_bytes"),
+    "fidelity_source": ("fidelity", "source"),
     "agreement": ("fidelity", "agreement", "value"),
+    "agreement_low": ("fidelity", "agreement", "low"),
+    "agreement_high": ("fidelity", "agreement", "high"),
     "accuracy_original": ("fidelity", "accuracy_original", "value"),
     "accuracy_compressed": ("fidelity", "accuracy_compressed", "value"),
+    "drop": ("fidelity", "drop", "value"),
+    "drop_low": ("fidelity", "drop", "low"),
+    "drop_high": ("fidelity", "drop", "high"),
     "ratio": ("benchmark", "ratio", "value"),
+    "ratio_low": ("benchmark", "ratio", "low"),
+    "ratio_high": ("benchmark", "ratio", "high"),
 }
 
 

@@ -3,51 +3,70 @@
 import numpy as np
 
 from workers.methods.descent import descend, nearest, settle
-from workers.methods.problem import Array, LayerProblem, single
+from workers.methods.problem import Array, LayerProblem, Mask, single, working_precision
 
 TERNARY_THRESHOLD = 0.7  # of mean|w|: Li, Zhang, Liu, "Ternary Weight Networks" (2016), section 2.2
-RIDGE = 1e-9  # of the mean diagonal: centroids whose effects coincide share their part
+FITTED = 1e-10  # of the first residual's energy: the centroids are found
 
 
 def ternary_levels(weight: Array) -> Array:
     """Zero and the means of the weights beyond the threshold on either side, sorted; a side without any has no level."""
     threshold = TERNARY_THRESHOLD * float(np.abs(weight).mean())
     sides = [weight[weight < -threshold], weight[weight > threshold]]
-    return np.unique([0.0, *(float(side.mean()) for side in sides if side.size)])
+    return single(np.unique([0.0, *(float(side.mean()) for side in sides if side.size)]))
 
 
-def k_means(values: Array, start: Array, iterations: int) -> Array:
-    """Lloyd's algorithm on `values` from the sorted levels `start` (k,), whose zero stays, as do empty clusters."""
+def k_means(values: Array, start: Array, iterations: int, held: Mask | None = None) -> Array:
+    """Lloyd's algorithm on `values` from the sorted levels `start` (k,); the zero, `held` (k,) and empty clusters stay.
+
+    The clusters of sorted values are intervals, and their sums differences of one cumulative sum.
+    """
+    fixed = start == 0 if held is None else held | (start == 0)
+    ordered = np.sort(values, axis=None)
+    total = np.concatenate([[0.0], np.cumsum(ordered)])
     levels = start
-    flat = values.ravel()
     for _ in range(iterations):
-        member = np.searchsorted((levels[1:] + levels[:-1]) / 2, flat)
-        count = np.bincount(member, minlength=levels.size)
-        mean = np.bincount(member, flat, levels.size) / np.maximum(count, 1)
-        moved = np.sort(np.where((count > 0) & (levels != 0), mean, levels))
+        inner = np.searchsorted(ordered, (levels[1:] + levels[:-1]) / 2, side="right")
+        edges = np.concatenate([[0], inner, [ordered.size]])
+        count = np.diff(edges)
+        mean = np.diff(total[edges]) / np.maximum(count, 1)
+        moved = np.sort(np.where((count > 0) & ~fixed, mean, levels))
         if np.array_equal(moved, levels):
             break
         levels = moved
-    return levels
+    return single(levels)
 
 
-def refit(problem: LayerProblem, weight: Array, levels: Array) -> tuple[Array, Array]:
-    """The best values for the non-zero levels while every weight stays in its cluster: weights and sorted levels, re-fitted.
+def refit(problem: LayerProblem, weight: Array) -> tuple[Array, Array]:
+    """The best values for the clusters of `weight` (g, r, c) other than zero: the weights with them, and the sorted levels.
 
     With B_k the indicator of cluster k, Ŵ = Σ a_k B_k is linear in a: the normal equations are A a = b with
-    A_kl = ⟨B_k H, B_l⟩ and b_k = ⟨W* H, B_k⟩.
+    A_kl = ⟨B_k H, B_l⟩ and b_k = ⟨W* H, B_k⟩. They are solved by conjugate gradient, a product with H for each step and none
+    for each cluster, from the present values on.
     """
-    used = [level for level in levels if level != 0 and np.any(weight == level)]
-    if not used:
-        return weight, levels
-    member = np.stack([weight == level for level in used])  # (k, g, r, c)
-    image = [indicator @ problem.hessian for indicator in member.astype(np.float64)]
-    normal = np.array([[np.sum(row, where=other) for other in member] for row in image])
-    pull = np.array([np.sum(row * problem.target) for row in image])
-    normal += RIDGE * np.trace(normal) / len(used) * np.eye(len(used))
-    values = single(np.linalg.solve(normal, pull))
-    fitted = np.where(member, values[:, None, None, None], 0.0).sum(axis=0)
-    return fitted, np.unique([0.0, *values])
+    hessian = problem.hessian.astype(working_precision(problem.hessian), copy=False)
+    levels, member = np.unique(weight, return_inverse=True)
+
+    def sums(values: Array) -> Array:
+        """Over each cluster (k,), nothing for the one at zero."""
+        return np.where(levels == 0, 0.0, np.bincount(member.ravel(), values.ravel(), levels.size))
+
+    curvature = np.einsum("gcc->gc", problem.hessian)[:, None, :]
+    scale = 1 / np.maximum(sums(np.broadcast_to(curvature, weight.shape)), np.finfo(np.float64).tiny)
+    residual = sums((problem.target - weight).astype(hessian.dtype) @ hessian)
+    values, direction = levels.copy(), scale * residual
+    energy = goal = float(residual @ direction)
+    for _ in range(levels.size):
+        image = sums(direction[member].reshape(weight.shape).astype(hessian.dtype) @ hessian)
+        length = energy / max(float(direction @ image), np.finfo(np.float64).tiny)
+        values += length * direction
+        residual -= length * image
+        previous, energy = energy, float(residual @ (scale * residual))
+        if energy <= FITTED * goal:
+            break
+        direction = scale * residual + energy / previous * direction
+    fitted = single(values)
+    return fitted[member].reshape(weight.shape), np.unique(np.append(fitted, 0.0))
 
 
 def alternate(problem: LayerProblem, levels: Array, rounds: int, start: Array | None = None) -> Array:
@@ -55,11 +74,14 @@ def alternate(problem: LayerProblem, levels: Array, rounds: int, start: Array | 
     weight = settle(problem, nearest(levels, problem.support))
     if start is not None:
         weight = min(weight, start, key=problem.error)
-    best = weight
+    best, least = weight, problem.error(weight)
     for _ in range(rounds):
-        fitted, levels = refit(problem, weight, np.unique([0.0, *weight.ravel()]))
+        fitted, levels = refit(problem, weight)
         weight = descend(problem, fitted, nearest(levels, problem.support))
-        if problem.error(weight) >= problem.error(best) * (1 - 1e-4):
+        error = problem.error(weight)
+        converged = error >= least * (1 - 1e-4)
+        if error < least:
+            best, least = weight, error
+        if converged:
             break
-        best = weight
-    return min(best, weight, key=problem.error)
+    return best

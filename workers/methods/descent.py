@@ -1,15 +1,15 @@
 """Choosing levels: the weights of a layer moved onto a codebook, column by column, in the metric of H.
 
-Both passes visit the columns in blocks, so that all but the work inside a block is matrix products. `choose` maps the best
-free values of one column (g, r) and the column's index to allowed values (g, r); it holds the codebook, the support and any
-penalty.
+Both passes visit the columns in blocks, so that all but the work inside a block is matrix products, and hold their arrays as
+(g, c, r), so that a column is contiguous. `choose` maps the best free values of one column (g, r) and the column's index to
+allowed values (g, r); it holds the codebook, the support and any penalty.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from workers.methods.problem import Array, LayerProblem, Mask, single
+from workers.methods.problem import Array, LayerProblem, Mask, Work, single, working_precision
 
 Choose = Callable[[Array, int], Array]
 
@@ -17,26 +17,34 @@ BLOCK = 128  # columns
 
 
 def sweep(problem: LayerProblem, choose: Choose) -> Array:
-    """One pass in order of falling curvature: each column is chosen, and the columns after it make up for its error.
+    """One pass in order of falling curvature: each column is chosen to make up for the errors of those before it.
 
-    Frantar et al. 2022 (GPTQ, OPTQ), Algorithm 1, with the Cholesky factor of H⁻¹ and lazy blocks.
+    With H = M Mᵀ, M upper triangular, the error of Ŵ is Σ_j M_jj² (ŵ_j − w*_j − Σ_{k<j} (w*_k − ŵ_k) M_kj / M_jj)². The pass
+    minimises one term after another. It is GPTQ (Frantar et al. 2022, Algorithm 1) in the form of Chee et al. 2023, "QuIP",
+    Eq. 2-3, which needs no inverse of H.
     """
     order = np.argsort(-np.einsum("gcc->c", problem.hessian), kind="stable")
-    inverse = np.linalg.inv(problem.hessian[:, order][:, :, order])
-    upper = np.linalg.cholesky(inverse).swapaxes(1, 2)  # (g, c, c) upper: H⁻¹ = Uᵀ U
-    weight = problem.target[:, :, order].copy()
-    for start in range(0, weight.shape[2], BLOCK):
-        stop = min(start + BLOCK, weight.shape[2])
-        error = np.empty((*weight.shape[:2], stop - start))
+    feedback = _feedback(problem.hessian[:, order][:, :, order])
+    target = np.ascontiguousarray(problem.target[:, :, order].swapaxes(1, 2))  # (g, c, r)
+    chosen = np.empty_like(target)
+    gap = np.zeros(target.shape, feedback.dtype)  # target - chosen
+    for start in range(0, target.shape[1], BLOCK):
+        stop = min(start + BLOCK, target.shape[1])
+        free = target[:, start:stop] + feedback[:, start:stop, :start] @ gap[:, :start]
         for j in range(start, stop):
-            chosen = choose(weight[:, :, j], int(order[j]))
-            error[:, :, j - start] = (weight[:, :, j] - chosen) / upper[:, j, j, None]
-            weight[:, :, j] = chosen
-            weight[:, :, j + 1 : stop] -= error[:, :, j - start, None] * upper[:, None, j, j + 1 : stop]
-        weight[:, :, stop:] -= error @ upper[:, start:stop, stop:]
-    result = np.empty_like(weight)
-    result[:, :, order] = weight
+            best = free[:, j - start] + (feedback[:, j, None, start:j] @ gap[:, start:j])[:, 0]
+            chosen[:, j] = choose(best, int(order[j]))
+            gap[:, j] = target[:, j] - chosen[:, j]
+    result = np.empty_like(problem.target)
+    result[:, :, order] = chosen.swapaxes(1, 2)
     return result
+
+
+def _feedback(hessian: Array) -> Work:
+    """M_kj / M_jj at (j, k), (g, c, c), with H = M Mᵀ and M upper triangular: the Cholesky factor from the last column on."""
+    upper = np.linalg.cholesky(hessian[:, ::-1, ::-1])[:, ::-1, ::-1]
+    upper /= np.einsum("gcc->gc", upper)[:, None, :]
+    return np.ascontiguousarray(upper.swapaxes(1, 2), working_precision(hessian))
 
 
 def descend(problem: LayerProblem, weight: Array, choose: Choose, sweeps: int = 3) -> Array:
@@ -44,57 +52,64 @@ def descend(problem: LayerProblem, weight: Array, choose: Choose, sweeps: int = 
 
     With `choose` the nearest level, no step raises `problem.error`.
     """
-    weight = weight.copy()
+    hessian = problem.hessian.astype(working_precision(problem.hessian), copy=False)
     curvature = np.einsum("gcc->gc", problem.hessian)
-    slope = (weight - problem.target) @ problem.hessian  # (g, r, c): half the gradient
+    columns = np.ascontiguousarray(weight.swapaxes(1, 2))  # (g, c, r)
+    deviation = (columns - problem.target.swapaxes(1, 2)).astype(hessian.dtype)
+    slope = hessian @ deviation  # (g, c, r): half the gradient
     for _ in range(sweeps):
         changed = False
-        for start in range(0, weight.shape[2], BLOCK):
-            stop = min(start + BLOCK, weight.shape[2])
-            local = slope[:, :, start:stop].copy()
-            moved = np.zeros_like(local)
+        for start in range(0, columns.shape[1], BLOCK):
+            stop = min(start + BLOCK, columns.shape[1])
+            moved = np.zeros_like(slope[:, start:stop])
             for j in range(start, stop):
-                best = weight[:, :, j] - local[:, :, j - start] / curvature[:, j, None]
-                step = choose(best, j) - weight[:, :, j]
-                if step.any():
-                    weight[:, :, j] += step
-                    moved[:, :, j - start] = step
-                    local += step[:, :, None] * problem.hessian[:, None, j, start:stop]
+                here = slope[:, j] + (hessian[:, j, None, start:j] @ moved[:, : j - start])[:, 0]
+                chosen = choose(columns[:, j] - here / curvature[:, j, None], j)
+                moved[:, j - start] = chosen - columns[:, j]
+                columns[:, j] = chosen
             if moved.any():
-                slope += moved @ problem.hessian[:, start:stop]
+                slope += hessian[:, :, start:stop] @ moved
                 changed = True
         if not changed:
             break
-    return weight
+    return np.ascontiguousarray(columns.swapaxes(1, 2))
 
 
 def nearest(levels: Array, support: Mask | None = None) -> Choose:
     """The nearest of the sorted `levels` (k,); zero outside the `support` (g, r, c)."""
     middles = (levels[1:] + levels[:-1]) / 2
-
-    def choose(values: Array, column: int) -> Array:
-        chosen = levels[np.searchsorted(middles, values)]
-        return chosen if support is None else np.where(support[:, :, column], chosen, 0.0)
-
-    return choose
+    return within(support, lambda values, column: levels[np.searchsorted(middles, values)])
 
 
 def on_multiples(step: Array, reach: float, support: Mask | None = None) -> Choose:
     """The nearest multiple of `step` (g, r, c) within ±`reach` steps, in float32; zero outside the `support` (g, r, c)."""
+    widths = _by_column(step)
 
     def choose(values: Array, column: int) -> Array:
-        width = step[:, :, column]
-        chosen = single(width * np.clip(np.rint(values / width), -reach, reach))
-        return chosen if support is None else np.where(support[:, :, column], chosen, 0.0)
+        width = widths[column]
+        return single(width * np.clip(np.rint(values / width), -reach, reach))
 
-    return choose
+    return within(support, choose)
+
+
+def within(support: Mask | None, choose: Choose) -> Choose:
+    """`choose`, but zero outside the `support` (g, r, c)."""
+    if support is None:
+        return choose
+    allowed = _by_column(support)
+    return lambda values, column: np.where(allowed[column], choose(values, column), 0.0)
+
+
+def _by_column(values: Work) -> Work:
+    return np.ascontiguousarray(np.moveaxis(values, 2, 0))
 
 
 def settle(problem: LayerProblem, choose: Choose, sweeps: int = 3) -> Array:
     """Weights on the codebook that no single change improves, and never worse than rounding the target or the original."""
-    starts = [_apply(problem.target, choose), _apply(problem.original, choose), sweep(problem, choose)]
+    starts = [apply(choose, problem.target), apply(choose, problem.original), sweep(problem, choose)]
     return descend(problem, min(starts, key=problem.error), choose, sweeps)
 
 
-def _apply(weight: Array, choose: Choose) -> Array:
+def apply(choose: Choose, weight: Array) -> Array:
+    """`weight` (g, r, c) with every column chosen by itself."""
     return np.stack([choose(weight[:, :, j], j) for j in range(weight.shape[2])], axis=2)

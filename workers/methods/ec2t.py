@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.clusters import refit, ternary_levels
-from workers.methods.descent import Choose, descend
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
+from workers.methods.descent import Choose, apply, descend, nearest, within
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
 
 LEAST_ZEROS = 0.5  # P_0 counts as at least this, as in the released code
 SIZE_OFFSET = 0.05  # σ of Eq. 8
@@ -23,32 +23,50 @@ class Ec2t(Method):
     """Two centroids and zero, assigned at a price for information (Marban et al. 2020)."""
 
     method: Literal["ec2t"] = "ec2t"
-    gamma: float = Field(default=0.15, ge=0, le=1, description="Share of the largest useful λ; more gives more zeros.")
+    gamma: float = Field(default=0.05, ge=0, le=1, description="Share of the largest useful λ; more gives more zeros.")
+    initial_scale: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Start the centroids at this share of the largest weight on their side, as the paper does; "
+        "at the means beyond the thresholds of ternary weight networks when absent.",
+    )
     keep_ends: bool = Field(default=True, description="Leave the first and the last layer as they are, as the paper does.")
     rounds: int = Field(default=12, ge=1, le=100, description="Turns of choosing the assignment and fitting the centroids.")
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
-        """Assign and fit in turn, from the thresholds of ternary weight networks."""
-        levels = ternary_levels(problem.original)
-        weight = _nearest(levels, problem.target, problem.support)
+        """Assign and fit in turn."""
+        levels = self._initial_levels(problem.original)
+        weight = apply(nearest(levels, problem.support), problem.target)
         for _ in range(self.rounds):
-            choose = self._choose(problem, weight, levels)
-            assigned = descend(problem, weight, choose, sweeps=1)
-            weight, levels = refit(problem, assigned, np.unique([0.0, *assigned.ravel()]))
+            assigned = descend(problem, weight, self._choose(problem, levels), sweeps=1)
+            settled = np.array_equal(assigned, weight)
+            weight, levels = refit(problem, assigned)
+            if settled:
+                break
         return LayerSolution(weight, statistics=storage(weight))
 
-    def _choose(self, problem: LayerProblem, weight: Array, levels: Array) -> Choose:
-        """The level of least cost H_jj (v − w_c)² − λ h̄ log₂ P_c (Eq. 5), h̄ the mean of H_jj."""
-        share = probabilities(weight, levels)
+    def _initial_levels(self, weight: Array) -> Array:
+        if self.initial_scale is None:
+            return ternary_levels(weight)
+        return single(
+            np.unique(
+                [min(self.initial_scale * float(weight.min()), 0.0), 0.0, max(self.initial_scale * float(weight.max()), 0.0)]
+            )
+        )
+
+    def _choose(self, problem: LayerProblem, levels: Array) -> Choose:
+        """The level of least cost H_jj (v − w_c)² − λ h̄ log₂ P_c (Eq. 5), h̄ the mean of H_jj, P_c by nearest neighbours."""
+        share = probabilities(apply(nearest(levels, problem.support), problem.target), levels)
         curvature = np.einsum("gcc->gc", problem.hessian)
         price = -self.gamma * largest_price(problem.original, levels, share) * curvature.mean() * np.log2(share)  # (k,)
 
         def choose(values: Array, column: int) -> Array:
             cost = curvature[:, column, None, None] * (values[:, :, None] - levels) ** 2 + price
             chosen: Array = levels[cost.argmin(axis=2)]
-            return chosen if problem.support is None else np.where(problem.support[:, :, column], chosen, 0.0)
+            return chosen
 
-        return choose
+        return within(problem.support, choose)
 
 
 def size_factor(size: int, largest: int) -> float:
@@ -80,15 +98,18 @@ def largest_price(weight: Array, levels: Array, share: Array) -> float:
 
 
 def storage(weight: Array) -> dict[str, float]:
-    """The paper's accounting of a ternary layer, in bits: two masks and two values, CSR, and the smaller of them."""
-    size, used = weight.size, np.count_nonzero(weight)
+    """The paper's accounting of a ternary layer in bits per weight: its rate, what each format takes, and the least of them.
+
+    Two masks: which weights are not zero, and the sign of those. CSR: a column and a sign for each, a pointer for each row.
+    CER: a column for each, two pointers for each row. Two centroids of 16 bits stand beside each.
+    """
     rows = weight.shape[0] * weight.shape[1]
-    masks = size + used + 2 * 16
-    csr = used * (16 + 1) + (rows + 1) * 16 + 2 * 16
-    counts = np.unique(weight, return_counts=True)[1] / size
-    return {"rate_bits": float(-np.sum(counts * np.log2(counts))), "mask_bits": masks, "csr_bits": csr, "bits": min(masks, csr)}
-
-
-def _nearest(levels: Array, values: Array, support: Mask | None) -> Array:
-    chosen: Array = levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, values)]
-    return chosen if support is None else np.where(support, chosen, 0.0)
+    used = np.count_nonzero(weight)
+    share = np.unique(weight, return_counts=True)[1] / weight.size
+    formats = {
+        "mask_bits": weight.size + used + 2 * 16,
+        "csr_bits": used * (16 + 1) + (rows + 1) * 16 + 2 * 16,
+        "cer_bits": used * 16 + 2 * (rows + 1) * 16 + 2 * 16,
+    }
+    each = {name: bits / weight.size for name, bits in formats.items()}
+    return {"rate_bits": float(-np.sum(share * np.log2(share))), **each, "bits": min(each.values())}

@@ -9,10 +9,11 @@ from math import floor, log2
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from workers.methods.descent import descend, nearest, settle
 from workers.methods.least_squares import masked_least_squares
+from workers.methods.portions import Portions
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
 
 # Accumulated portions of the paper: ResNet-18 at 5, 4, 3 and 2 bits
@@ -31,17 +32,10 @@ class Inq(Method):
     bits: Literal[2, 3, 4, 5] = Field(
         default=5, description="One bit stands for zero, the others for the ±2ⁿ: 2^(bits-1) + 1 levels."
     )
-    portions: tuple[float, ...] | None = Field(
+    portions: Portions | None = Field(
         default=None, description="Accumulated shares of frozen weights, rising to 1; the paper's for `bits` when absent."
     )
     partition: Literal["magnitude", "random"] = Field(default="magnitude", description="Which weights are frozen first.")
-
-    @model_validator(mode="after")
-    def _portions_rise_to_one(self) -> "Inq":
-        steps = (0.0, *(self.portions or PORTIONS[self.bits]))
-        if steps[-1] != 1 or any(after <= before for before, after in zip(steps, steps[1:], strict=False)):
-            raise ValueError("portions must rise strictly to 1, for example [0.5, 0.75, 0.875, 1]")
-        return self
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Freeze by portions, then let no single weight of the result be better on another level."""

@@ -3,16 +3,9 @@
 All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H `hessian` (g, c, c) positive definite.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from workers.methods.problem import Array, Mask
-
-Work = NDArray[Any]  # float32 or float64
-
-SINGLE_PRECISION_FROM = 1024  # columns; beyond, products with H dominate and float32 halves them
+from workers.methods.problem import Array, Mask, Work, working_precision
 
 
 def masked_least_squares(
@@ -23,7 +16,7 @@ def masked_least_squares(
     Conjugate gradient on all rows at once, preconditioned by the diagonal of H; a row stops counting when its residual has
     fallen by `tolerance`.
     """
-    dtype: type[np.floating[Any]] = np.float32 if target.shape[-1] > SINGLE_PRECISION_FROM else np.float64
+    dtype = working_precision(hessian)
     metric: Work = hessian.astype(dtype)
     scale = 1 / np.einsum("gcc->gc", metric)[:, None, :]
     mask: Work = free.astype(dtype)

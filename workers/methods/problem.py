@@ -12,7 +12,7 @@ g groups, r rows (output channels of a group), c columns (weights of one output 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from pydantic.config import JsonDict
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Work = NDArray[Any]
+
+SINGLE_PRECISION_FROM = 1024  # columns; beyond, products with H dominate and float32 halves them
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class LayerSolution:
     weight: Array  # (g, r, c)
     step: Array | None = None  # broadcasts to (g, r, c): weight is an integer multiple of it; None for free values and tables
     statistics: Mapping[str, float] = field(default_factory=dict)  # what the method's paper reports about a layer
+
+
+def working_precision(hessian: Array) -> type[np.floating[Any]]:
+    """The type in which a solver holds products with `hessian` (g, c, c)."""
+    return np.float32 if hessian.shape[-1] > SINGLE_PRECISION_FROM else np.float64
 
 
 def single(values: Array) -> Array:

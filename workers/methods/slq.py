@@ -13,7 +13,10 @@ from pydantic import Field
 
 from workers.methods.clusters import alternate, k_means
 from workers.methods.least_squares import masked_least_squares
+from workers.methods.portions import Portions
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+
+PORTIONS = (5 / 17, 9 / 17, 13 / 17, 15 / 17, 1.0)  # of the clusters: the released AlexNet at 5 bits
 
 
 class Slq(Method):
@@ -22,26 +25,35 @@ class Slq(Method):
     method: Literal["slq"] = "slq"
     bits: int = Field(default=5, ge=2, le=6, description="2^(bits-1) + 1 clusters, one of them at zero.")
     iterations: int = Field(default=10, ge=1, le=1000, description="Iterations of k-means.")
-    portions: int = Field(default=4, ge=1, le=64, description="Steps in which the clusters are frozen.")
+    portions: Portions = Field(default=PORTIONS, description="Accumulated shares of frozen clusters, rising to 1.")
     rounds: int = Field(default=6, ge=0, le=100, description="Turns of choosing clusters and fitting centroids at the end.")
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Cluster, freeze, re-solve; then choose clusters and fit centroids in turn."""
         levels = k_means(problem.original, first_levels(problem.original, self.bits), self.iterations)
-        frozen = self._incremental(problem, levels)
-        return LayerSolution(alternate(problem, levels, self.rounds, start=frozen))
+        return LayerSolution(alternate(problem, levels, self.rounds, start=self._incremental(problem, levels)))
 
     def _incremental(self, problem: LayerProblem, levels: Array) -> Array:
+        """Freeze the clusters portion by portion; the others, with the weights that are free, move on."""
         free = np.ones(problem.target.shape, np.bool_) if problem.support is None else problem.support.copy()
         weight = np.where(free, problem.target, 0.0)
-        for clusters in _by_loss(problem.original, levels, self.portions):
+        frozen = np.zeros(levels.size, np.bool_)
+        for clusters in self._by_loss(problem.original, levels):
+            levels = k_means(weight[free], levels, self.iterations, held=frozen)
             member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight)
-            fresh = free & np.isin(member, clusters)
+            frozen[clusters] = True
+            fresh = free & frozen[member]
             weight = np.where(fresh, levels[member], weight)
             free &= ~fresh
             weight = masked_least_squares(problem.target, problem.hessian, free, weight)
-        member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight)
-        return np.where(free, levels[member], weight)
+        return weight
+
+    def _by_loss(self, weight: Array, levels: Array) -> list[Array]:
+        """Clusters in portions, those that lose most by sharing first, so that the other weights can make up for it."""
+        member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight).ravel()
+        loss = np.bincount(member, np.square(weight.ravel() - levels[member]), levels.size)
+        ends = np.rint(np.array(self.portions[:-1]) * levels.size).astype(np.intp)
+        return np.split(np.argsort(-loss, kind="stable"), ends)
 
 
 def first_levels(weight: Array, bits: int) -> Array:
@@ -51,10 +63,3 @@ def first_levels(weight: Array, bits: int) -> Array:
         return np.zeros(1)
     positive = 2.0 ** (floor(log2(largest)) - np.arange(2 ** (bits - 2))[::-1])
     return np.concatenate([-positive[::-1], [0.0], positive])
-
-
-def _by_loss(weight: Array, levels: Array, portions: int) -> list[Array]:
-    """Clusters in groups, those that lose most by sharing first, so that the other weights can make up for it."""
-    member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight).ravel()
-    loss = np.bincount(member, np.square(weight.ravel() - levels[member]), levels.size)
-    return np.array_split(np.argsort(-loss, kind="stable"), min(portions, levels.size))

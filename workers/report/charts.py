@@ -119,35 +119,37 @@ def _round_step(rough: float) -> float:
 
 def layer_columns(layers: Sequence[LayerReport]) -> tuple[Columns, ...]:
     """Relative error, share of zeros, and bytes of every layer."""
+    names = [layer.name for layer in layers]
     errors = [layer.relative_error for layer in layers]
     zeros = [layer.sparsity for layer in layers]
     stored, before = [layer.bytes for layer in layers], [layer.original_bytes for layer in layers]
     return (
-        _columns("Relative error", layers, errors, significant, tick),
-        _columns("Share of zeros", layers, zeros, percent, lambda share: tick(100 * share, "%")),
-        _columns("Bytes", layers, stored, size, tick_size, before),
+        columns("Relative error", names, errors, significant, tick),
+        columns("Share of zeros", names, zeros, percent, lambda share: tick(100 * share, "%")),
+        columns("Bytes", names, stored, size, tick_size, before),
     )
 
 
-def _columns(
+def columns(
     title: str,
-    layers: Sequence[LayerReport],
+    names: Sequence[str],
     values: Sequence[float],
     text: Callable[[float], str],
     tick_text: Callable[[float], str],
     behind: Sequence[float] = (),
 ) -> Columns:
-    others = behind or [0.0] * len(layers)
-    axis, pitch, height = Axis([0.0, *values, *others], 3), 100 / len(layers), COLUMN_HEIGHT
+    """One value for each of the layers `names`, told by `text`; `behind` is the same of the original."""
+    others = behind or [0.0] * len(names)
+    axis, pitch, height = Axis([0.0, *values, *others], 3), 100 / len(names), COLUMN_HEIGHT
     bars = tuple(
         Bar(
             at=round((index + 0.1) * pitch, 3),
             length=round(0.8 * pitch, 3),
             depth=max(0.5, height * axis.at(value) / 100),
-            tip=f"{layer.name}\n{title}: {text(value)}" + (f", was {text(other)}" if behind else ""),
+            tip=f"{name}\n{title}: {text(value)}" + (f", was {text(other)}" if behind else ""),
             other=height * axis.at(other) / 100,
         )
-        for index, (layer, value, other) in enumerate(zip(layers, values, others, strict=True))
+        for index, (name, value, other) in enumerate(zip(names, values, others, strict=True))
     )
     return Columns(title, height, bars, tuple(Tick(height * mark.at / 100, mark.text) for mark in axis.marks(tick_text)))
 

@@ -2,10 +2,11 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from workers.report import charts, words
 from workers.report.pictures import Picture
@@ -19,28 +20,43 @@ SOURCES = {"dataset": "samples of the given dataset", "fractals": "fractal image
 
 def render_html(report: Report, *, pictures: Sequence[Picture] = (), contact_sheet: bytes | None = None) -> str:
     """The page; `contact_sheet` is a PNG of calibration samples."""
-    environment = _environment()
-    return environment.get_template("report.html").render(
-        report=report,
-        headline=words.headline(report),
+    templates = environment()
+    return templates.get_template("report.html").render(
+        **context(report),
         policy=content_security_policy(),
-        style=_text(environment, "style.css"),
-        script=_text(environment, "script.js"),
-        charts=charts,
-        words=words,
-        sources=SOURCES,
+        style=_text(templates, "style.css"),
+        script=_text(templates, "script.js"),
         pictures=pictures,
         contact_sheet=contact_sheet,
-        worst=worst_layers(report.layers),
-        profile={row.name: row for row in report.benchmark.profile} if report.benchmark else {},
-        recipe=json.dumps(report.recipe.model_dump(mode="json", exclude_defaults=True), indent=2),
     )
+
+
+def context(report: Report) -> dict[str, Any]:
+    """What the sections of the page know."""
+    return {
+        "report": report,
+        "fidelity": report.fidelity,
+        "speed": report.benchmark,
+        "verdict": report.constraint,
+        "headline": words.headline(report),
+        "charts": charts,
+        "words": words,
+        "sources": SOURCES,
+        "worst": worst_layers(report.layers),
+        "profile": {row.name: row for row in report.benchmark.profile} if report.benchmark else {},
+        "recipe": json.dumps(report.recipe.brief(), indent=2),
+    }
+
+
+def data_uri(png: bytes) -> str:
+    """An image inside the page."""
+    return "data:image/png;base64," + b64encode(png).decode()
 
 
 def content_security_policy() -> str:
     """The policy under which the page works as it is meant to; it names its own style and script by their hashes."""
-    environment = _environment()
-    style, script = (_hash(_text(environment, name)) for name in ("style.css", "script.js"))
+    templates = environment()
+    style, script = (_hash(_text(templates, name)) for name in ("style.css", "script.js"))
     return f"default-src 'none'; img-src data:; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 
 
@@ -50,19 +66,24 @@ def worst_layers(layers: Sequence[LayerReport]) -> tuple[LayerReport, ...]:
     return tuple(sorted(known, key=lambda layer: layer.error_share or 0, reverse=True)[:WORST_LAYERS])
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("workers.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def environment(*loaders: BaseLoader, source: Callable[[Any], str] | None = None) -> Environment:
+    """The templates of the report after those of other `loaders`; `source` gives the address of an image."""
+    made = Environment(
+        loader=ChoiceLoader([*loaders, PackageLoader("workers.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(words, name) for name in (*FORMATS, *INTERVALS)}
-    environment.filters["data_uri"] = lambda png: "data:image/png;base64," + b64encode(png).decode()
-    return environment
+    made.filters |= {name: getattr(words, name) for name in (*FORMATS, *INTERVALS)}
+    made.filters["source"] = source or data_uri
+    return made
 
 
-def _text(environment: Environment, name: str) -> str:
-    if environment.loader is None:
+def _text(templates: Environment, name: str) -> str:
+    if templates.loader is None:
         raise RuntimeError("the templates are not packed with the program")
-    return environment.loader.get_source(environment, name)[0]
+    return templates.loader.get_source(templates, name)[0]
 
 
 def _hash(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from workers.errors import Conflict, IdempotencyMismatch, NotFound
 from workers.jobs.job import Kind, State
@@ -98,6 +98,15 @@ class Jobs:
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
         """The history after event number `after`, oldest first; empty for an unknown job."""
         query = select(events).where(events.c.job_id == job_id, events.c.seq > after).order_by(events.c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [rows.record(Event, row) for row in connection.execute(query)]
+
+    def milestones(self, job_id: str) -> list[Event]:
+        """The states that a job has gone through, and the beginnings of its stages, oldest first."""
+        stage = events.c.data["stage"].as_string()
+        begun = select(func.min(events.c.seq)).where(events.c.job_id == job_id, events.c.type == "progress")
+        marks = or_(events.c.type == "state", events.c.seq.in_(begun.group_by(events.c.attempt, stage)))
+        query = select(events).where(events.c.job_id == job_id, marks).order_by(events.c.seq)
         with self._database.read() as connection:
             return [rows.record(Event, row) for row in connection.execute(query)]
 

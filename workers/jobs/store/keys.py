@@ -23,13 +23,13 @@ class Keys:
         values = {"id": key_id, "digest": digest, "name": name, "role": role, "created_by": created_by}
         insertion = insert(keys).values(**values, expires_at=expires_at, created_at=now()).returning(keys)
         with self._database.write() as connection:
-            return _key(connection.execute(insertion).one())
+            return key_of(connection.execute(insertion).one())
 
     def valid(self, key_id: str) -> tuple[ApiKey, str] | None:
         """A key that is neither revoked nor expired, and its digest."""
         with self._database.read() as connection:
-            row = connection.execute(select(keys).where(keys.c.id == key_id, _valid())).one_or_none()
-        return None if row is None else (_key(row), row.digest)
+            row = connection.execute(select(keys).where(keys.c.id == key_id, valid())).one_or_none()
+        return None if row is None else (key_of(row), row.digest)
 
     def used(self, key: ApiKey) -> None:
         """Note that the key was used, to the minute."""
@@ -44,7 +44,7 @@ class Keys:
         """All keys ever given out, newest first."""
         query = rows.newest_first(select(keys), keys, cursor, limit)
         with self._database.read() as connection:
-            return rows.page(connection.execute(query).all(), limit, _key)
+            return rows.page(connection.execute(query).all(), limit, key_of)
 
     def revoke(self, key_id: str) -> ApiKey:
         """From now on the key opens nothing. Raises NotFound."""
@@ -53,7 +53,7 @@ class Keys:
             row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
         if row is None:
             raise NotFound(f"There is no API key {key_id}.")
-        return _key(row)
+        return key_of(row)
 
 
 class Audit:
@@ -79,9 +79,11 @@ class Audit:
             return [rows.record(AuditEntry, row) for row in connection.execute(query)]
 
 
-def _valid() -> ColumnElement[bool]:
+def valid() -> ColumnElement[bool]:
+    """A key that is neither revoked nor expired."""
     return and_(keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now()))
 
 
-def _key(row: rows.AnyRow) -> ApiKey:
+def key_of(row: rows.AnyRow) -> ApiKey:
+    """A row of `keys`."""
     return rows.record(ApiKey, row, role=Role(row.role))

@@ -12,7 +12,9 @@ from workers.jobs.store.figures import Figures
 from workers.jobs.store.jobs import Jobs
 from workers.jobs.store.keys import Audit, Keys
 from workers.jobs.store.leases import Leases
+from workers.jobs.store.listing import Listing
 from workers.jobs.store.retention import Retention
+from workers.jobs.store.sessions import Sessions
 from workers.jobs.store.tables import jobs
 from workers.jobs.store.webhooks import Webhooks
 from workers.jobs.store.workers import Workers
@@ -23,9 +25,11 @@ class Store:
 
     store.assets    models and datasets
     store.jobs      jobs from the client's side
+    store.listing   jobs as a table for people
     store.leases    jobs from the worker's side
     store.workers   who is there to do them
     store.keys      who may ask, and store.audit what they did
+    store.sessions  browsers that have signed in with a key
     store.webhooks  who wants to be told
     store.figures   sums for monitoring
     store.retention what is old enough to go
@@ -36,9 +40,11 @@ class Store:
         self._database = Database(url, pooled=pooled)
         self.assets = Assets(self._database)
         self.jobs = Jobs(self._database)
+        self.listing = Listing(self._database)
         self.leases = Leases(self._database)
         self.workers = Workers(self._database)
         self.keys = Keys(self._database)
+        self.sessions = Sessions(self._database)
         self.audit = Audit(self._database)
         self.webhooks = Webhooks(self._database)
         self.figures = Figures(self._database)

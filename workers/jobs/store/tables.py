@@ -109,6 +109,13 @@ class KeyColumns(TypedColumns):
     used_at: Named[float | None]
 
 
+class SessionColumns(TypedColumns):
+    digest: Named[str] = Column(primary_key=True)  # SHA-256 of the token
+    key_id: Named[str] = Column(ForeignKey("keys.id", ondelete="CASCADE"))
+    created_at: Named[float]
+    expires_at: Named[float]
+
+
 class AuditColumns(TypedColumns):
     id: Named[int] = Column(primary_key=True)
     at: Named[float]
@@ -151,6 +158,7 @@ artifacts = Table("artifacts", metadata, ArtifactColumns)
 idempotency = Table("idempotency", metadata, IdempotencyColumns)
 workers = Table("workers", metadata, WorkerColumns)
 keys = Table("keys", metadata, KeyColumns)
+sessions = Table("sessions", metadata, SessionColumns)
 audit = Table("audit", metadata, AuditColumns, sqlite_autoincrement=True)
 webhooks = Table("webhooks", metadata, WebhookColumns)
 deliveries = Table("deliveries", metadata, DeliveryColumns, Index(None, "state", "due_at"))

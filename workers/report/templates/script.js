@@ -8,7 +8,7 @@ for (const table of document.querySelectorAll(".sortable")) {
     const cell = row.cells[column];
     return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
   };
-  headings.forEach((heading, column) => heading.firstElementChild.addEventListener("click", () => {
+  headings.forEach((heading, column) => heading.firstElementChild?.addEventListener("click", () => {
     const numbers = typeof value(body.rows[0], column) === "number" && column > 0;
     const falling = heading.ariaSort ? heading.ariaSort === "ascending" : numbers;
     const order = (a, b) => a < b ? -1 : a > b ? 1 : 0;

@@ -1,0 +1,133 @@
+"""A job that is being put together: the fields of its form, and the recipe that they spell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from service.dashboard.knobs import Knob, document, knobs, typed
+from service.errors import pointer
+from workers.methods import METHODS
+from workers.methods.ignored_scope import IgnoredScope
+from workers.recipe import BenchmarkSettings, Calibration, Constraint, Preprocessing, Recipe
+
+BLOCKS: dict[str, type[BaseModel]] = {
+    "calibration": Calibration,
+    "preprocessing": Preprocessing,
+    "constraint": Constraint,
+    "ignored_scope": IgnoredScope,
+    "benchmark": BenchmarkSettings,
+}
+PRESETS: dict[str, list[dict[str, Any]]] = {
+    "Prune half": [{"method": "layerwise_pruning", "sparsity_level": 0.5}],
+    "Prune 65 %, then int8": [{"method": "layerwise_pruning", "sparsity_level": 0.65}, {"method": "int8"}],
+    "int8": [{"method": "int8"}],
+    "4-bit powers of two": [{"method": "inq", "bits": 4}],
+    "Ternary": [{"method": "ec2t"}],
+}
+OFF = "off"
+
+
+@cache
+def catalogue() -> dict[str, dict[str, Any]]:
+    """The JSON schema of every method."""
+    return {str(method.model_fields["method"].default): method.model_json_schema() for method in METHODS}
+
+
+@cache
+def block_schema(name: str) -> dict[str, Any]:
+    """The JSON schema of a part of the recipe."""
+    return BLOCKS[name].model_json_schema(by_alias=True)
+
+
+def presets() -> dict[str, list[dict[str, Any]]]:
+    """Those whose methods are in the catalogue."""
+    return {name: steps for name, steps in PRESETS.items() if all(step["method"] in catalogue() for step in steps)}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the recipe on the form."""
+
+    method: str
+    doc: str
+    knobs: tuple[Knob, ...]
+
+
+@dataclass
+class Draft:
+    """The fields of the form, by name."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any], **others: str) -> "Draft":
+        """The form that somebody would have filled in for that recipe."""
+        values = dict(others)
+        for index, step in enumerate(recipe.get("steps", ())):
+            values |= typed(step, f"steps.{index}")
+        for name in BLOCKS:
+            values |= typed(recipe.get(name) or {}, name)
+        if "benchmark" in recipe and recipe["benchmark"] is None:
+            values["benchmark"] = OFF
+        values |= typed({name: recipe[name] for name in ("seed", "shapes") if recipe.get(name)}, "")
+        return cls(values)
+
+    @property
+    def methods(self) -> list[str]:
+        """Of the steps, in order; unknown ones are left out."""
+        found: list[str] = []
+        while (method := self.values.get(f"steps.{len(found)}.method", "")) in catalogue():
+            found.append(method)
+        return found
+
+    def recipe(self) -> dict[str, Any]:
+        """What the form spells, checked or not."""
+        steps = [
+            {"method": method, **document(catalogue()[method], f"steps.{index}", self.values)}
+            for index, method in enumerate(self.methods)
+        ]
+        blocks = {name: document(block_schema(name), name, self.values) for name in BLOCKS}
+        made: dict[str, Any] = {"steps": steps} | {name: block for name, block in blocks.items() if block}
+        if self.values.get("benchmark") == OFF:
+            made["benchmark"] = None
+        return made | document({"properties": {"seed": {"type": "integer"}, "shapes": {"type": "object"}}}, "", self.values)
+
+    @cached_property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the recipe, by the name of the field."""
+        recipe = self.recipe()
+        try:
+            Recipe.model_validate(recipe)
+        except ValidationError as error:
+            found = {pointer(("body", *fault["loc"]), recipe): fault["msg"] for fault in error.errors(include_url=False)}
+            return {where.strip("/").replace("/", "."): message for where, message in found.items()}
+        return {}
+
+    def steps(self) -> list[Step]:
+        """The steps with their knobs."""
+        schemas = [catalogue()[method] for method in self.methods]
+        return [
+            Step(method, schema.get("description", ""), knobs(schema, f"steps.{index}", self.values, self.faults))
+            for index, (method, schema) in enumerate(zip(self.methods, schemas, strict=True))
+        ]
+
+    def block(self, name: str) -> tuple[Knob, ...]:
+        """The knobs of a part of the recipe."""
+        return knobs(block_schema(name), name, self.values, self.faults)
+
+    def changed(self, action: str) -> "Draft":
+        """After a button of the form: add:METHOD, or remove, up and down with the number of a step."""
+        what, _, which = action.partition(":")
+        recipe = self.recipe()
+        steps: list[dict[str, Any]] = recipe["steps"]
+        if what == "add" and which in catalogue():
+            steps.append({"method": which})
+        elif which.isdecimal() and int(which) < len(steps):
+            step = steps.pop(int(which))
+            if what in ("up", "down"):
+                steps.insert(max(0, int(which) + (1 if what == "down" else -1)), step)
+        others = {name: value for name, value in self.values.items() if not name.startswith("steps.")}
+        return Draft({**others, **Draft.of({"steps": steps}).values})

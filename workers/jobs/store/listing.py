@@ -1,0 +1,111 @@
+"""Jobs as a table that people filter, search and sort; pages are numbered, as people turn them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from workers.jobs.job import Kind, State
+from workers.jobs.records import AssetKind, Job
+from workers.jobs.store import rows
+from workers.jobs.store.database import Database
+from workers.jobs.store.tables import assets, jobs
+
+
+class Order(StrEnum):
+    """What the table can be sorted by."""
+
+    CREATED = "created"
+    NAME = "name"
+    STATE = "state"
+    SIZE = "size"
+    FIDELITY = "fidelity"
+    SPEED = "speed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs, in which order."""
+
+    states: frozenset[State] = frozenset()
+    method: str | None = None
+    model: str | None = None  # sha256
+    search: str = ""  # a part of the name, the model's name, or the beginning of the id
+    order: Order = Order.CREATED
+    falling: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the table."""
+
+    job: Job
+    model_name: str  # empty when the model is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A page of the table."""
+
+    items: tuple[Line, ...]
+    total: int
+
+
+def _figure(name: str) -> ColumnElement[Any]:
+    column: ColumnElement[Any] = jobs.c.summary[name].as_float()
+    return column
+
+
+COLUMNS: dict[Order, ColumnElement[Any]] = {
+    Order.CREATED: jobs.c.created_at,
+    Order.NAME: func.lower(jobs.c.name),
+    Order.STATE: jobs.c.state,
+    Order.SIZE: _figure("compressed_bytes") / func.nullif(_figure("original_bytes"), 0),
+    Order.FIDELITY: func.coalesce(_figure("agreement"), 1 - _figure("accuracy_original") + _figure("accuracy_compressed")),
+    Order.SPEED: _figure("ratio"),
+}
+MODEL = and_(assets.c.kind == AssetKind.MODEL, assets.c.sha256 == jobs.c.model)
+
+
+class Listing:
+    """The table of jobs, for eyes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, wanted: Wanted, page: int = 1, limit: int = 50) -> Lines:
+        """Page number `page` of the compressions that are wanted; those without a figure come last."""
+        found = select(jobs, assets.c.name.label("model_name")).outerjoin(assets, MODEL).where(*_conditions(wanted))
+        column = COLUMNS[wanted.order]
+        ordered = (column.desc() if wanted.falling else column.asc()).nulls_last()
+        query = found.order_by(ordered, jobs.c.created_at.desc(), jobs.c.id).limit(limit).offset((page - 1) * limit)
+        count = select(func.count()).select_from(jobs).outerjoin(assets, MODEL).where(*_conditions(wanted))
+        with self._database.read() as connection:
+            total = connection.scalar(count) or 0
+            return Lines(tuple(_line(row) for row in connection.execute(query)), total)
+
+    def lines(self, job_ids: list[str]) -> list[Line]:
+        """Those of the jobs that are there, in the same order."""
+        query = select(jobs, assets.c.name.label("model_name")).outerjoin(assets, MODEL).where(jobs.c.id.in_(job_ids))
+        with self._database.read() as connection:
+            found = {row.id: _line(row) for row in connection.execute(query)}
+        return [found[job_id] for job_id in job_ids if job_id in found]
+
+
+def _line(row: rows.AnyRow) -> Line:
+    return Line(rows.job(row), row.model_name or "")
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [jobs.c.kind == Kind.COMPRESS]
+    if wanted.states:
+        conditions.append(jobs.c.state.in_(wanted.states))
+    if wanted.method:
+        conditions.append(("+" + jobs.c.methods + "+").contains(f"+{wanted.method}+", autoescape=True))
+    if wanted.model:
+        conditions.append(jobs.c.model == wanted.model)
+    if wanted.search:
+        named = [column.icontains(wanted.search, autoescape=True) for column in (jobs.c.name, assets.c.name)]
+        conditions.append(or_(*named, jobs.c.id.startswith(wanted.search.lower(), autoescape=True)))
+    return conditions
