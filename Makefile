@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format serve venv clean
+.PHONY: help demo test check format serve docs venv clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,11 +18,18 @@ serve: $(VENV)/.run ## start the embedded service
 test: $(VENV)/.test ## run the test suite
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.check ## format, lint, types, import contracts
+check: $(VENV)/.check ## format, lint, types, import contracts, container files, documentation
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/docker-compose config --quiet
+	FRACTUNE_SECRETS=secrets $(BIN)/docker-compose --file docker-compose.yml --file docker/production.yml config --quiet
+	@$(MAKE) --no-print-directory docs
+
+docs: $(VENV)/.check ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(VENV)/.check ## format the code
 	$(BIN)/ruff format
@@ -47,5 +54,5 @@ $(VENV)/.test: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
-	@$(PIP) --editable '.[worker,postgres,test,dev]'
+	@$(PIP) --editable '.[worker,postgres,test,dev,docs]'
 	@touch $@

@@ -15,7 +15,7 @@ from service.commands.jobs import cancel, job, jobs, retry
 from service.commands.methods import methods
 from service.commands.optimize import optimize
 from service.commands.results import download, report
-from service.commands.serve import serve, worker
+from service.commands.serve import api, serve, worker
 from service.commands.submit import submit
 from workers.errors import FractuneError, Unavailable
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 COMMANDS = {
     "On this machine": (optimize, inspect, methods, fractals, doctor),
-    "The service": (serve, worker),
+    "The service": (serve, api, worker),
     "With a service": (submit, jobs, job, cancel, retry, report, download),
 }
 for panel, commands in COMMANDS.items():

@@ -52,7 +52,7 @@ def serve(
     """
     with _single_instance(settings.data_dir), _listen(host, port) as listener:
         environment = {"FRACTUNE_DATA_DIR": str(settings.data_dir.resolve())}
-        key, ticket = _prepare(environment)
+        key, ticket = prepare(environment)
         url = f"http://{_reachable(host)}:{listener.getsockname()[1]}"
         local_service.update(settings.data_dir, url=url)
         supervisor = Supervisor(_servers(settings, environment, listener, workers), say)
@@ -67,7 +67,7 @@ def serve(
             supervisor.stop()
 
 
-def _prepare(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
+def prepare(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
     """Create or migrate the store; the local key if it is new, and what signs in to the dashboard. Raises Unavailable."""
     command = [sys.executable, "-m", "service.prepare"]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)

@@ -1,14 +1,17 @@
 """Everything an operator can set: one frozen object, read from FRACTUNE_* variables, built at the entry points only."""
 
+import os
 import sys
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 GIB = 2**30
+SECRETS_DIR = "/run/secrets"  # where container engines put them
 
 
 HostName = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")]
@@ -36,7 +39,10 @@ class Limits(BaseModel):
 
 
 class Settings(BaseSettings):
-    """The configuration of an API process, a worker or the embedded server."""
+    """The configuration of an API process, a worker or the embedded server.
+
+    What is not in the environment may be in a file of that name, in lower case, under FRACTUNE_SECRETS_DIR (/run/secrets).
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="FRACTUNE_", env_nested_delimiter="__", env_ignore_empty=True, frozen=True, extra="forbid"
@@ -47,7 +53,9 @@ class Settings(BaseSettings):
         default_factory=lambda: Path.home() / ".fractune", description="Models, datasets, results, database."
     )
     database_url: str | None = Field(default=None, repr=False, description="SQLAlchemy URL; SQLite in data_dir when absent.")
+    database_password: SecretStr | None = Field(default=None, description="Joins database_url, to keep it out of there.")
     broker_url: str | None = Field(default=None, repr=False, description="redis://, rediss:// or redis+socket://.")
+    broker_password: SecretStr | None = Field(default=None, description="Joins broker_url, to keep it out of there.")
     root_path: str = Field(default="", description="Path prefix under which a proxy publishes the service.")
 
     # uploads
@@ -79,12 +87,36 @@ class Settings(BaseSettings):
 
     log_format: Literal["json", "console"] = "json"
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then files of secrets."""
+        folder = os.environ.get("FRACTUNE_SECRETS_DIR", SECRETS_DIR)
+        return init_settings, env_settings, NestedSecretsSettingsSource(file_secret_settings, folder, secrets_dir_missing="ok")
+
     @property
     def database(self) -> str:
         """The URL of the job store."""
-        return self.database_url or f"sqlite:///{self.data_dir.resolve()}/fractune.db"
+        default = f"sqlite:///{self.data_dir.resolve()}/fractune.db"
+        return with_password(self.database_url, self.database_password) if self.database_url else default
 
     @property
     def broker(self) -> str:
         """The URL of the queue; the embedded server listens on a socket in `data_dir`."""
-        return self.broker_url or f"redis+socket://{self.data_dir.resolve()}/broker.sock"
+        default = f"redis+socket://{self.data_dir.resolve()}/broker.sock"
+        return with_password(self.broker_url, self.broker_password) if self.broker_url else default
+
+
+def with_password(url: str, password: SecretStr | None) -> str:
+    """`url` with the password in its place, whatever characters it has."""
+    if password is None:
+        return url
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password.get_secret_value(), safe='')}@{host}").geturl()

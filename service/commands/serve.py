@@ -1,4 +1,4 @@
-"""fractune serve and fractune worker: the processes of the service."""
+"""fractune serve, fractune api and fractune worker: the processes of the service."""
 
 import os
 import signal
@@ -26,6 +26,17 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     embedded.serve(settings, host=host, port=port, workers=workers, say=_say, ready=_announce, stop=stop)
+
+
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables."""
+    key, _ = embedded.prepare({})
+    if key:
+        messages.print(f"The administrator's key, shown this once: {key}", highlight=False, soft_wrap=True)
+    os.execv(sys.executable, [sys.executable, "-m", "service.api", "--host", host, "--port", str(port)])
 
 
 def worker() -> None:
