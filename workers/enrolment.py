@@ -74,13 +74,10 @@ class Stream:
 
 
 class Frontiers:
-    """The frontiers of the original and of the compressed model, for as many batches as the schedule says.
+    """The frontiers of the original and of the compressed model, for as many batches as the schedule says."""
 
-    `alike` says that the two models do not differ before their first layers.
-    """
-
-    def __init__(self, original: Cut, compressed: Cut, stream: Stream, threads: int, *, alike: bool = True) -> None:
-        self._original, self._compressed, self._alike = original, compressed, alike
+    def __init__(self, original: Cut, compressed: Cut, stream: Stream, threads: int) -> None:
+        self._original, self._compressed = original, compressed
         self._stream, self._threads = stream, threads
         self._dense: Frontier = []
         self._sparse: Frontier = []
@@ -91,7 +88,7 @@ class Frontiers:
         fresh = range(len(self._dense), batches)
         if fresh:
             self._dense += self._enter(self._original, phase, fresh)
-            same = self._alike and phase == 1  # no layer has run yet
+            same = phase == 1  # no layer has run yet
             self._sparse += map(dict, self._dense) if same else self._enter(self._compressed, phase, fresh)
         return self._dense, self._sparse
 

@@ -77,7 +77,7 @@ def assemble(found: Findings) -> Report:
     return Report(
         model=_model(found.task, found.imported),
         recipe=found.recipe,
-        sparsity=zeros / sum(weight.size for weight in weights),
+        sparsity=zeros / max(sum(weight.size for weight in weights), 1),
         layers=_layers(found),
         skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in found.compressed.skipped),
         size=_size(found),

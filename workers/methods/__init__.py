@@ -9,11 +9,14 @@ from workers.methods.inq import Inq
 from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
+from workers.methods.mcq_activations import McqActivations
 from workers.methods.mlq import Mlq
 from workers.methods.problem import Step
 from workers.methods.slq import Slq
 from workers.methods.uniform import Uniform
 
-METHODS: tuple[type[Step], ...] = (LayerwisePruning, Mcq, Inq, Slq, Mlq, Ec2t, Uniform, Int8)
+METHODS: tuple[type[Step], ...] = (LayerwisePruning, Mcq, Inq, Slq, Mlq, Ec2t, Uniform, Int8, McqActivations)
 
-AnyStep = Annotated[LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform | Int8, Field(discriminator="method")]
+AnyStep = Annotated[
+    LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform | Int8 | McqActivations, Field(discriminator="method")
+]

@@ -3,12 +3,16 @@
 from importlib import import_module
 
 from workers.methods.int8 import Int8
+from workers.methods.mcq_activations import McqActivations
 from workers.methods.problem import Pass
 from workers.passes.unchanged import check_unchanged
 from workers.passes.workpiece import Conditions, Progress, Workpiece
 
 # Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO.
-REWRITES: dict[type[Pass], str] = {Int8: "workers.passes.int8"}
+REWRITES: dict[type[Pass], str] = {
+    Int8: "workers.passes.int8",
+    McqActivations: "workers.passes.mcq_activations",
+}
 
 
 def rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:

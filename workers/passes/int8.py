@@ -1,4 +1,4 @@
-"""8-bit weights and activations: NNCF chooses the ranges, then biases make up for what the rounding shifts."""
+"""8-bit weights and activations: NNCF quantises, and what every layer has lost is measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight
 from workers.ir.folding import folded
 from workers.ir.layers import Layer, Skipped, find_layers, nodes_by_name
 from workers.methods.int8 import AdvancedParameters, Int8
+from workers.passes.drift import Drift, measure_drift
 from workers.passes.quiet_nncf import Tell, quiet_nncf
-from workers.passes.realign import Drift, realign
 from workers.passes.workpiece import Conditions, Progress, Workpiece
 from workers.scope import excluded_operations
 
@@ -33,7 +33,7 @@ REFUSALS = (
 
 
 def rewrite(step: Int8, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
-    """Quantise the model, correct its biases, and measure every quantised layer.
+    """Quantise the model and measure every quantised layer against the original.
 
     Raises NotQuantizable where NNCF refuses the model or finds nothing in it to quantise.
     """
@@ -51,8 +51,12 @@ def rewrite(step: Int8, workpiece: Workpiece, conditions: Conditions, progress: 
     samples = conditions.samples.take(range(min(step.subset_size, conditions.samples.count)))
     original = conditions.original.clone()
     ensure_bias(original, chosen)
-    drifts = realign(original, quantised, chosen, biases, samples, conditions.threads)
-    results = _results(step, workpiece, quantised, chosen, biases, drifts)
+    outputs = {biases[name].add: layer for layer in chosen for name in layer.nodes}
+    drifts = measure_drift(original, quantised, outputs, samples, conditions.threads)
+    decoded = folded(quantised)
+    results = {
+        layer.name: _result(step, workpiece, decoded, layer, biases, drifts[layer.name], samples.count) for layer in chosen
+    }
     for result in results.values():
         conditions.on_layer(result)
     results = {**workpiece.results, **results}
@@ -123,29 +127,25 @@ def _is_quantised(weight: ov.Node) -> bool:
     return bool(weight.get_type_name() == "Constant" and weight.get_element_type() == ov.Type.i8)
 
 
-def _results(
+def _result(
     step: Int8,
     workpiece: Workpiece,
-    quantised: ov.Model,
-    layers: Sequence[Layer],
+    decoded: ov.Model,
+    layer: Layer,
     biases: Mapping[str, Bias],
-    drifts: Mapping[str, Drift],
-) -> dict[str, LayerResult]:
-    decoded = folded(quantised)
-    results = {}
-    for layer in layers:
-        earlier = workpiece.results.get(layer.name)
-        mine = [drifts[name] for name in layer.nodes]
-        energy = sum(drift.energy for drift in mine)
-        results[layer.name] = LayerResult(
-            layer=layer,
-            steps=(*earlier.steps, step) if earlier else (step,),
-            original=earlier.original if earlier else read_weight(workpiece.model, layer).astype(np.float64),
-            weight=read_weight(decoded, layer).astype(np.float64),
-            step=None,
-            biases={name: read_bias(quantised, biases[name]).astype(np.float64) for name in layer.nodes},
-            relative_error=sum(drift.error for drift in mine) / energy if energy else 0.0,
-            samples=mine[0].samples,
-            statistics=dict(earlier.statistics) if earlier else {},
-        )
-    return results
+    drift: Drift,
+    samples: int,
+) -> LayerResult:
+    """What became of a layer; `decoded` has its weight as one constant."""
+    earlier = workpiece.results.get(layer.name)
+    return LayerResult(
+        layer=layer,
+        steps=(*earlier.steps, step) if earlier else (step,),
+        original=earlier.original if earlier else read_weight(workpiece.model, layer).astype(np.float64),
+        weight=read_weight(decoded, layer).astype(np.float64),
+        step=None,
+        biases={name: read_bias(decoded, biases[name]).astype(np.float64) for name in layer.nodes},
+        relative_error=drift.relative_error,
+        samples=samples,
+        statistics=dict(earlier.statistics) if earlier else {},
+    )
