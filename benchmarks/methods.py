@@ -64,7 +64,6 @@ SUBJECTS = {
 
 ROWS: dict[str, Steps] = {
     "uniform, 4 bit": [{"method": "uniform", "bits": 4}],
-    "uniform, 3 bit": [{"method": "uniform", "bits": 3}],
     "uniform, 2 bit": [{"method": "uniform", "bits": 2}],
     "inq, 5 bit": [{"method": "inq", "bits": 5}],
     "inq, 4 bit": [{"method": "inq", "bits": 4}],

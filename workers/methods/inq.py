@@ -24,6 +24,8 @@ PORTIONS = {
     2: (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 1.0),
 }
 
+ENOUGH = 20  # iterations for weights that are on their way to a level
+
 
 class Inq(Method):
     """Zero or ±2ⁿ, frozen portion by portion while the free weights are re-solved (Zhou et al. 2017)."""
@@ -49,7 +51,7 @@ class Inq(Method):
             fresh = frozen & free
             weight = np.where(fresh, round_to(levels, weight), weight)
             free &= ~fresh
-            weight = masked_least_squares(problem.target, problem.hessian, free, weight)
+            weight = masked_least_squares(problem.target, problem.hessian, free, weight, iterations=ENOUGH, tolerance=1e-3)
         best = min(descend(problem, weight, choose), settle(problem, choose), key=problem.error)
         return LayerSolution(best, statistics={"n1": float(log2(levels[-1])) if levels[-1] else 0.0})
 

@@ -17,6 +17,7 @@ from workers.methods.portions import Portions
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
 
 PORTIONS = (5 / 17, 9 / 17, 13 / 17, 15 / 17, 1.0)  # of the clusters: the released AlexNet at 5 bits
+ENOUGH = 20  # iterations for weights that are on their way to a cluster
 
 
 class Slq(Method):
@@ -45,7 +46,7 @@ class Slq(Method):
             fresh = free & frozen[member]
             weight = np.where(fresh, levels[member], weight)
             free &= ~fresh
-            weight = masked_least_squares(problem.target, problem.hessian, free, weight)
+            weight = masked_least_squares(problem.target, problem.hessian, free, weight, iterations=ENOUGH, tolerance=1e-3)
         return weight
 
     def _by_loss(self, weight: Array, levels: Array) -> list[Array]:
