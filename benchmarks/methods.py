@@ -24,11 +24,13 @@ import typer
 
 from workers.calibration import Samples, from_dataset, from_fractals
 from workers.compression import Plan, batch_size, make_plan, run
+from workers.engine import LayerResult
 from workers.fidelity import compare_models, summarise
 from workers.ir.edit import read_weight, write_weight
 from workers.ir.importer import load
 from workers.ir.layers import Layer
 from workers.ir.storage import entropy_bits
+from workers.methods.int8 import Int8
 from workers.methods.problem import LayerProblem, LayerSolution, Method
 from workers.recipe import Preprocessing, Recipe
 
@@ -81,6 +83,12 @@ ROWS: dict[str, Steps] = {
         {"method": "layerwise_pruning", "sparsity_level": 0.65},
         {"method": "inq", "bits": 4},
     ],
+    "int8": [{"method": "int8"}],
+    "layerwise_pruning 0.65, int8": [{"method": "layerwise_pruning", "sparsity_level": 0.65}, {"method": "int8"}],
+    **{
+        f"mcq_activations, K_a = {rate}": [{"method": "mcq_activations", "samples_per_activation": rate}]
+        for rate in (0.5, 1, 2, 4, 8, 16)
+    },
 }
 SEEDS = {name: 5 for name in ROWS if name.startswith("mcq, ")}  # chance decides: a mean
 
@@ -108,7 +116,7 @@ def main(
     results: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
     for name in models.split(","):
         for row in (row for row in ROWS if row.startswith(tuple(rows.split(";")))):
-            for column in columns.split(","):
+            for column in columns_of(row, columns.split(",")):
                 figures = [measure(zoo, name, ROWS[row], column, seed, threads) for seed in range(SEEDS.get(row, 1))]
                 found = average(figures)
                 typer.echo(f"{name} {row} {column}: {found}")
@@ -116,6 +124,13 @@ def main(
         out.parent.mkdir(exist_ok=True)
         out.write_text(json.dumps(results, indent=1) + "\n")
     typer.echo(table(results))
+
+
+def columns_of(row: str, columns: Sequence[str]) -> list[str]:
+    """The columns that a row has: only methods can be rounded alone, and activations are sampled without any data."""
+    if row.startswith("mcq_activations"):
+        return [column for column in columns if column == "fractal"]
+    return [column for column in columns if column != "round" or not row.endswith("int8")]
 
 
 def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads: int) -> Figure:
@@ -130,9 +145,9 @@ def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads:
     else:
         made = run(imported, original, plan, samples, seed=seed, threads=threads, on_layer=ignore, progress=ignore)
         model = made.model
-        done = [LayerSolution(result.weight, result.step, result.statistics) for result in made.results]
+        done = [LayerSolution(result.weight, result.step, statistics_of(result)) for result in made.results]
     seconds = time.perf_counter() - start
-    size = sum(layer.weight.size for layer in done)
+    size = max(sum(layer.weight.size for layer in done), 1)
     zeros = sum(float(np.count_nonzero(layer.weight == 0)) for layer in done) / size
     bits = sum(bits_of(layer) * layer.weight.size for layer in done) / size
     test = samples_for(zoo, name, "test")
@@ -166,6 +181,11 @@ def bits_of(layer: LayerSolution) -> float:
     """Bits a weight as the method counts them; by entropy, with tables and steps, where it does not."""
     step = None if layer.step is None else layer.step.astype(np.float32)
     return float(layer.statistics.get("bits", 0.0)) or entropy_bits(layer.weight.astype(np.float32), step=step)
+
+
+def statistics_of(result: LayerResult) -> Mapping[str, float]:
+    """What the method's paper reports about a layer; 8 bits after int8."""
+    return {"bits": 8.0} if isinstance(result.steps[-1], Int8) else result.statistics
 
 
 @cache

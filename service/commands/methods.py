@@ -51,6 +51,8 @@ def _values(knob: dict[str, Any]) -> str:
     """The allowed values of a knob, from its JSON schema."""
     if "anyOf" in knob:
         return " | ".join(_values(choice) for choice in knob["anyOf"])
+    if "const" in knob:
+        return str(knob["const"])
     if "enum" in knob:
         return " | ".join(map(str, knob["enum"]))
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

@@ -68,7 +68,8 @@ def insert_sampler(node: ov.Node, rate: float, offset: float, *, whole: bool) ->
     sampled = ops.multiply(counts, ops.multiply(whole_mass, np.float32(1 / total)))
     if signed:
         sampled = ops.multiply(sampled, ops.sign(rows))
-    result = ops.reshape(sampled, ops.shape_of(output), special_zero=False, name=f"{name}/sampled")
+    target = np.array(shape if whole else [0, *shape[1:]])
+    result = ops.reshape(sampled, target, special_zero=not whole, name=f"{name}/sampled")
     for reader in readers:
         reader.replace_source_output(result.output(0))
 
