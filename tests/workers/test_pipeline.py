@@ -117,3 +117,26 @@ def test_an_inspection_describes_the_model(tmp_path):
     found = json.loads((tmp_path / "out/inspection.json").read_text())
     assert found["format"] == "onnx"
     assert sum(layer["weights"] for layer in found["layers"]) <= found["parameters"]
+
+
+def test_pruning_and_int8_end_to_end(tmp_path):
+    steps = [{"method": "layerwise_pruning", "sparsity_level": 0.6, "allocation": "uniform"}, {"method": "int8"}]
+    recipe = RECIPE | {"steps": steps, "calibration": {"count": 32}}
+    task = Task(
+        Kind.COMPRESS,
+        str(EXAMPLES / "digits.onnx"),
+        str(tmp_path / "out"),
+        recipe=recipe,
+        evaluation=str(EXAMPLES / "digits.npz"),
+        threads=1,
+    )
+    code, events = do(tmp_path / "work", task)
+    assert code == 0, events[-1]
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert {row["method"] for row in report["layers"]} == {"layerwise_pruning + int8"}
+    assert report["sparsity"] == pytest.approx(0.6, abs=0.02)
+    assert all(row["relative_error"] > 0 and row["bits"] < 16 for row in report["layers"])
+    assert report["fidelity"]["accuracy_compressed"]["value"] >= 0.95
+    assert set(report["benchmark"]["compressed"]["kernel_precisions"]) <= {"u8", "i8"}
+    done = [event["done"] for event in events if event["event"] == "progress" and event["stage"] == Stage.COMPRESS]
+    assert done == sorted(done)

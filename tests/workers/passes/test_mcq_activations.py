@@ -108,3 +108,16 @@ def test_layers_have_their_own_rate_and_can_be_left_out(job):
     coarse, fine = (outputs(job({"layers": {"r1": rate}})[1], samples.batch(0, 1)) for rate in (1, 512))
     plain = outputs(original, samples.batch(0, 1))
     assert np.abs(fine - plain).max() < np.abs(coarse - plain).max()
+
+
+@pytest.mark.parametrize("after", [{"method": "mcq"}, {"method": "int8"}], ids=lambda step: step["method"])
+def test_weights_are_compressed_behind_sampled_activations(tmp_path, after):
+    path = save(cnn(), tmp_path / "cnn.onnx")
+    recipe = Recipe.model_validate({"steps": [{"method": "mcq_activations", "samples_per_activation": 8}, after]})
+    imported = load(path)
+    plan = make_plan(imported, recipe)
+    samples = from_fractals(imported, 8, 0, recipe.preprocessing)
+    told = {"on_layer": lambda result: None, "progress": lambda *args, **names: None}
+    done = run(imported, imported.model.clone(), plan, samples, seed=0, threads=1, **told)
+    assert [[step.method for step in result.steps] for result in done.results] == [[after["method"]]] * 3
+    assert np.isfinite(outputs(done.model, samples.batch(0, 1))).all()
