@@ -1,5 +1,7 @@
 """The constants of a model: which a layer's weight comes from, and which are the same."""
 
+from math import prod
+
 import openvino as ov
 
 from workers.ir.layers import Layer, nodes_by_name
@@ -8,7 +10,7 @@ MOST_MERGED = 64  # bytes; larger equals are rare, and OpenVINO writes their byt
 
 
 def constants_of(model: ov.Model, layer: Layer) -> list[ov.Node]:
-    """The constants that a layer's weight is computed from; the first is the largest: the weight itself."""
+    """The constants that a layer's weight is computed from; the first has most elements: the weight itself."""
     found: dict[str, ov.Node] = {}
     stack = [nodes_by_name(model)[layer.nodes[0]].input_value(layer.port).get_node()]
     while stack:
@@ -16,7 +18,7 @@ def constants_of(model: ov.Model, layer: Layer) -> list[ov.Node]:
         if node.get_type_name() == "Constant":
             found[node.friendly_name] = node
         stack += [value.get_node() for value in node.input_values()]
-    return sorted(found.values(), key=lambda node: -node.get_byte_size())
+    return sorted(found.values(), key=lambda node: (-prod(node.shape), node.get_byte_size()))  # scales may take more bytes
 
 
 def merge_constants(model: ov.Model) -> None:

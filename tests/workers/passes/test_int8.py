@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 from pydantic import ValidationError
 
-from tests.workers.ir.tiny import cnn, graph, save, weight
+from tests.workers.ir.tiny import cnn, graph, matmul, save, weight
 from workers.calibration import from_fractals
 from workers.compression import make_plan, run
 from workers.errors import NotQuantizable, UnmatchedScope
@@ -168,6 +168,13 @@ def test_tokens_and_embeddings(tmp_path):
     path = save(graph(nodes, weights, {"in": [None, 12]}, kind=helper.TensorProto.INT32), tmp_path / "tokens.onnx")
     job = Job(path, [INT8])
     assert set(job.results) == {"first", "out"}
+
+
+def test_a_layer_whose_scales_outweigh_it_is_reported_as_what_it_is(tmp_path):
+    job = Job(save(matmul(weight(2, 40), (None, 2)), tmp_path / "wide.onnx"), [INT8])
+    layers = [(result.layer, result.step) for result in job.compressed.results]
+    (row,) = export(job.compressed.model, layers, tmp_path, {}).layers
+    assert (row.scheme, row.bytes) == ("i8", 80 + 4 * 40)
 
 
 def test_nncf_prints_nothing_logs_with_the_job_and_keeps_to_its_threads(capfd, caplog):
