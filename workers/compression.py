@@ -22,11 +22,11 @@ from workers.methods.problem import Array, Method, Pass, Step
 from workers.passes import Conditions, Progress, Workpiece, check_unchanged, rewrite
 from workers.recipe import Recipe
 from workers.scope import excluded_operations
+from workers.weighing import Sweep, Weighing, settle, waits, weigh
 
 MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
 
-Sweep = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
 UNTOUCHED = "the recipe's steps leave this layer as it is"
 
 
@@ -56,6 +56,29 @@ class Compressed:
     model: ov.Model
     results: tuple[LayerResult, ...]
     skipped: tuple[Skipped, ...]
+
+
+class Weighings:
+    """The weighing of a model's layers, made when it is first asked for. What an earlier step has changed is weighed anew."""
+
+    def __init__(self) -> None:
+        self.known: Weighing | None = None
+
+    def of(self, layers: Sequence[Layer], batched: ov.Model, workpiece: Workpiece, conditions: Conditions) -> Weighing:
+        """Of these layers, of a sweep that begins with `workpiece`."""
+        if self.known and not workpiece.results:
+            return self.known
+        made = weigh(
+            batched,
+            layers,
+            conditions.samples,
+            batch_size=conditions.batch_size,
+            seed=conditions.seed,
+            threads=conditions.threads,
+        )
+        if not workpiece.results:
+            self.known = made
+        return made
 
 
 def make_plan(imported: Imported, recipe: Recipe) -> Plan:
@@ -89,8 +112,13 @@ def run(
     threads: int,
     on_layer: Callable[[LayerResult], None],
     progress: Progress,
+    weighings: "Weighings | None" = None,
 ) -> Compressed:
-    """Take the steps of `plan` one after another; the imported model is consumed, `original` a copy of it."""
+    """Take the steps of `plan` one after another; the imported model is consumed, `original` a copy of it.
+
+    Several runs on the same model and samples may share their `weighings`.
+    """
+    weighings = weighings or Weighings()
     size = batch_size(imported, samples)
     conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer)
     workpiece = Workpiece(imported.model, {}, plan.skipped)
@@ -100,7 +128,7 @@ def run(
         if isinstance(part, Pass):
             workpiece = _rewrite(part, workpiece, conditions, tell)
         else:
-            workpiece = _sweep(part, workpiece, conditions, tell)
+            workpiece = _sweep(part, workpiece, conditions, weighings, tell)
         done += plan.share(part)
     known = {*workpiece.results, *(entry.name for entry in workpiece.skipped)}
     untouched = [layer for layer in plan.layers if layer.name not in known]
@@ -143,10 +171,14 @@ def _rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress:
     return done
 
 
-def _sweep(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+def _sweep(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, weighings: "Weighings", progress: Progress) -> Workpiece:
     """Solve the layers that are still there; what they are to reproduce is the model as it stands."""
-    layers, _ = find_layers(workpiece.model)
-    plan = [(layer, sweep[layer.name]) for layer in layers if layer.name in sweep]
+    size = conditions.batch_size
+    batched = rebatch(workpiece.model, size) if size > 1 else workpiece.model.clone()
+    layers = [layer for layer in find_layers(workpiece.model)[0] if layer.name in sweep]
+    if waits(sweep):
+        sweep = settle(sweep, weighings.of(layers, batched, workpiece, conditions))
+    plan = [(layer, sweep[layer.name]) for layer in layers if sweep[layer.name]]
     done: dict[str, LayerResult] = {}
 
     def on_layer(result: LayerResult) -> None:
@@ -154,10 +186,9 @@ def _sweep(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, progress:
         conditions.on_layer(result)
         progress(len(done), len(plan), result.layer.name)
 
-    size = conditions.batch_size
     compress(
         workpiece.model,
-        rebatch(workpiece.model, size) if size > 1 else workpiece.model.clone(),
+        batched,
         plan,
         conditions.samples,
         batch_size=size,

@@ -5,6 +5,7 @@ The paper masks by magnitude and tunes the surviving weights of every layer by A
 (Eq. 6). That objective is a masked least-squares problem: it is solved here exactly, and the mask is revised as it rises.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -19,20 +20,27 @@ class LayerwisePruning(Method):
 
     method: Literal["layerwise_pruning"] = "layerwise_pruning"
     sparsity_level: float = Field(gt=0, lt=1, description="Share of the weights set to zero, over all compressed layers.")
-    allocation: Literal["normalized", "uniform"] = Field(
+    allocation: Literal["normalized", "uniform", "optimal"] = Field(
         default="normalized",
-        description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: the same share in each.",
+        description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: the same share in each; "
+        "`optimal`: the shares that together harm the model's outputs least, as measured.",
     )
     gradual_steps: int = Field(default=8, ge=1, le=100, description="Steps in which sparsity rises, by the cubic law (Eq. 1).")
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Prune `sparsity_level` of this layer's weights."""
-        weight = problem.target
-        for step in range(1, self.gradual_steps + 1):
-            level = self.sparsity_level * (1 - (1 - step / self.gradual_steps) ** 3)
-            kept = keep_highest(_score(problem, weight), level, problem.support)
-            weight = masked_least_squares(problem.target, problem.hessian, kept, np.where(kept, weight, 0.0))
+        steps = np.arange(1, self.gradual_steps + 1) / self.gradual_steps
+        *_, weight = prune_gradually(problem, self.sparsity_level * (1 - (1 - steps) ** 3))
         return LayerSolution(weight)
+
+
+def prune_gradually(problem: LayerProblem, levels: Iterable[float]) -> Iterator[Array]:
+    """The weights (g, r, c) at every one of the rising sparsity `levels`; each begins where the one before has ended."""
+    weight = problem.target
+    for level in levels:
+        kept = keep_highest(_score(problem, weight), level, problem.support)
+        weight = masked_least_squares(problem.target, problem.hessian, kept, np.where(kept, weight, 0.0))
+        yield weight
 
 
 def _score(problem: LayerProblem, weight: Array) -> Array:
