@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import openvino as ov
 
-from workers.capture import find_sites, measure
-from workers.engine import Batches, pose, read_inputs
+from workers.capture import Tally, find_sites
+from workers.engine import pose
+from workers.enrolment import Batches, Stream, schedule
 from workers.ir.edit import ensure_bias, read_weight
-from workers.ir.frontier import advance
+from workers.ir.frontier import Frontier, advance, enter
 from workers.ir.layers import Layer
 from workers.ir.segments import cut
 from workers.methods.layerwise_pruning import prune_gradually
@@ -49,17 +50,21 @@ def error_curves(
     weights = {layer.name: read_weight(model, layer).astype(np.float64) for layer in layers}
     nodes = [site.node for site in sites]
     parts = cut(model, nodes, exposed=[(node, 0) for node in nodes])
-    inputs, shares = read_inputs(samples, batch_size)
-    frontier = advance(parts, 0, inputs, threads)
+    stream = Stream(samples, batch_size)
+    frontier: Frontier = []
     curves = []
-    for phase in range(1, len(parts.segments)):
-        before, frontier = frontier, advance(parts, phase, frontier, threads)
-        here = [site for site in sites if parts.phases[site.node] == phase]
-        moments = measure(here, before | frontier, before | frontier, shares, np.random.default_rng([seed, phase]))
+    for phase, batches in enumerate(schedule(parts.held, stream.length), start=1):
+        del frontier[batches:]
+        frontier += enter(parts, phase, stream.batches(len(frontier), batches), threads)
+        tally = Tally(
+            [site for site in sites if parts.phases[site.node] == phase], batches, np.random.default_rng([seed, phase])
+        )
+        for number, seen in enumerate(advance(parts, phase, frontier, threads)):
+            tally.add(seen, seen, stream.share(number))
         for layer in layers:
             if parts.phases[layer.nodes[0]] == phase:
-                seen = pool([moments[node] for node in layer.nodes if node in moments])
-                curves.append(_curve(layer, weights[layer.name], seen))
+                moments = pool([tally.outputs[node] for node in layer.nodes if node in tally.outputs])
+                curves.append(_curve(layer, weights[layer.name], moments))
     return curves
 
 

@@ -1,32 +1,30 @@
 """How much a layer matters: the error of the model's outputs when that layer alone is compressed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.engine import Batches, read_inputs
+from workers.enrolment import Batches, Stream
 from workers.ir.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
-from workers.ir.frontier import Frontier, advance
+from workers.ir.frontier import Batch, Frontier, advance, enter
 from workers.ir.layers import Layer
 from workers.ir.segments import Cut, Key, cut, key_of
 from workers.methods.problem import Array
 
+Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
+
 
 def output_errors(
-    batched: ov.Model,
-    weights: Sequence[tuple[Layer, Array]],
-    samples: Batches,
-    *,
-    batch_size: int,
-    threads: int,
+    batched: ov.Model, weights: Sequence[tuple[Layer, Array]], samples: Batches, *, batch_size: int, threads: int
 ) -> dict[str, float]:
     """E‖o − ô‖² / E‖o‖² of the outputs with one layer's weights (g, r, c) in place and its mean output kept, by layer name.
 
-    The mean over the outputs of the model, on a few samples. `batched` is the model for `batch_size` samples at once, not
-    consumed. Every layer costs a pass over what follows it.
+    The mean over the outputs of the model. `batched` is the model for `batch_size` samples at once, not consumed; all samples
+    are in memory. Every layer costs a pass over what follows it.
     """
     model = batched.clone()
     layers = [layer for layer, _ in weights]
@@ -34,57 +32,66 @@ def output_errors(
     names = [name for layer in layers for name in layer.nodes]
     results = [key_of(result.input_value(0)) for result in model.get_results()]
     parts = cut(model, names, exposed=[*results, *((name, 0) for name in names)])
-    frontier, _ = read_inputs(samples, batch_size)
-    expected = _finish(parts, 0, frontier, results, threads)
-    frontier = advance(parts, 0, frontier, threads)
+    stream = Stream(samples, batch_size)
+    expected = _outputs(parts, 0, list(stream.batches(0, stream.length)), results, threads)
+    frontier = list(enter(parts, 1, stream.batches(0, stream.length), threads))
     errors = {}
     for phase in range(1, len(parts.segments)):
-        after = advance(parts, phase, frontier, threads)
-        for layer, weight in weights:
-            if parts.phases[layer.nodes[0]] == phase:
-                changed = _with_weight(parts, layer, weight)
-                _keep_means(changed, phase, layer, biases, after, advance(changed, phase, frontier, threads))
-                found = expected | _finish(changed, phase, frontier, results, threads)
-                errors[layer.name] = float(np.mean([_distance(expected[key], found[key]) for key in expected]))
-        frontier = after
+        here = [(layer, weight) for layer, weight in weights if parts.phases[layer.nodes[0]] == phase]
+        nodes = [(layer, name) for layer, _ in here for name in layer.nodes if parts.phases[name] == phase]
+        before = list(frontier)
+        means = _means(parts, phase, frontier, nodes, threads)
+        for layer, weight in here:
+            changed = _with_weight(parts, layer, weight)
+            mine = [(owner, name) for owner, name in nodes if owner is layer]
+            moved = _means(changed, phase, list(before), mine, threads)
+            for name, mean in moved.items():
+                _shift(changed.segments[phase].model, biases[name], means[name] - mean)
+            found = expected | _outputs(changed, phase, list(before), results, threads)
+            errors[layer.name] = float(np.mean([_distance(expected[key], found[key]) for key in expected]))
     return errors
 
 
-def _finish(parts: Cut, phase: int, frontier: Frontier, results: Sequence[Key], threads: int) -> Frontier:
-    """The model's outputs, as far as segments from `phase` on compute them."""
-    outputs: Frontier = {}
+def _outputs(parts: Cut, phase: int, frontier: Frontier, results: Sequence[Key], threads: int) -> Outputs:
+    """The model's outputs, as far as segments from `phase` on compute them; `frontier` is consumed."""
+    outputs: Outputs = {}
     for number in range(phase, len(parts.segments)):
-        frontier = advance(parts, number, frontier, threads)
-        outputs |= {key: frontier[key] for key in results if key in parts.segments[number].outputs}
+        mine = [key for key in dict.fromkeys(results) if key in parts.segments[number].outputs]
+        for seen in advance(parts, number, frontier, threads):
+            for key in mine:
+                outputs.setdefault(key, []).append(np.array(seen[key]))
     return outputs
+
+
+def _means(parts: Cut, phase: int, frontier: Frontier, nodes: Sequence[tuple[Layer, str]], threads: int) -> dict[str, Array]:
+    """Mean output (channels,) of operations of one phase, by name; moves `frontier` past the phase."""
+    seen = [_channels(batch, nodes) for batch in advance(parts, phase, frontier, threads)]
+    return {name: np.mean([batch[name] for batch in seen], axis=0) for _, name in nodes}
+
+
+def _channels(batch: Batch, nodes: Sequence[tuple[Layer, str]]) -> dict[str, Array]:
+    means = {}
+    for layer, name in nodes:
+        output = batch[name, 0]
+        rows = layer.geometry.output_rows(output, np.arange(layer.geometry.positions(output.shape)))
+        means[name] = rows.mean(axis=1, dtype=np.float64).reshape(-1)
+    return means
 
 
 def _with_weight(parts: Cut, layer: Layer, weight: Array) -> Cut:
     """The same segments with a weight of its own for one layer."""
-    touched = {parts.phases[name] for name in layer.nodes}
     segments = list(parts.segments)
-    for number in touched:
+    for number in {parts.phases[name] for name in layer.nodes}:
         segments[number] = replace(segments[number], model=segments[number].model.clone())
         write_weight(segments[number].model, layer, weight)
     return replace(parts, segments=tuple(segments))
 
 
-def _keep_means(changed: Cut, phase: int, layer: Layer, biases: Mapping[str, Bias], before: Frontier, after: Frontier) -> None:
-    """Add to the biases of one phase what the layer's outputs have lost on average."""
-    model = changed.segments[phase].model
-    for name in layer.nodes:
-        if changed.phases[name] == phase:
-            shift = _mean(layer, before[name, 0]) - _mean(layer, after[name, 0])
-            write_bias(model, biases[name], read_bias(model, biases[name]) + shift)
+def _shift(model: ov.Model, bias: Bias, shift: Array) -> None:
+    write_bias(model, bias, read_bias(model, bias) + shift)
 
 
-def _mean(layer: Layer, batches: Sequence[NDArray[np.float32]]) -> Array:
-    """Mean output (channels,)."""
-    rows = [layer.geometry.output_rows(batch, np.arange(layer.geometry.positions(batch.shape))) for batch in batches]
-    return np.asarray(np.mean([batch.mean(axis=1, dtype=np.float64) for batch in rows], axis=0)).reshape(-1)
-
-
-def _distance(expected: Sequence[NDArray[np.float32]], found: Sequence[NDArray[np.float32]]) -> float:
+def _distance(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
     error = sum(float(np.sum(np.square(new - old, dtype=np.float64))) for old, new in zip(expected, found, strict=True))
     energy = sum(float(np.sum(np.square(old, dtype=np.float64))) for old in expected)
     return error / energy if energy else float(error > 0)
