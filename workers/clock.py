@@ -20,12 +20,16 @@ class Clock:
 
     @contextmanager
     def run(self, stage: Stage, total: int = 0) -> Iterator[None]:
-        """Time `stage`, whose work is `total` items long."""
+        """Time `stage`, whose work is `total` items long; a stage that comes again adds to its time."""
         self.stage = stage
         self.progress(0, total)
         wall, cpu = time.perf_counter(), time.process_time()
         yield
-        self.spent[stage] = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+        earlier = self.spent.get(stage, {"wall_s": 0.0, "cpu_s": 0.0})
+        self.spent[stage] = {
+            "wall_s": earlier["wall_s"] + time.perf_counter() - wall,
+            "cpu_s": earlier["cpu_s"] + time.process_time() - cpu,
+        }
 
     def progress(self, done: int, total: int, layer: str | None = None, message: str = "") -> None:
         """Say how far the stage is."""

@@ -8,14 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from workers.intervals import Interval, Paired, Values, effective_samples, paired_difference, paired_relative_drop, wilson
+from workers.intervals import (
+    Interval,
+    Paired,
+    Values,
+    effective_samples,
+    paired_difference,
+    paired_relative_drop,
+    upper_mean,
+    wilson,
+)
 from workers.recipe import Constraint
 
 ONE_SIDED = 0.90  # a two-sided 90 % interval ends at the one-sided 95 % bound
 MOST_SAMPLES = 10**9
+FEWEST_VALUES = 30  # below, a mean of skewed values has no bound worth the name
 UNDEFINED = {
     "accuracy": "There is no accuracy to compare: no labels were given, or no output of the model answers them.",
     "agreement": "There is no agreement to measure: no output of the model decides anything.",
+    "kl_divergence": "There is no divergence to measure: no output of the model is a probability over classes.",
 }
 
 Met = Literal[True, False, "unverified"]
@@ -27,6 +38,7 @@ class Outcomes:
 
     synthetic: bool
     agreement: Values | None = None  # (n,) share of the sample's decisions that stayed the same
+    divergence: Values | None = None  # (n,) nats from the original's probabilities
     right_before: NDArray[np.bool_] | None = None  # (n,) the original's answer is the label
     right_after: NDArray[np.bool_] | None = None  # (n,) the compressed model's answer is the label
 
@@ -36,7 +48,7 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metric: Literal["accuracy", "agreement"]
+    metric: Literal["accuracy", "agreement", "kl_divergence"]
     max_drop: float
     drop_type: Literal["absolute", "relative"]
     met: Met
@@ -78,7 +90,9 @@ def verify(constraint: Constraint, outcomes: Outcomes) -> Verdict:
     """Judge the drop of `constraint.metric` on held-out samples."""
     drop = measured_drop(constraint, outcomes)
     met, reason = (
-        _judge(drop, constraint.max_drop, outcomes.synthetic) if drop else ("unverified", UNDEFINED[constraint.metric])
+        _judge(drop, constraint.max_drop, outcomes.synthetic, UNITS[constraint.metric])
+        if drop
+        else ("unverified", UNDEFINED[constraint.metric])
     )
     return Verdict(
         metric=constraint.metric,
@@ -97,6 +111,8 @@ def measured_drop(constraint: Constraint, outcomes: Outcomes) -> Drop | None:
     """The drop in the constraint's metric and unit; None where the outcomes do not define it."""
     if constraint.metric == "agreement":
         return _lost_agreement(outcomes.agreement)
+    if constraint.metric == "kl_divergence":
+        return _divergence(outcomes.divergence)
     if outcomes.right_before is None or outcomes.right_after is None:
         return None
     paired = Paired.count(outcomes.right_before, outcomes.right_after)
@@ -115,17 +131,25 @@ def _lost_agreement(agreement: Values | None) -> Drop | None:
     return Drop(n, lost, lambda other: _high(wilson(lost, worth * other / n, ONE_SIDED)))
 
 
-def _judge(drop: Drop, limit: float, synthetic: bool) -> tuple[Met, str]:
-    seen = f"drop of {_percent(drop.achieved)} on {drop.n:,} samples"
+def _divergence(values: Values | None) -> Drop | None:
+    """The mean of non-negative values with a long tail."""
+    if values is None or len(values) < FEWEST_VALUES or np.isnan(values).any():
+        return None
+    mean, moments = float(values.mean()), (float(values.std(ddof=1)), float(np.mean((values - values.mean()) ** 3)))
+    return Drop(len(values), mean, lambda n: upper_mean(mean, *moments, n, ONE_SIDED))
+
+
+def _judge(drop: Drop, limit: float, synthetic: bool, show: Callable[[float], str]) -> tuple[Met, str]:
+    seen = f"drop of {show(drop.achieved)} on {drop.n:,} samples"
     if synthetic:
         return "unverified", f"A {seen}, all of them synthetic: they cannot show what happens on real data."
     if drop.achieved > limit:
-        return False, f"A {seen} exceeds the limit of {_percent(limit)}."
+        return False, f"A {seen} exceeds the limit of {show(limit)}."
     if drop.bound <= limit:
-        return True, f"A {seen}: with 95 % confidence it is at most {_percent(drop.bound)}, and the limit is {_percent(limit)}."
+        return True, f"A {seen}: with 95 % confidence it is at most {show(drop.bound)}, and the limit is {show(limit)}."
     needed = drop.samples_needed(limit)
     remedy = f"about {needed:,} such samples would tell." if needed else "no number of such samples would tell."
-    return "unverified", f"A {seen} may in truth be {_percent(drop.bound)}, more than the limit of {_percent(limit)}; {remedy}"
+    return "unverified", f"A {seen} may in truth be {show(drop.bound)}, more than the limit of {show(limit)}; {remedy}"
 
 
 def _high(interval: Interval) -> float:
@@ -134,3 +158,10 @@ def _high(interval: Interval) -> float:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}\u00a0%".replace("-", "\u2212")
+
+
+def _nats(value: float) -> str:
+    return f"{value:.4f}\u00a0nats"
+
+
+UNITS: dict[str, Callable[[float], str]] = {"accuracy": _percent, "agreement": _percent, "kl_divergence": _nats}

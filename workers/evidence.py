@@ -1,4 +1,4 @@
-"""Which samples calibrate and which ones judge: never the same."""
+"""Which samples calibrate, which ones select among candidates and which ones judge: never the same."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,40 +6,56 @@ from pathlib import Path
 
 import numpy as np
 
-from workers.calibration import Samples, from_dataset, from_fractals
+from workers.calibration import Samples, from_dataset, from_fractals, split
 from workers.errors import InvalidRecipe
 from workers.ir.importer import Imported
 from workers.jobs.job import Task
 from workers.recipe import Recipe
 
 SYNTHETIC_JUDGES = 256  # held-out samples that are drawn when none are given
-MOST_JUDGES = 2000  # of a dataset's samples beyond those that calibrate
+MOST_JUDGES = 5000  # of a dataset's samples beyond those that calibrate
 HELD_OUT = 1_000_003  # added to the seed of fractals that judge
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Samples to learn from and samples to judge by."""
+    """Samples to learn from, samples to choose by and samples to judge by."""
 
     calibration: Samples
     judging: Samples
+    selecting: Samples
 
 
 def gather(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Evidence:
     """The samples that a job's data and recipe call for.
 
     Held-out samples are the evaluation set; without one, the dataset's samples beyond those that calibrate; without those,
-    synthetic ones. Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
+    synthetic ones. A search selects by samples of its own: those of the dataset that neither calibrate nor judge, or half of
+    the held-out ones. Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
     """
     calibration = _calibration(task, imported, recipe, progress)
+    rest = _beyond(task, imported, recipe, calibration)
     if task.evaluation:
-        return Evidence(calibration, from_dataset(Path(task.evaluation), imported, recipe.preprocessing))
-    if task.data and calibration.source == "dataset":
-        whole = from_dataset(Path(task.data), imported, recipe.preprocessing)
-        rest = range(calibration.count, min(whole.count, calibration.count + MOST_JUDGES))
-        if len(rest):
-            return Evidence(calibration, whole.take(np.array(rest)))
-    return Evidence(calibration, from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing))
+        held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing)
+    else:
+        held, rest = rest or from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing), None
+    if not (recipe.search or recipe.pareto):
+        return Evidence(calibration, held, held)
+    if rest is not None:
+        return Evidence(calibration, held, rest)
+    if held.count < 2:
+        raise InvalidRecipe("A search needs at least 2 held-out samples: some to select by, others to judge by.")
+    judging, selecting = split(held, (0.5, 0.5), np.random.default_rng([recipe.seed, 5]))
+    return Evidence(calibration, judging, selecting)
+
+
+def _beyond(task: Task, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:
+    """The dataset's samples that do not calibrate."""
+    if not task.data or calibration.source != "dataset":
+        return None
+    whole = from_dataset(Path(task.data), imported, recipe.preprocessing)
+    rest = range(calibration.count, min(whole.count, calibration.count + MOST_JUDGES))
+    return whole.take(np.array(rest)) if len(rest) else None
 
 
 def _calibration(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:

@@ -107,8 +107,9 @@ class Comparison:
             return Outcomes(synthetic)
         rows = self.headline.rows
         if self.labels is None:
-            return Outcomes(synthetic, rows["agreement"])
-        return Outcomes(synthetic, rows["agreement"], rows["before"] == self.labels, rows["after"] == self.labels)
+            return Outcomes(synthetic, rows["agreement"], rows["divergence"])
+        before, after = rows["before"] == self.labels, rows["after"] == self.labels
+        return Outcomes(synthetic, rows["agreement"], rows["divergence"], before, after)
 
 
 def examine(original: ov.Model, samples: Samples, threads: int) -> tuple[OutputComparison, ...]:

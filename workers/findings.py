@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
@@ -13,20 +14,19 @@ import numpy as np
 import openvino as ov
 
 from fractal_data import contact_sheet
-from workers.compression import Compressed
-from workers.constraint import Verdict
+from workers.budgets import next_run, ranks, saved_times, shares
+from workers.candidates import Candidate
 from workers.engine import LayerResult
 from workers.evidence import Evidence
-from workers.ir.exporter import Exported
+from workers.exploration import Explored, describe
+from workers.fidelity import summarise
 from workers.ir.importer import Imported
 from workers.ir.writer import Size as DiskSize
 from workers.jobs.job import Task
 from workers.machine import fingerprint
 from workers.recipe import Recipe
 from workers.report import (
-    Benchmark,
     CalibrationReport,
-    Fidelity,
     LayerReport,
     ModelReport,
     PreprocessingReport,
@@ -36,6 +36,7 @@ from workers.report import (
     SkippedLayer,
     StageTime,
     Tensor,
+    render_card,
     render_html,
 )
 
@@ -51,43 +52,49 @@ class Findings:
     recipe: Recipe
     imported: Imported
     evidence: Evidence
-    compressed: Compressed
-    exported: Exported
+    explored: Explored
     original_size: DiskSize
-    fidelity: Fidelity
-    verdict: Verdict | None
-    benchmark: Benchmark | None
+    losses: Mapping[str, float]  # of the outputs, by layer
     spent: dict[str, dict[str, float]]
+
+    @property
+    def chosen(self) -> Candidate:
+        """The job's result."""
+        return self.explored.chosen
 
 
 def write_report(found: Findings) -> None:
-    """Write report.json, report.html, provenance.json and calibration.png under the task's folder."""
+    """Write report.json, report.html, model_card.md, provenance.json and calibration.png under the task's folder."""
     out = Path(found.task.out)
     sheet = _write_sheet(found, out / "calibration.png")
     report = assemble(found)
     (out / "report.json").write_text(report.model_dump_json(indent=1))
     (out / "provenance.json").write_text(report.provenance.model_dump_json(indent=1))
     (out / "report.html").write_text(render_html(report, contact_sheet=sheet))
+    (out / "model_card.md").write_text(render_card(report))
 
 
 def assemble(found: Findings) -> Report:
     """The report of a job."""
-    weights = [result.weight for result in found.compressed.results]
-    zeros = sum(int(np.count_nonzero(weight == 0)) for weight in weights)
+    chosen, recipe = found.chosen, found.recipe
+    layers = _layers(found)
+    assert chosen.comparison is not None  # a chosen candidate has been judged
     return Report(
         model=_model(found.task, found.imported),
-        recipe=found.recipe,
-        sparsity=zeros / max(sum(weight.size for weight in weights), 1),
-        layers=_layers(found),
-        skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in found.compressed.skipped),
+        recipe=chosen.recipe,
+        sparsity=chosen.sparsity,
+        layers=layers,
+        skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in chosen.compressed.skipped),
+        next_run=next_run(layers),
+        exploration=describe(found.explored, recipe, found.evidence) if found.explored.tried else None,
         size=_size(found),
-        fidelity=found.fidelity,
-        benchmark=found.benchmark,
-        constraint=found.verdict,
+        fidelity=summarise(chosen.comparison, np.random.default_rng([recipe.seed, 3])),
+        benchmark=chosen.benchmark,
+        constraint=chosen.verdict,
         calibration=CalibrationReport(
             source=found.evidence.calibration.source,
             count=found.evidence.calibration.count,
-            seed=found.recipe.seed if found.recipe.calibration.seed is None else found.recipe.calibration.seed,
+            seed=recipe.seed if recipe.calibration.seed is None else recipe.calibration.seed,
             notes=found.imported.notes,
         ),
         preprocessing=PreprocessingReport(
@@ -143,8 +150,11 @@ def _tensor(port: ov.Output) -> Tensor:
 
 
 def _layers(found: Findings) -> tuple[LayerReport, ...]:
-    stored = {layer.name: layer for layer in found.exported.layers}
-    total = sum(result.relative_error for result in found.compressed.results)
+    results = found.chosen.compressed.results
+    stored = {layer.name: layer for layer in found.chosen.exported.layers}
+    shared = shares(results, found.losses)
+    ranked = ranks(shared)
+    times = saved_times(found.chosen.benchmark.profile) if found.chosen.benchmark else {}
     width = 2 if found.imported.precision == "f16" else 4
     return tuple(
         LayerReport(
@@ -154,20 +164,23 @@ def _layers(found: Findings) -> tuple[LayerReport, ...]:
             bytes=stored[result.layer.name].bytes,
             original_bytes=width * result.layer.size,
             encoding=stored[result.layer.name].scheme,
-            error_share=result.relative_error / total if total else None,
+            output_error=found.losses.get(result.layer.name),
+            error_share=shared.get(result.layer.name),
+            rank=ranked.get(result.layer.name),
+            saved_ms=sum(times[name] for name in result.layer.nodes if name in times) if times else None,
             statistics=dict(result.statistics),
         )
-        for result in found.compressed.results
+        for result in results
     )
 
 
 def _size(found: Findings) -> Size:
     return Size(
         original_bytes=found.original_size.bytes,
-        compressed_bytes=found.exported.size.bytes,
+        compressed_bytes=found.chosen.exported.size.bytes,
         original_zip_bytes=found.original_size.zip_bytes,
-        zip_bytes=found.exported.size.zip_bytes,
-        entropy_bits_per_weight=found.exported.entropy_bits,
+        zip_bytes=found.chosen.exported.size.zip_bytes,
+        entropy_bits_per_weight=found.chosen.exported.entropy_bits,
     )
 
 
@@ -175,7 +188,7 @@ def _warnings(found: Findings) -> tuple[str, ...]:
     warnings = []
     if found.evidence.judging.source != "dataset":
         warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
-    if not found.compressed.results:
+    if not found.chosen.compressed.results:
         warnings.append("No layer was compressed.")
     return tuple(warnings)
 
@@ -185,7 +198,7 @@ def _provenance(found: Findings) -> Provenance:
     for role, path in ("data", found.task.data), ("evaluation", found.task.evaluation):
         if path and Path(path).is_file():
             inputs[role] = _sha256(Path(path))
-    files = (found.exported.xml, found.exported.bin)
+    files = (found.chosen.exported.xml, found.chosen.exported.bin)
     return Provenance(
         inputs=inputs,
         outputs={f"1/{path.name}": _sha256(path) for path in files},

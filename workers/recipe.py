@@ -46,9 +46,39 @@ class Preprocessing(Block):
 class Constraint(Block):
     """How much of a metric may be lost; verified on held-out samples."""
 
-    metric: Literal["accuracy", "agreement"] = "accuracy"
-    max_drop: Fraction = Field(description="A fraction: 0.01 is one percentage point when `drop_type` is absolute.")
+    metric: Literal["accuracy", "agreement", "kl_divergence"] = Field(
+        default="accuracy",
+        description="`accuracy` needs labels; `agreement` with the original and `kl_divergence` from it do not.",
+    )
+    max_drop: Fraction = Field(
+        description="A fraction: 0.01 is one percentage point when `drop_type` is absolute; in nats for kl_divergence."
+    )
     drop_type: Literal["absolute", "relative"] = "absolute"
+
+    @model_validator(mode="after")
+    def _check_unit(self) -> Self:
+        if self.metric == "kl_divergence" and self.drop_type == "relative":
+            raise ValueError("a divergence starts from 0, so that drop_type must be `absolute`")
+        return self
+
+
+class Search(Block):
+    """Look for the most compressed model that keeps the constraint, by varying how hard one step of the recipe presses.
+
+    Varied is `sparsity_level` of layerwise_pruning or, without it, `bits`. The recipe's own setting is tried first.
+    """
+
+    max_time: float = Field(default=3600.0, gt=0, le=7 * 86400, description="Seconds after which no further candidate starts.")
+    resolution: float = Field(default=0.05, ge=0.01, le=0.25, description="Distance of neighbouring sparsity levels.")
+    max_bytes: int | None = Field(
+        default=None, ge=1, description="Look instead for the least compressed model whose files are no larger than this."
+    )
+
+
+class Pareto(Block):
+    """Make several models that press differently hard, and keep those that no other beats in both size and fidelity."""
+
+    points: int = Field(default=5, ge=2, le=20, description="Models besides those of a search, evenly spaced.")
 
 
 class BenchmarkSettings(Block):
@@ -71,6 +101,8 @@ class Recipe(Block):
     calibration: Calibration = Calibration()
     preprocessing: Preprocessing = Preprocessing()
     constraint: Constraint | None = None
+    search: Search | None = None
+    pareto: Pareto | None = None
     benchmark: BenchmarkSettings | None = BenchmarkSettings()
     ignored_scope: IgnoredScope = IgnoredScope()
     shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict, description="Input shapes, for inputs that are dynamic.")
@@ -81,6 +113,12 @@ class Recipe(Block):
         for step, following in pairwise(self.steps):
             if isinstance(step, Pass) and step.closes:
                 raise ValueError(f"{step.method} must be the last step, {following.method} cannot follow it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_search(self) -> Self:
+        if self.search and not self.constraint and self.search.max_bytes is None:
+            raise ValueError("a search needs a `constraint`, or `max_bytes`, to tell what it looks for")
         return self
 
     def brief(self) -> dict[str, Any]:

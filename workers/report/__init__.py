@@ -1,5 +1,6 @@
 """What a job found out: one frozen Report, as JSON and as a page that needs nothing else."""
 
+from workers.report.card import render_card
 from workers.report.page import content_security_policy, render_html
 from workers.report.pictures import Picture, telling_pictures
 from workers.report.schema import (
@@ -40,6 +41,7 @@ __all__ = [
     "StageTime",
     "Tensor",
     "content_security_policy",
+    "render_card",
     "render_html",
     "telling_pictures",
 ]

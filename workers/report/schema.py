@@ -39,6 +39,15 @@ class ModelReport(Part):
     outputs: tuple[Tensor, ...]
 
 
+class Ratio(Part):
+    """Time of the original / time of the compressed model: above 1 the compressed model is faster."""
+
+    value: float
+    low: float | None
+    high: float | None
+    significant: bool = Field(description="Whether the interval excludes 1.")
+
+
 class LayerReport(Part):
     """A compressed layer."""
 
@@ -56,8 +65,58 @@ class LayerReport(Part):
     bytes: int = Field(description="What its weights take in model.bin.")
     original_bytes: int
     encoding: str = Field(description="How the weights are stored.")
-    error_share: float | None = Field(default=None, description="Its part of the sum of all layers' relative errors.")
+    output_error: float | None = Field(
+        default=None, description="E|o - o'|^2 / E|o|^2 of the model's outputs with this layer alone compressed."
+    )
+    error_share: float | None = Field(
+        default=None, description="Its part of the sum over all layers of `output_error`, or of `relative_error` without it."
+    )
+    rank: int | None = Field(default=None, description="1 for the layer with the largest `error_share`.")
+    saved_ms: float | None = Field(default=None, description="Time of its operations in the original less that in the result.")
     statistics: dict[str, float] = Field(default_factory=dict, description="What the method's paper reports about a layer.")
+
+
+class NextRun(Part):
+    """What to change in the recipe to get most fidelity back for least size."""
+
+    ignored_scope: dict[str, tuple[str, ...]] = Field(description="To be put into the recipe as it is.")
+    error_share: float = Field(description="Part of the total error that these layers cause.")
+    bytes_given_up: int = Field(description="That leaving them alone costs in model.bin.")
+
+
+class CandidateReport(Part):
+    """A model that a search or a front has made."""
+
+    setting: float = Field(description="Of the knob that is varied.")
+    sparsity: float
+    compressed_bytes: int
+    zip_bytes: int
+    seconds: float = Field(description="To compress and export it.")
+    n: int = Field(description="Samples that selected.")
+    agreement: Interval | None = Field(description="On the samples that selected.")
+    accuracy: Interval | None = Field(description="On the same samples, where they are labelled.")
+    relative_error: Interval | None = Field(description="Of the headline output, on the same samples.")
+    expected_drop: float | None = Field(description="In the constraint's metric, on the same samples.")
+    expected_bound: float | None = Field(description="Its one-sided 95 % bound, had it been seen on the samples that judge.")
+    verdict: Verdict | None = Field(description="On the samples that judge; None where it came to no verdict.")
+    ratio: Ratio | None = Field(default=None, description="Latency of the original / its own; None where it was not timed.")
+    latency_ms: float | None = None
+    chosen: bool
+    on_front: bool = Field(description="No other candidate is smaller and more faithful.")
+    folder: str | None = Field(default=None, description="Where its IR lies among the results.")
+
+
+class Exploration(Part):
+    """The candidates that a search or a front has made, in the order of their setting."""
+
+    requested: Recipe = Field(description="As it was asked for; the report's `recipe` is that of the chosen candidate.")
+    knob: str
+    ended: Literal["settled", "out of time"]
+    seconds: float
+    selecting: int = Field(description="Samples that selected.")
+    judging: int = Field(description="Samples that judged: none of them calibrated or selected.")
+    candidates: tuple[CandidateReport, ...]
+    failed: dict[str, str] = Field(default_factory=dict, description="Settings that broke down, and why.")
 
 
 class SkippedLayer(Part):
@@ -116,15 +175,6 @@ class Fidelity(Part):
     def foreground_agreement(self) -> Interval | None:
         """Of the headline; None unless it is a map that has a foreground."""
         return next((output.foreground_agreement for output in self.outputs if output.name == self.headline), None)
-
-
-class Ratio(Part):
-    """Time of the original / time of the compressed model: above 1 the compressed model is faster."""
-
-    value: float
-    low: float | None
-    high: float | None
-    significant: bool = Field(description="Whether the interval excludes 1.")
 
 
 class SideBenchmark(Part):
@@ -216,6 +266,8 @@ class Report(Part):
     sparsity: float = Field(description="Share of exact zeros over all compressed layers' weights.")
     layers: tuple[LayerReport, ...]
     skipped: tuple[SkippedLayer, ...] = ()
+    next_run: NextRun | None = Field(default=None, description="None where no few layers cause most of the error.")
+    exploration: Exploration | None = Field(default=None, description="None unless the recipe asks for a search or a front.")
     size: Size
     fidelity: Fidelity | None = Field(description="None when there was no sample to compare on.")
     benchmark: Benchmark | None = Field(description="None when the recipe switches it off.")

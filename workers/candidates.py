@@ -1,0 +1,123 @@
+"""One model after another from the same import, the same samples and the same weighing of layers."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+from workers.benchmark import compare_speed
+from workers.calibration import Samples
+from workers.clock import Clock
+from workers.compression import Compressed, Weighings, batch_size, make_plan, run
+from workers.constraint import Drop, Verdict, measured_drop, verify
+from workers.engine import LayerResult
+from workers.evidence import Evidence
+from workers.fidelity import Comparison, compare_models
+from workers.ir.exporter import Exported, export
+from workers.ir.importer import Imported
+from workers.ir.inputs import restore_batch
+from workers.jobs.job import Stage
+from workers.recipe import BenchmarkSettings, Recipe
+from workers.report import Benchmark
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A model that a recipe made, and what is known of it so far."""
+
+    recipe: Recipe
+    setting: float  # of the knob that a search varies
+    compressed: Compressed
+    exported: Exported
+    seconds: float
+    estimate: Comparison | None = None  # on the samples that select
+    expected: Drop | None = None  # in the constraint's metric, on the same samples
+    comparison: Comparison | None = None  # on the samples that judge
+    verdict: Verdict | None = None
+    benchmark: Benchmark | None = None
+
+    @property
+    def sparsity(self) -> float:
+        """Share of exact zeros among the weights of compressed layers."""
+        weights = [result.weight for result in self.compressed.results]
+        return sum(int(np.count_nonzero(weight == 0)) for weight in weights) / max(sum(weight.size for weight in weights), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """All that candidates share."""
+
+    imported: Imported
+    original: ov.Model
+    evidence: Evidence
+    threads: int
+    clock: Clock
+    on_layer: Callable[[LayerResult], None]
+    weighings: Weighings = field(default_factory=Weighings)
+
+    def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
+        """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
+        began = time.perf_counter()
+        fresh = replace(self.imported, model=self.imported.model.clone())
+        plan = make_plan(fresh, recipe)
+        with self.clock.run(Stage.COMPRESS, plan.work):
+            compressed = run(
+                fresh,
+                self.original,
+                plan,
+                self.evidence.calibration,
+                seed=recipe.seed,
+                threads=self.threads,
+                on_layer=self.on_layer,
+                progress=self.clock.progress,
+                weighings=self.weighings,
+            )
+        with self.clock.run(Stage.EXPORT):
+            restore_batch(compressed.model, self.imported.inputs)
+            layers = [(result.layer, result.step) for result in compressed.results]
+            exported = export(compressed.model, layers, folder, _metadata(recipe, self.imported))
+        results = tuple(replace(result, original=result.weight) for result in compressed.results)  # one copy of it is enough
+        return Candidate(recipe, setting, replace(compressed, results=results), exported, time.perf_counter() - began)
+
+    def select(self, candidate: Candidate, samples: Samples) -> None:
+        """Estimate the fidelity of a candidate on samples that select."""
+        candidate.estimate = self._compare(candidate, samples)
+        constraint = candidate.recipe.constraint
+        candidate.expected = measured_drop(constraint, candidate.estimate.outcomes) if constraint else None
+
+    def judge(self, candidate: Candidate) -> None:
+        """Compare a candidate with the original on the samples that judge, and decide on its constraint."""
+        candidate.comparison = self._compare(candidate, self.evidence.judging)
+        constraint = candidate.recipe.constraint
+        candidate.verdict = verify(constraint, candidate.comparison.outcomes) if constraint else None
+
+    def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
+        """Time a candidate beside the original."""
+        model = ov.Core().read_model(candidate.exported.xml)
+        inputs = self.evidence.judging.batch(0, 1)
+        rng = np.random.default_rng([candidate.recipe.seed, 4])
+        with self.clock.run(Stage.BENCHMARK, settings.niter):
+            candidate.benchmark = compare_speed(self.original, model, inputs, settings, rng, progress=self.clock.progress)
+
+    def _compare(self, candidate: Candidate, samples: Samples) -> Comparison:
+        model = ov.Core().read_model(candidate.exported.xml)
+        with self.clock.run(Stage.VERIFY, samples.count):
+            return compare_models(
+                self.original,
+                model,
+                samples,
+                batch_size=batch_size(self.imported, samples),
+                threads=self.threads,
+                progress=self.clock.progress,
+            )
+
+
+def _metadata(recipe: Recipe, imported: Imported) -> dict[str, str]:
+    return {
+        "recipe": recipe.model_dump_json(by_alias=True),
+        "model_sha256": imported.sha256,
+        "seed": str(recipe.seed),
+    }
