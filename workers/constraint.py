@@ -89,11 +89,7 @@ class Drop:
 def verify(constraint: Constraint, outcomes: Outcomes) -> Verdict:
     """Judge the drop of `constraint.metric` on held-out samples."""
     drop = measured_drop(constraint, outcomes)
-    met, reason = (
-        _judge(drop, constraint.max_drop, outcomes.synthetic, UNITS[constraint.metric])
-        if drop
-        else ("unverified", UNDEFINED[constraint.metric])
-    )
+    met, reason = _judge(drop, constraint, outcomes.synthetic) if drop else ("unverified", UNDEFINED[constraint.metric])
     return Verdict(
         metric=constraint.metric,
         max_drop=constraint.max_drop,
@@ -139,8 +135,10 @@ def _divergence(values: Values | None) -> Drop | None:
     return Drop(len(values), mean, lambda n: upper_mean(mean, *moments, n, ONE_SIDED))
 
 
-def _judge(drop: Drop, limit: float, synthetic: bool, show: Callable[[float], str]) -> tuple[Met, str]:
-    seen = f"drop of {show(drop.achieved)} on {drop.n:,} samples"
+def _judge(drop: Drop, constraint: Constraint, synthetic: bool) -> tuple[Met, str]:
+    limit = constraint.max_drop
+    noun, show = ("divergence", _nats) if constraint.metric == "kl_divergence" else ("drop", _percent)
+    seen = f"{noun} of {show(drop.achieved)} on {drop.n:,} samples"
     if synthetic:
         return "unverified", f"A {seen}, all of them synthetic: they cannot show what happens on real data."
     if drop.achieved > limit:
@@ -162,6 +160,3 @@ def _percent(share: float) -> str:
 
 def _nats(value: float) -> str:
     return f"{value:.4f}\u00a0nats"
-
-
-UNITS: dict[str, Callable[[float], str]] = {"accuracy": _percent, "agreement": _percent, "kl_divergence": _nats}

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.allocate import LEAST_KEPT, allocate, normalized_levels
+from workers.allocate import GRID, LEAST_KEPT, allocate, normalized_levels, optimal_levels
 from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
 from workers.methods.layerwise_pruning import LayerwisePruning
@@ -50,3 +50,38 @@ def test_ec2t_keeps_the_ends_and_spares_small_layers():
 
 def test_other_methods_are_the_same_for_every_layer():
     assert set(allocate(Inq(), layers()).values()) == {Inq()}
+
+
+def steep(exponents):
+    """Convex harms (layers, GRID) that differ in how steeply they rise."""
+    return np.array([np.expm1(exponent * GRID) for exponent in exponents])
+
+
+@given(st.floats(0.05, 0.9), st.lists(st.floats(0.5, 8), min_size=2, max_size=6))
+def test_optimal_spends_the_budget_exactly(sparsity, exponents):
+    sizes = [100 * (number + 1) for number in range(len(exponents))]
+    levels = optimal_levels(sizes, steep(exponents), sparsity)
+    assert np.dot(levels, sizes) == pytest.approx(sparsity * sum(sizes))
+    assert min(levels) >= 0
+    assert max(levels) <= 1 - LEAST_KEPT + 1e-9
+
+
+def test_optimal_is_the_least_sum_of_harms_by_brute_force():
+    sizes, harms = [100, 100, 200], steep([1.0, 5.0, 3.0])
+    coarse = range(0, 99, 2)
+    budget = 0.5 * sum(sizes)
+    best = min(
+        harms[0, i] + harms[1, j] + harms[2, k]
+        for i in coarse
+        for j in coarse
+        for k in coarse
+        if GRID[i] * sizes[0] + GRID[j] * sizes[1] + GRID[k] * sizes[2] >= budget
+    )
+    levels = optimal_levels(sizes, harms, 0.5)
+    assert sum(np.interp(level, GRID, harm) for level, harm in zip(levels, harms, strict=True)) <= best + 1e-9
+
+
+def test_optimal_jumps_over_what_is_not_convex():
+    bump = np.where(GRID < 0.5, 10 * GRID, 5.0)  # dear at first, then free
+    levels = optimal_levels([100, 100], np.stack([bump, 20 * GRID]), 0.45)
+    assert levels == pytest.approx([0.9, 0.0], abs=0.02)

@@ -96,3 +96,21 @@ def test_json_says_true_false_or_unverified() -> None:
     verdict = verify(LIMIT, outcomes(both=90, lost=2, gained=1, neither=7))
     assert '"met":"unverified"' in verdict.model_dump_json()
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+def test_a_divergence_is_judged_by_its_upper_bound():
+    values = np.random.default_rng(0).exponential(0.01, size=500)
+    outcomes = Outcomes(False, divergence=values)
+    near, far = (verify(Constraint(metric="kl_divergence", max_drop=limit), outcomes) for limit in (0.0112, 0.02))
+    assert far.met is True
+    assert far.achieved == pytest.approx(values.mean())
+    assert far.bound > far.achieved
+    assert near.met == "unverified"
+    assert near.samples_needed > 500
+    assert "nats" in near.reason
+    assert verify(Constraint(metric="kl_divergence", max_drop=0.005), outcomes).met is False
+
+
+def test_a_relative_divergence_is_refused():
+    with pytest.raises(ValueError, match="absolute"):
+        Constraint(metric="kl_divergence", max_drop=0.1, drop_type="relative")

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from workers.intervals import Interval, Paired, bootstrap, paired_difference, paired_relative_drop, proportion, student_quantile
+from workers.intervals import (
+    Interval,
+    Paired,
+    bootstrap,
+    paired_difference,
+    paired_relative_drop,
+    proportion,
+    student_quantile,
+    upper_mean,
+)
 
 counts = st.integers(0, 300)
 
@@ -141,3 +150,18 @@ def test_bootstrap_of_too_few_rows_has_no_bounds() -> None:
 def test_an_interval_without_bounds_excludes_nothing() -> None:
     assert Interval(2.0, 1.9, 2.1).excludes(1.0)
     assert not Interval(2.0, None, None).excludes(1.0)
+
+
+def test_the_upper_bound_of_a_skewed_mean_covers_it():
+    rng = np.random.default_rng(0)
+    n, repeats = 200, 1000
+    true = np.exp(0.5)  # mean of a log-normal distribution
+    covered = 0
+    for values in rng.lognormal(size=(repeats, n)):
+        third = float(np.mean((values - values.mean()) ** 3))
+        covered += upper_mean(float(values.mean()), float(values.std(ddof=1)), third, n, 0.9) >= true
+    assert 0.92 <= covered / repeats <= 0.98
+
+
+def test_the_upper_bound_of_equal_values_is_their_value():
+    assert upper_mean(0.25, 0.0, 0.0, 50, 0.9) == 0.25

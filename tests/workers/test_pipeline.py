@@ -47,7 +47,15 @@ def job(tmp_path_factory):
 def test_the_result_lies_as_model_server_expects_it(job):
     task, _, _ = job
     files = {str(path.relative_to(task.out)) for path in Path(task.out).rglob("*") if path.is_file()}
-    expected = {"1/model.xml", "1/model.bin", "report.json", "report.html", "provenance.json", "calibration.png"}
+    expected = {
+        "1/model.xml",
+        "1/model.bin",
+        "report.json",
+        "report.html",
+        "model_card.md",
+        "provenance.json",
+        "calibration.png",
+    }
     assert files == expected
 
 

@@ -1,0 +1,75 @@
+"""Curves and sensitivities against runs of the whole network."""
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from tests.workers.test_engine import Images, outputs, residual_network
+from workers.calibration import Samples
+from workers.curves import LEVELS, error_curves
+from workers.engine import compress
+from workers.ir.batching import rebatch
+from workers.ir.edit import read_weight, write_weight
+from workers.ir.layers import find_layers
+from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.sensitivity import output_errors
+from workers.weighing import settle, waits, weigh
+
+
+def normalised():
+    """The network as an import leaves it: in no other form for more samples at once."""
+    return rebatch(residual_network(), 1)
+
+
+def changed(model: ov.Model, scale: float):
+    layers = find_layers(model)[0]
+    return layers, [(layer, scale * read_weight(model, layer).astype(np.float64)) for layer in layers]
+
+
+def test_an_output_error_is_what_the_whole_network_shows():
+    model, samples = normalised(), Images(32)
+    before = outputs(model, samples)
+    layers, weights = changed(model, 0.5)
+    errors = output_errors(rebatch(model, 16), weights, samples, batch_size=16, threads=1)
+    assert set(errors) == {layer.name for layer in layers}
+    head = next(layer for layer in layers if layer.name == "head")
+    alone = model.clone()
+    write_weight(alone, head, 0.5 * read_weight(model, head))
+    lost = outputs(alone, samples) - before
+    lost -= lost.mean(axis=0)  # the mean output is kept
+    assert errors["head"] == pytest.approx(np.square(lost).sum() / np.square(before).sum(), rel=1e-3)
+
+
+def test_unchanged_weights_have_no_error():
+    model, samples = normalised(), Images(16)
+    _, weights = changed(model, 1.0)
+    assert max(output_errors(rebatch(model, 16), weights, samples, batch_size=16, threads=1).values()) < 1e-9
+
+
+def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone():
+    model, samples = normalised(), Images()
+    layers = find_layers(model)[0]
+    curves = {c.layer.name: c for c in error_curves(rebatch(model, 16), layers, samples, batch_size=16, seed=0, threads=1)}
+    assert list(curves) == [layer.name for layer in layers]
+    assert all(np.all(np.diff(curve.errors) >= -1e-6) for curve in curves.values())
+    second = next(layer for layer in layers if layer.name == "second")
+    plan = [(second, (LayerwisePruning(sparsity_level=LEVELS[5]),))]
+    (alone,) = compress(model.clone(), rebatch(model, 16), plan, samples, batch_size=16, seed=0, threads=1)
+    assert curves["second"].errors[5] == pytest.approx(alone.relative_error, rel=0.2)
+    grid = np.linspace(0, 0.98, 50)
+    known = np.interp(LEVELS[5], grid, curves["second"].errors_at(grid))
+    assert known == pytest.approx(curves["second"].errors[5], rel=0.05)
+
+
+def test_optimal_levels_replace_the_one_that_was_asked_for():
+    model, images = normalised(), Images()
+    samples = Samples("synthetic", {"x": lambda numbers: images.values[numbers]}, np.arange(images.count))
+    step = LayerwisePruning(sparsity_level=0.6, allocation="optimal")
+    layers = find_layers(model)[0]
+    sweep = {layer.name: (step,) for layer in layers}
+    assert waits(sweep)
+    weighing = weigh(rebatch(model, 16), layers, samples, batch_size=16, seed=0, threads=1)
+    settled = settle(sweep, weighing)
+    pruned = sum(methods[0].sparsity_level * layer.size for layer in layers if (methods := settled[layer.name]))
+    assert pruned == pytest.approx(0.6 * sum(layer.size for layer in layers))
+    assert len({methods[0].sparsity_level for methods in settled.values() if methods}) > 1
