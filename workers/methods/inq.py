@@ -53,7 +53,7 @@ class Inq(Method):
             free &= ~fresh
             weight = masked_least_squares(problem.target, problem.hessian, free, weight, iterations=ENOUGH, tolerance=1e-3)
         best = min(descend(problem, weight, choose), settle(problem, choose), key=problem.error)
-        return LayerSolution(best, statistics={"n1": float(log2(levels[-1])) if levels[-1] else 0.0})
+        return LayerSolution(best, statistics=_exponents(levels))
 
 
 def powers_of_two(largest: float, bits: int) -> Array:
@@ -64,6 +64,12 @@ def powers_of_two(largest: float, bits: int) -> Array:
     n2 = n1 + 1 - 2 ** (bits - 2)
     positive = 2.0 ** np.arange(n2, n1 + 1)
     return np.concatenate([-positive[::-1], [0.0], positive])
+
+
+def _exponents(levels: Array) -> dict[str, float]:
+    """n1 and n2, of a layer that has any but the level zero."""
+    positive = levels[levels > 0]
+    return {"n1": log2(positive[-1]), "n2": log2(positive[0])} if positive.size else {}
 
 
 def round_to(levels: Array, values: Array) -> Array:

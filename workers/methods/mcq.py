@@ -49,8 +49,13 @@ class Mcq(Method):
     def _step(self, weight: Array) -> Array:
         """‖W‖₁ / N, (1, 1, 1) or (g, r, 1); one for a mass of zero."""
         axes = (0, 1, 2) if self.granularity == "layer" else (2,)
-        step = np.abs(weight).mean(axis=axes, keepdims=True) / self.samples_per_weight
+        mass = np.abs(weight).sum(axis=axes, keepdims=True)
+        step = mass / self._samples(weight.size // mass.size)
         return single(np.where(step > 0, step, 1.0))
+
+    def _samples(self, size: int) -> int:
+        """N for `size` weights: K for each, and one at least."""
+        return max(round(self.samples_per_weight * size), 1)
 
     def _counts(self, weight: Array, rng: np.random.Generator) -> Array:
         rows = weight.reshape(1, -1) if self.granularity == "layer" else weight.reshape(-1, weight.shape[2])
@@ -58,12 +63,12 @@ class Mcq(Method):
         return (np.sign(rows) * counts).reshape(weight.shape)
 
     def _sample(self, row: Array, rng: np.random.Generator) -> Array:
-        """Hits of each weight of `row` (n,) among N = round(K n) jittered samples of its cumulative distribution."""
+        """Hits of each weight of `row` (n,) among N jittered samples of its cumulative distribution."""
         order = np.argsort(np.abs(row), kind="stable") if self.sort_weights else slice(None)
         mass = np.cumsum(np.abs(row[order]))
         if mass[-1] == 0:
             return np.zeros(row.size)
-        total = max(round(self.samples_per_weight * row.size), 1)
+        total = self._samples(row.size)
         edges = mass / mass[-1] * total  # the intervals, in units of a stratum
         hits = np.diff(self._below(edges, total, rng), prepend=0)
         counts = np.empty(row.size)

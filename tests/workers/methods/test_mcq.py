@@ -40,6 +40,15 @@ def test_counts_are_the_hits_of_samples_jittered_each_in_its_stratum(seed, size,
     np.testing.assert_array_equal(found, hits(weight, samples))
 
 
+@pytest.mark.parametrize("granularity", ["layer", "channel"])
+@given(k=SAMPLES)
+def test_the_mass_of_what_is_sampled_stays(granularity, k):
+    posed = problem(shape=(2, 3, 7))
+    weight = Mcq(samples_per_weight=k, granularity=granularity).solve(posed, np.random.default_rng(0)).weight
+    axes = (0, 1, 2) if granularity == "layer" else 2
+    np.testing.assert_allclose(np.abs(weight).sum(axis=axes), np.abs(posed.original).sum(axis=axes), rtol=1e-6)
+
+
 @pytest.mark.parametrize("knobs", [{}, {"sort_weights": True}, {"jitter": "stratum"}], ids=str)
 def test_every_sample_hits_and_signs_stay(knobs):
     weight = np.random.default_rng(3).laplace(size=1_000_003)
