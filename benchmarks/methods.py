@@ -215,7 +215,7 @@ def compare(original: ov.Model, model: ov.Model, test: Samples, size: int, threa
 def average(figures: list[Figure]) -> Figure:
     """The mean of every figure over the seeds."""
     columns = zip(*(astuple(figure) for figure in figures), strict=True)
-    return Figure(*(None if values[0] is None else mean(values) for values in columns))
+    return Figure(*(None if values[0] is None else round(mean(values), 4) for values in columns))
 
 
 def table(results: dict[str, Any]) -> str:
