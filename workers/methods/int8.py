@@ -46,7 +46,8 @@ class Int8(Pass):
     )
     target_device: Literal["ANY", "CPU", "CPU_SPR"] = Field(default="CPU", description="What NNCF quantises for.")
     model_type: Literal["transformer"] | None = Field(
-        default=None, description="`transformer` treats attention and layer normalisation with care, and uses SmoothQuant."
+        default=None,
+        description="`transformer` for models with attention or layer normalisation: spares it, and uses SmoothQuant.",
     )
     ignored_scope: IgnoredScope = Field(
         default=IgnoredScope(), description="Operations that stay in floating point, besides the recipe's ignored_scope."
