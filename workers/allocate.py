@@ -16,7 +16,7 @@ def allocate(step: Method, weights: Mapping[str, Array]) -> dict[str, Method]:
     """The method for every layer that the step compresses, given all layers' weights by name in topological order."""
     if isinstance(step, Ec2t):
         return _allocate_ec2t(step, weights)
-    if isinstance(step, LayerwisePruning) and step.allocation == "normalized":
+    if isinstance(step, LayerwisePruning) and step.pattern == "unstructured" and step.allocation == "normalized":
         levels = normalized_levels(list(weights.values()), step.sparsity_level)
         return {name: _at(step, level) for name, level in zip(weights, levels, strict=True)}
     return dict.fromkeys(weights, step)

@@ -17,7 +17,9 @@ from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
 from workers.ir.importer import Imported
 from workers.ir.layers import Layer, Skipped, find_layers
+from workers.methods.channel_pruning import ChannelPruning
 from workers.methods.int8 import Int8
+from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method, Pass, Step
 from workers.passes import Conditions, Progress, Workpiece, check_unchanged, rewrite
 from workers.recipe import Recipe
@@ -147,12 +149,19 @@ def batch_size(imported: Imported, samples: Samples) -> int:
 def _groups(steps: Iterable[Step]) -> list[list[Step]]:
     """Consecutive methods together, every pass by itself."""
     groups: list[list[Step]] = []
-    for step in steps:
+    for step in map(_carried_out, steps):
         if groups and isinstance(step, Method) and isinstance(groups[-1][0], Method):
             groups[-1].append(step)
         else:
             groups.append([step])
     return groups
+
+
+def _carried_out(step: Step) -> Step:
+    """Whole channels are no matter of one layer: they are chosen and removed by a pass."""
+    if not isinstance(step, LayerwisePruning) or step.pattern != "channel":
+        return step
+    return ChannelPruning(sparsity_level=step.sparsity_level, allocation=step.allocation, budget=step.budget)
 
 
 def _part(group: Sequence[Step], weights: Mapping[str, Array]) -> Sweep | Pass:

@@ -14,7 +14,7 @@ from workers.capture import Tally, find_sites
 from workers.enrolment import Batches, Frontiers, Stream, schedule
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.frontier import advance
-from workers.ir.layers import Float32, Layer, nodes_by_name
+from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.segments import cut
 from workers.methods.problem import Array, LayerProblem, Method, Step
 from workers.moments import LayerMoments, OutputMoments, pool
@@ -35,6 +35,7 @@ class LayerResult:
     relative_error: float  # E‖z − Ŵ y‖² / E‖z‖², about the means
     samples: int  # that its statistics were taken from
     statistics: Mapping[str, float]
+    channels: Indices | None = None  # the original's output channels that are left, where some were removed
 
 
 Plan = Sequence[tuple[Layer, tuple[Method, ...]]]
@@ -104,7 +105,7 @@ def _solve(
 ) -> LayerResult:
     moments = pool(list(outputs.values()))
     original = read_weight(model, layer).astype(np.float64)
-    problem = replace(pose(layer.name, original, moments), support=original != 0 if earlier else None)
+    problem = replace(pose(layer.name, original, moments), taps=layer.geometry.taps, support=original != 0 if earlier else None)
     statistics = dict(earlier.statistics) if earlier else {}
     for method in methods:
         solution = method.solve(problem, rng)
@@ -122,6 +123,7 @@ def _solve(
         relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,
         samples=samples,
         statistics=statistics,
+        channels=earlier.channels if earlier else None,
     )
 
 

@@ -173,6 +173,13 @@ class InvalidRecipe(Refusal):
     hint = "See GET /v1/methods, or `fractune methods`, for methods and their knobs."
 
 
+class BudgetOutOfReach(Refusal):
+    """The channels that can be removed do not make up the share that the recipe asks for."""
+
+    code = "BUDGET_OUT_OF_REACH"
+    hint = "Lower sparsity_level, or take layers out of the ignored scope."
+
+
 class UnmatchedScope(Refusal):
     """A rule of the ignored scope matches no layer of the model."""
 

@@ -76,7 +76,7 @@ def settle(sweep: Sweep, weighing: Weighing) -> Sweep:
 
 
 def _waits(step: Method) -> TypeGuard[LayerwisePruning]:
-    return isinstance(step, LayerwisePruning) and step.allocation == "optimal"
+    return isinstance(step, LayerwisePruning) and step.allocation == "optimal" and step.pattern == "unstructured"
 
 
 def _settled(step: Method, name: str, levels: Mapping[float, Mapping[str, float]]) -> Method | None:

@@ -8,6 +8,7 @@ c weights of one output channel. `pose` finds those rows in a layer's input and 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,16 @@ class Geometry(ABC):
     def output_rows(self, value: Float32, index: Indices) -> Float32:
         """Output rows (g, n, r) at the flat positions `index` (n,) of the output tensor `value`."""
 
+    @property
+    def channel_axis(self) -> int:
+        """The axis of channels in an output tensor."""
+        return 1
+
+    @property
+    def taps(self) -> int:
+        """Columns of one input channel: positions of the kernel."""
+        return 1
+
     @abstractmethod
     def positions(self, output_shape: Sequence[int]) -> int:
         """How many rows an output tensor of this shape holds."""
@@ -50,6 +61,10 @@ class MatMulGeometry(Geometry):
     rows_last: bool  # the weight tensor is stored (r, c)
     input_transposed: bool  # the activations are stored (..., c, n)
     output_transposed: bool  # the output is stored (..., r, n): the constant is the first factor
+
+    @property
+    def channel_axis(self) -> int:
+        return -2 if self.output_transposed else -1
 
     def matrix(self, tensor: Float32) -> Float32:
         flat = tensor.reshape(tensor.shape[-2:])
@@ -65,8 +80,7 @@ class MatMulGeometry(Geometry):
         return self._rows(value, self.output_transposed, index)
 
     def positions(self, output_shape: Sequence[int]) -> int:
-        axis = -2 if self.output_transposed else -1
-        return int(np.prod(output_shape)) // int(output_shape[axis])
+        return int(np.prod(output_shape)) // int(output_shape[self.channel_axis])
 
     @staticmethod
     def _rows(value: Float32, transposed: bool, index: Indices) -> Float32:
@@ -84,6 +98,10 @@ class ConvolutionGeometry(Geometry):
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
     pads: tuple[tuple[int, int], ...]
+
+    @property
+    def taps(self) -> int:
+        return prod(self.kernel)
 
     def matrix(self, tensor: Float32) -> Float32:
         outputs = tensor.shape[1] if self.grouped else tensor.shape[0]
@@ -124,6 +142,10 @@ class TransposedGeometry(Geometry):
     grouped: bool
     upsampling: tuple[int, ...]
     inner: ConvolutionGeometry
+
+    @property
+    def taps(self) -> int:
+        return self.inner.taps
 
     def matrix(self, tensor: Float32) -> Float32:
         return self.inner.matrix(self._mirrored(tensor))

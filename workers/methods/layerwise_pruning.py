@@ -6,13 +6,15 @@ The paper masks by magnitude and tunes the surviving weights of every layer by A
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workers.methods.least_squares import masked_least_squares
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
+
+ZEROS = {"2:4": (2, 4), "4:8": (4, 8)}  # zeros in a block, and its size
 
 
 class LayerwisePruning(Method):
@@ -23,22 +25,46 @@ class LayerwisePruning(Method):
     allocation: Literal["normalized", "uniform", "optimal"] = Field(
         default="normalized",
         description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: the same share in each; "
-        "`optimal`: the shares that together harm the model's outputs least, as measured.",
+        "`optimal`: the shares that together harm the model's outputs least, as measured. 2:4 and 4:8 are the same in all layers; "
+        "channels go from all layers alike if `uniform`, else where they save most for their harm.",
     )
-    gradual_steps: int = Field(default=8, ge=1, le=100, description="Steps in which sparsity rises, by the cubic law (Eq. 1).")
+    pattern: Literal["unstructured", "2:4", "4:8", "channel"] = Field(
+        default="unstructured",
+        description="`2:4`, `4:8`: that many zeros in every 4 or 8 input channels at one kernel position, in all layers alike; "
+        "`channel`: whole output channels, removed from the graph with all that reads them.",
+    )
+    budget: Literal["weights", "operations"] = Field(
+        default="weights", description="What `sparsity_level` is a share of when channels are removed: weights or operations."
+    )
+    gradual_steps: int = Field(
+        default=8, ge=1, le=100, description="Steps in which sparsity rises, by the cubic law (Eq. 1); not for channels."
+    )
+
+    @model_validator(mode="after")
+    def _check_pattern(self) -> Self:
+        if self.pattern in ZEROS and self.sparsity_level != 0.5:
+            raise ValueError(f"pattern {self.pattern} zeroes half of the weights: sparsity_level must be 0.5")
+        if self.pattern != "channel" and self.budget != "weights":
+            raise ValueError("budget: operations are saved by pattern: channel alone")
+        return self
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Prune `sparsity_level` of this layer's weights."""
         steps = np.arange(1, self.gradual_steps + 1) / self.gradual_steps
-        *_, weight = prune_gradually(problem, self.sparsity_level * (1 - (1 - steps) ** 3))
+        *_, weight = prune_gradually(problem, self.sparsity_level * (1 - (1 - steps) ** 3), self.pattern)
         return LayerSolution(weight)
 
 
-def prune_gradually(problem: LayerProblem, levels: Iterable[float]) -> Iterator[Array]:
+def prune_gradually(problem: LayerProblem, levels: Iterable[float], pattern: str = "unstructured") -> Iterator[Array]:
     """The weights (g, r, c) at every one of the rising sparsity `levels`; each begins where the one before has ended."""
     weight = problem.target
     for level in levels:
-        kept = keep_highest(_score(problem, weight), level, problem.support)
+        scores = _score(problem, weight)
+        if pattern in ZEROS:
+            kept = keep_in_blocks(scores, *ZEROS[pattern], problem.taps, 2 * level)
+            kept = kept if problem.support is None else kept & problem.support
+        else:
+            kept = keep_highest(scores, level, problem.support)
         weight = masked_least_squares(problem.target, problem.hessian, kept, np.where(kept, weight, 0.0))
         yield weight
 
@@ -63,3 +89,25 @@ def keep_highest(score: Array, sparsity: float, support: Mask | None = None) -> 
     kept[pruned] = False
     shaped = kept.reshape(score.shape)
     return shaped if support is None else shaped & support
+
+
+def keep_in_blocks(score: Array, zeros: int, size: int, taps: int, share: float) -> Mask:
+    """Prune up to `zeros` of the lowest in every block; of all that may go, the lowest `share`.
+
+    A block is `size` input channels that follow one another, at one of the `taps` positions of the kernel: what sparse matrix
+    units read at once, who keep a kernel as (output, position, input). The last block of a layer is filled up with zeros, which
+    count. With a share of 1 every block has its zeros.
+    """
+    groups, rows, cols = score.shape
+    channels = cols // taps
+    missing = -channels % size
+    by_tap = score.reshape(groups, rows, channels, taps).swapaxes(2, 3)
+    padded = np.pad(by_tap, ((0, 0), (0, 0), (0, 0), (0, missing)), constant_values=-np.inf)
+    blocks = padded.reshape(groups, rows, taps, -1, size)
+    rank = blocks.argsort(axis=-1, kind="stable").argsort(axis=-1, kind="stable")
+    candidates = np.where(rank < zeros, blocks, np.inf).reshape(groups, rows, taps, -1)[..., :channels].swapaxes(2, 3)
+    flat = candidates.reshape(-1)
+    order = np.argsort(flat, kind="stable")[: round(share * np.count_nonzero(flat < np.inf))]
+    kept = np.ones(flat.size, np.bool_)
+    kept[order] = False
+    return kept.reshape(score.shape)

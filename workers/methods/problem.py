@@ -35,6 +35,7 @@ class LayerProblem:
     hessian: Array  # (g, c, c)  H = E[y yᵀ], centred and damped: positive definite
     original: Array  # (g, r, c)  W, off which codebooks and importance are read
     support: Mask | None = None  # (g, r, c)  where an earlier step allows a non-zero; None allows all
+    taps: int = 1  # columns of one input channel, which follow one another: the positions of a kernel
 
     def error(self, weight: Array) -> float:
         """tr((Ŵ − W*) H (Ŵ − W*)ᵀ) of `weight` (g, r, c), summed over the groups."""

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from workers.methods.channel_pruning import ChannelPruning
 from workers.methods.int8 import Int8
 from workers.methods.mcq_activations import McqActivations
 from workers.methods.problem import Pass
@@ -10,6 +11,7 @@ from workers.passes.workpiece import Conditions, Progress, Workpiece
 
 # Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO.
 REWRITES: dict[type[Pass], str] = {
+    ChannelPruning: "workers.passes.channels",
     Int8: "workers.passes.int8",
     McqActivations: "workers.passes.mcq_activations",
 }

@@ -8,7 +8,7 @@ import openvino as ov
 
 from workers.calibration import Samples
 from workers.ir.frontier import EXACT
-from workers.ir.layers import Float32, Layer
+from workers.ir.layers import Float32, Indices, Layer
 from workers.methods.problem import Array
 
 
@@ -19,8 +19,10 @@ class Drift:
     positions: int = 0
     sums: Array = field(default_factory=lambda: np.zeros(()))
 
-    def add(self, layer: Layer, before: Float32, after: Float32) -> None:
-        """Count the outputs z of the original and ẑ of the compressed model for one more sample."""
+    def add(self, layer: Layer, before: Float32, after: Float32, channels: Indices | None) -> None:
+        """Count one more sample: the outputs z of the original, of which `channels` are left, and ẑ of the compressed model."""
+        if channels is not None:
+            before = np.take(before, channels, axis=layer.geometry.channel_axis)
         index = np.arange(layer.geometry.positions(before.shape))
         z = layer.geometry.output_rows(before, index).astype(np.float64)
         lost = z - layer.geometry.output_rows(after, index)
@@ -36,11 +38,17 @@ class Drift:
 
 
 def measure_drift(
-    original: ov.Model, compressed: ov.Model, layers: Mapping[str, Layer], samples: Samples, threads: int
+    original: ov.Model,
+    compressed: ov.Model,
+    layers: Mapping[str, Layer],
+    channels: Mapping[str, Indices | None],
+    samples: Samples,
+    threads: int,
 ) -> dict[str, Drift]:
     """The drift of layers, by layer name, over `samples` one at a time.
 
     Both models are of batch 1. `layers` gives, by the name of an operation of both models, the layer whose biased output it is.
+    `channels` gives those of its original output channels that are left, by layer name; None stands for all.
     """
     config = {**EXACT, "INFERENCE_NUM_THREADS": threads}
     watched = [_watching(model, list(layers)) for model in (original, compressed)]
@@ -50,7 +58,7 @@ def measure_drift(
         inputs = samples.batch(number, number + 1)
         before, after = (request.infer(inputs, share_outputs=True) for request in requests)
         for port, layer in enumerate(layers.values()):
-            drifts[layer.name].add(layer, before[port], after[port])
+            drifts[layer.name].add(layer, before[port], after[port], channels[layer.name])
     return drifts
 
 

@@ -12,7 +12,7 @@ from workers.errors import NotQuantizable, OutOfMemory
 from workers.ir.complaints import plain
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight
 from workers.ir.folding import folded
-from workers.ir.layers import Layer, Skipped, find_layers, nodes_by_name
+from workers.ir.layers import Indices, Layer, Skipped, find_layers, nodes_by_name
 from workers.methods.int8 import AdvancedParameters, Int8
 from workers.passes.drift import Drift, measure_drift
 from workers.passes.quiet_nncf import Tell, quiet_nncf
@@ -50,9 +50,10 @@ def rewrite(step: Int8, workpiece: Workpiece, conditions: Conditions, progress: 
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
     samples = conditions.samples.take(range(min(step.subset_size, conditions.samples.count)))
     original = conditions.original.clone()
-    ensure_bias(original, chosen)
+    ensure_bias(original, _in(original, chosen))
+    channels = {layer.name: _channels(workpiece, layer) for layer in chosen}
     outputs = {biases[name].add: layer for layer in chosen for name in layer.nodes}
-    drifts = measure_drift(original, quantised, outputs, samples, conditions.threads)
+    drifts = measure_drift(original, quantised, outputs, channels, samples, conditions.threads)
     decoded = folded(quantised)
     results = {
         layer.name: _result(step, workpiece, decoded, layer, biases, drifts[layer.name], samples.count) for layer in chosen
@@ -120,6 +121,18 @@ def _weight(model: ov.Model, layer: Layer) -> ov.Node:
     return nodes_by_name(model)[layer.nodes[0]].input_value(layer.port).get_node()
 
 
+def _in(model: ov.Model, layers: Sequence[Layer]) -> list[Layer]:
+    """The layers as they are in another model, which may have more channels."""
+    names = {layer.name for layer in layers}
+    return [layer for layer in find_layers(model)[0] if layer.name in names]
+
+
+def _channels(workpiece: Workpiece, layer: Layer) -> Indices | None:
+    """The output channels of the original that are left of a layer; None: all."""
+    earlier = workpiece.results.get(layer.name)
+    return earlier.channels if earlier else None
+
+
 def _is_quantised(weight: ov.Node) -> bool:
     """Whether a weight is 8-bit integers times scales, as NNCF writes it."""
     while weight.get_type_name() in ("Multiply", "Convert", "Reshape"):
@@ -148,4 +161,5 @@ def _result(
         relative_error=drift.relative_error,
         samples=samples,
         statistics=dict(earlier.statistics) if earlier else {},
+        channels=earlier.channels if earlier else None,
     )

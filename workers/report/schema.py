@@ -54,9 +54,10 @@ class LayerReport(Part):
     name: str
     type: str
     method: str = Field(description="The steps that changed it, joined by ' + '.")
-    shape: tuple[int, ...] = Field(description="Of the weight tensor.")
-    weights: int
-    sparsity: float = Field(description="Share of its weights that are exactly zero.")
+    shape: tuple[int, ...] = Field(description="Of the weight tensor, as it is stored.")
+    weights: int = Field(description="That are stored: without those of removed channels.")
+    removed: float = Field(default=0.0, description="Share of its original weights that went with removed channels.")
+    sparsity: float = Field(description="Share of its original weights that are exactly zero or were removed.")
     relative_error: float = Field(description="E|z - z'|^2 / E|z|^2 of its outputs on the calibration samples.")
     samples: int = Field(
         description="Calibration samples that were run up to this layer; early ones need fewer than late ones."
