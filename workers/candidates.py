@@ -41,9 +41,10 @@ class Candidate:
 
     @property
     def sparsity(self) -> float:
-        """Share of exact zeros among the weights of compressed layers."""
-        weights = [result.weight for result in self.compressed.results]
-        return sum(int(np.count_nonzero(weight == 0)) for weight in weights) / max(sum(weight.size for weight in weights), 1)
+        """Share of the original weights of compressed layers that are exactly zero or were removed."""
+        results = self.compressed.results
+        left = sum(int(np.count_nonzero(result.weight)) for result in results)
+        return 1 - left / max(sum(result.original.size for result in results), 1) if results else 0.0
 
 
 @dataclass(frozen=True, slots=True)

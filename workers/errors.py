@@ -17,6 +17,7 @@ FractuneError
 │   ├── NonFiniteData           DATA_NOT_FINITE
 │   ├── LabelMismatch           DATA_LABELS
 │   ├── InvalidRecipe           RECIPE_INVALID
+│   ├── BudgetOutOfReach        BUDGET_OUT_OF_REACH
 │   └── UnmatchedScope          SCOPE_UNMATCHED
 ├── Breakdown                   the work could not be finished
 │   ├── OutOfMemory             OUT_OF_MEMORY

@@ -16,6 +16,7 @@ from workers.methods.problem import Step
 from workers.recipe import Recipe
 
 MILDEST, HARDEST = 0.1, 0.95  # sparsity levels
+FIXED = ("2:4", "4:8")  # patterns that are one level of sparsity
 VARIED = ("sparsity_level", "bits")  # knobs, the first that a step of the recipe has
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ def climb(recipe: Recipe, resolution: float) -> Ladder:
     """The ladder of a recipe. Raises InvalidRecipe where none of its steps can press more or less hard."""
     for knob in VARIED:
         for number, step in enumerate(recipe.steps):
-            if knob in type(step).model_fields:
+            if knob in type(step).model_fields and getattr(step, "pattern", None) not in FIXED:
                 given = getattr(step, knob)
                 settings = _levels(given, resolution) if knob == "sparsity_level" else _bits(step)
                 recipes = tuple(_with(recipe, number, knob, setting) for setting in settings)

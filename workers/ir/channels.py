@@ -131,8 +131,9 @@ def _layer(walk: _Walk, node: ov.Node) -> Channels | None:
     layer = walk.layers.get(node.friendly_name)
     if layer is None:
         return None
-    matrix = isinstance(layer.geometry, MatMulGeometry)
-    if matrix and (layer.geometry.output_transposed or layer.geometry.input_transposed):
+    geometry = layer.geometry
+    matrix = isinstance(geometry, MatMulGeometry)
+    if isinstance(geometry, MatMulGeometry) and (geometry.output_transposed or geometry.input_transposed):
         return None
     data = 1 - layer.port if matrix else 0
     axis = len(shape_of(node.input_value(data))) - 1 if matrix else 1

@@ -25,8 +25,8 @@ class LayerwisePruning(Method):
     allocation: Literal["normalized", "uniform", "optimal"] = Field(
         default="normalized",
         description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: the same share in each; "
-        "`optimal`: the shares that together harm the model's outputs least, as measured. 2:4 and 4:8 are the same in all layers; "
-        "channels go from all layers alike if `uniform`, else where they save most for their harm.",
+        "`optimal`: the shares that together harm the model's outputs least, as measured. "
+        "2:4 and 4:8 are the same in all layers; channels go from all alike if `uniform`, else where they cost least.",
     )
     pattern: Literal["unstructured", "2:4", "4:8", "channel"] = Field(
         default="unstructured",

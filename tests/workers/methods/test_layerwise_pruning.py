@@ -1,4 +1,5 @@
-from itertools import combinations
+from dataclasses import replace
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -53,3 +54,36 @@ def test_zeros_of_an_earlier_step_survive():
     support = np.random.default_rng(1).random(posed.target.shape) < 0.5
     held = type(posed)(posed.name, posed.target, posed.hessian, posed.original, support)
     assert not pruned(held, 0.3)[~support].any()
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "4:8"])
+@pytest.mark.parametrize(
+    ("shape", "taps"), [((1, 6, 16), 1), ((1, 5, 72), 9), ((1, 4, 27), 9), ((2, 3, 40), 4), ((5, 1, 9), 9)]
+)
+def test_every_block_of_input_channels_has_its_zeros(pattern, shape, taps):
+    zeros, size = map(int, pattern.split(":"))
+    weight = pruned(replace(problem(shape=shape), taps=taps), 0.5, pattern=pattern)
+    groups, rows, cols = shape
+    kernel = weight.reshape(groups, rows, cols // taps, taps)
+    for start in range(0, cols // taps, size):
+        block = kernel[:, :, start : start + size]
+        must = max(zeros - (size - block.shape[2]), 0)  # the places that are not there are zero already
+        assert (np.count_nonzero(block == 0, axis=2) == must).all()
+
+
+def test_a_block_pattern_is_close_to_the_best_of_its_kind():
+    posed = problem(shape=(1, 1, 8))
+    halves = list(combinations(range(4), 2))
+    errors = []
+    for left, right in product(halves, halves):
+        mask = np.isin(np.arange(8), (*left, *(4 + place for place in right)))[None, None]
+        errors.append(posed.error(masked_least_squares(posed.target, posed.hessian, mask, 0 * posed.target, iterations=100)))
+    assert min(errors) * (1 - 1e-6) <= posed.error(pruned(posed, 0.5, pattern="2:4")) <= np.quantile(errors, 0.2)
+
+
+def test_a_block_pattern_keeps_earlier_zeros():
+    posed = problem(shape=(1, 6, 16))
+    support = np.random.default_rng(1).random(posed.target.shape) < 0.5
+    weight = pruned(replace(posed, support=support), 0.5, pattern="2:4")
+    assert not weight[~support].any()
+    assert (np.count_nonzero(weight.reshape(1, 6, 4, 4), axis=3) <= 2).all()
