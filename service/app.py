@@ -23,6 +23,7 @@ from service.webhooks import Messenger
 from workers import broker
 from workers.errors import Unavailable
 from workers.jobs.artifacts import Artifacts
+from workers.jobs.depot import depot_of
 from workers.jobs.reconciler import reconcile
 from workers.jobs.retention import sweep
 from workers.jobs.store import Store
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The API over the store and the queue that `settings` name."""
     celery = broker.make_celery(settings)
     store = Store(settings.database)
-    depth, enqueue = partial(broker.depth, celery), partial(broker.enqueue, celery)
+    depth, enqueue = partial(broker.depth, celery), partial(broker.announce, celery, store)
     mend = partial(reconcile, store, enqueue, depth, max_attempts=settings.max_attempts, requeue_s=settings.requeue_s)
     allowed = Allowed(settings.webhook_targets)
     messenger = Messenger(store, allowed)
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store.migrate()
-        app.state.artifacts = artifacts = Artifacts(settings.data_dir)
+        app.state.artifacts = artifacts = Artifacts(settings.data_dir, depot_of(settings))
         clean = partial(sweep, store, artifacts, settings.retention_s)
         with chores((settings.lease_s / 4, mend), (1.0, messenger), (3600.0, clean)):
             yield

@@ -66,12 +66,16 @@ class Client:
         evaluation: str | None = None,
         name: str = "",
         labels: Mapping[str, str] | None = None,
+        runs_on: str | None = None,
         idempotency_key: str | None = None,
     ) -> Json:
-        """Queue a job; hashes name the uploads. The same `idempotency_key` gives the same job."""
+        """Queue a job; hashes name the uploads, `runs_on` (label=value) the workers that may do it.
+
+        The same `idempotency_key` gives the same job.
+        """
         body = {"model": model, "recipe": recipe, "dataset": dataset, "evaluation": evaluation, "name": name}
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
-        return self._json("POST", "/v1/jobs", json=body | {"labels": labels or {}}, headers=headers)
+        return self._json("POST", "/v1/jobs", json=body | {"labels": labels or {}, "runs_on": runs_on}, headers=headers)
 
     def job(self, job_id: str) -> Json:
         """A job as it stands."""

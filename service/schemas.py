@@ -15,6 +15,11 @@ Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x
 Label = Annotated[str, StringConstraints(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$")]
 
 
+WorkerClass = Annotated[
+    str, StringConstraints(max_length=127, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*=[A-Za-z0-9][A-Za-z0-9._/-]*$")
+]
+
+
 class View(BaseModel):
     """Read off a record of the store."""
 
@@ -88,6 +93,9 @@ class JobCreate(Body):
     evaluation: Sha256 | None = Field(default=None, description="Held-out samples, with labels if there are any.")
     name: Line = ""
     labels: dict[Label, Line] = Field(default_factory=dict, max_length=32)
+    runs_on: WorkerClass | None = Field(
+        default=None, description="`label=value`: only workers with that label do it, and so its benchmark; any when absent."
+    )
 
 
 class JobView(View):
@@ -103,6 +111,7 @@ class JobView(View):
     labels: dict[str, str]
     owner: str
     retry_of: str | None
+    runs_on: str | None = Field(description="The class of workers that may do it.")
     attempt: int = Field(description="How many workers have started it.")
     worker: str | None
     created_at: datetime

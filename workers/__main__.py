@@ -1,10 +1,15 @@
-"""`python -m workers`: a worker, configured by FRACTUNE_* variables, until SIGTERM."""
+"""`python -m workers`: a worker, configured by FRACTUNE_* variables.
+
+SIGTERM ends it at once, and another worker does its job anew; SIGUSR2 drains it: it finishes its job, then ends.
+"""
 
 import os
 import socket
 import sys
 
+from workers.broker import queues
 from workers.logs import configure
+from workers.machine import fingerprint, labels
 from workers.presence import announce
 from workers.settings import Settings
 from workers.tasks import make_worker
@@ -16,8 +21,15 @@ def main() -> None:
     configure(settings.log_format)
     name = f"{socket.gethostname()}-{os.getpid()}"
     celery = make_worker(settings, name)
-    announce(celery, settings, name)
-    worker = celery.Worker(hostname=name, without_gossip=True, without_mingle=True, without_heartbeat=True)
+    own = labels(fingerprint()) | settings.worker_labels
+    announce(celery, settings, name, own)
+    worker = celery.Worker(
+        hostname=name,
+        queues=queues(own, settings.worker_dedicated),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
     worker.start()
     sys.exit(worker.exitcode)
 

@@ -4,7 +4,7 @@ A message is a hint, the job's row is the truth: a lost message is sent again, a
 are acknowledged early, results are not kept, and no setting has to guess how long a job may run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -12,9 +12,10 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from workers.errors import Unavailable
+from workers.jobs.store import Store
 from workers.settings import Settings
 
-QUEUE = "fractune"
+QUEUE = "fractune"  # of jobs that any worker may do; "fractune.isa=avx2" and so on are those of the classes of workers
 RUN_JOB = "fractune.run_job"
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.1}
 
@@ -45,17 +46,33 @@ def make_celery(settings: Settings) -> Celery:
     return celery
 
 
-def enqueue(celery: Celery, job_id: str) -> None:
-    """Tell some worker of a job. Raises Unavailable."""
+def enqueue(celery: Celery, job_id: str, runs_on: str | None = None) -> None:
+    """Tell some worker of a job, one of the class `runs_on` if given. Raises Unavailable."""
     with broker_errors():
-        celery.send_task(RUN_JOB, (job_id,))
+        celery.send_task(RUN_JOB, (job_id,), queue=queue(runs_on))
 
 
-def depth(celery: Celery) -> int:
-    """How many messages wait. Raises Unavailable."""
+def announce(celery: Celery, store: Store, job_id: str) -> None:
+    """Tell a worker that may do it of a job. Raises NotFound, Unavailable."""
+    enqueue(celery, job_id, store.jobs.get(job_id).runs_on)
+
+
+def depth(celery: Celery, runs_on: str | None = None) -> int:
+    """How many messages wait, for any worker or for those of one class. Raises Unavailable."""
     with broker_errors(), celery.connection_for_read() as connection:
         connection.ensure_connection(**RETRY)
-        return int(connection.default_channel.queue_declare(QUEUE).message_count)
+        return int(connection.default_channel.queue_declare(queue(runs_on)).message_count)
+
+
+def queue(runs_on: str | None) -> str:
+    """The queue of a class of workers, `label=value`, or of all."""
+    return QUEUE if runs_on is None else f"{QUEUE}.{runs_on}"
+
+
+def queues(labels: Mapping[str, str], dedicated: bool) -> list[str]:
+    """What a worker with these labels listens to; a dedicated one leaves alone what any worker may do."""
+    own = [queue(f"{label}={value}") for label, value in labels.items()]
+    return own if dedicated else [QUEUE, *own]
 
 
 @contextmanager

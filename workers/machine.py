@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 INSTRUCTION_SETS = (
     *("sse4_2", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_int8", "amx_bf16", "amx_fp16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),
+)
+# What a class of machines is called by: the best of these that it has.
+CLASSES = (
+    *("amx_int8", "avx512_vnni", "avx512f", "avx_vnni", "avx2", "sse4_2"),
+    *("sve2", "sve", "i8mm", "asimddp", "asimd"),
 )
 PACKAGES = ("fractune", "openvino", "nncf", "numpy", "pillow")
 UNLIMITED = 2**60  # cgroup v1 writes "no limit" as a huge number
@@ -65,6 +71,13 @@ def fingerprint(root: Path = Path("/")) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         versions=versions(),
     )
+
+
+def labels(machine: Machine) -> dict[str, str]:
+    """The classes that a machine belongs to by itself: `cpu`, its processor, and `isa`, its best instruction set."""
+    cpu = "-".join(re.findall(r"[a-z0-9.]+", re.sub(r"\((r|tm)\)|cpu|processor|@.*", " ", machine.cpu.lower()))).strip("-.")
+    found = [name for name in CLASSES if name in machine.instruction_sets]
+    return {"cpu": cpu[:63].rstrip("-.") or "unknown", "isa": found[0] if found else machine.architecture}
 
 
 def versions() -> dict[str, str]:

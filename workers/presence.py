@@ -22,16 +22,16 @@ from workers.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-def announce(celery: Celery, settings: Settings, worker: str) -> None:
+def announce(celery: Celery, settings: Settings, worker: str, labels: dict[str, str]) -> None:
     """Make the worker of `celery` show itself in the store while it runs."""
     store = Store(settings.database, pooled=False)  # it forks
     store.migrate()
     machine = fingerprint().model_dump(mode="json")
-    seen = partial(store.workers.seen, worker, machine, settings.worker_labels)
+    seen = partial(store.workers.seen, worker, machine, labels)
     mend = partial(
         reconcile,
         store,
-        partial(broker.enqueue, celery),
+        partial(broker.announce, celery, store),
         partial(broker.depth, celery),
         max_attempts=settings.max_attempts,
         requeue_s=settings.requeue_s,
@@ -43,6 +43,7 @@ def announce(celery: Celery, settings: Settings, worker: str) -> None:
         def start(self, consumer: Any) -> None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, stop)
+            signal.signal(signal.SIGUSR2, drain)
             sign()
             consumer.timer.call_repeatedly(settings.heartbeat_s, sign)
             consumer.timer.call_repeatedly(settings.lease_s / 4, mend)
@@ -59,6 +60,11 @@ def announce(celery: Celery, settings: Settings, worker: str) -> None:
 def stop(signum: int, frame: FrameType | None) -> None:
     """Give the job back instead of waiting for its end. Only a flag: Celery's own handler talks to the broker, and may hang."""
     state.should_terminate = 0
+
+
+def drain(signum: int, frame: FrameType | None) -> None:
+    """Take no more jobs, and end when the one at hand has ended."""
+    state.should_stop = 0
 
 
 def with_log(call: partial[None]) -> None:

@@ -15,6 +15,7 @@ SECRETS_DIR = "/run/secrets"  # where container engines put them
 
 
 HostName = Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", max_length=63)]
 WebhookTarget = Annotated[IPv4Network | IPv6Network | HostName, Field(union_mode="left_to_right")]
 
 
@@ -56,6 +57,13 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = Field(default=None, description="Joins database_url, to keep it out of there.")
     broker_url: str | None = Field(default=None, repr=False, description="redis://, rediss:// or redis+socket://.")
     broker_password: SecretStr | None = Field(default=None, description="Joins broker_url, to keep it out of there.")
+    storage_url: str | None = Field(
+        default=None, description="s3://bucket/prefix that keeps all files; data_dir, mounted everywhere, when absent."
+    )
+    storage_endpoint: str | None = Field(default=None, description="URL of the object storage; Amazon's when absent.")
+    storage_region: str = Field(default="us-east-1", description="Most object storages ignore it.")
+    storage_access_key: str | None = None
+    storage_secret_key: SecretStr | None = None
     root_path: str = Field(default="", description="Path prefix under which a proxy publishes the service.")
 
     # uploads
@@ -73,7 +81,10 @@ class Settings(BaseSettings):
     requeue_s: PositiveFloat = Field(default=30.0, description="Age at which a waiting job's message counts as lost.")
     max_attempts: PositiveInt = Field(default=3, description="How many workers a job may take down.")
     threads: PositiveInt | None = Field(default=None, description="Threads per job; what the machine allows when absent.")
-    worker_labels: dict[str, str] = Field(default_factory=dict, description="Shown by GET /v1/workers.")
+    worker_labels: dict[Label, Label] = Field(
+        default_factory=dict, description="Classes that a worker belongs to, beside `cpu` and `isa`; a job may ask for one."
+    )
+    worker_dedicated: bool = Field(default=False, description="Do only jobs that ask for one of this worker's classes.")
     child_command: tuple[str, ...] = Field(
         default=(sys.executable, "-m", "workers.child"), description="The program that does a job; gets its folder as argument."
     )

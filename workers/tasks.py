@@ -16,10 +16,12 @@ from workers import sandbox
 from workers.broker import RUN_JOB, make_celery
 from workers.errors import Canceled, FractuneError, Internal, OutOfDisk, OutOfMemory
 from workers.jobs.artifacts import LOG, OUT, Artifacts
+from workers.jobs.depot import depot_of
 from workers.jobs.job import Failure, Kind, Task
 from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.recorder import Recorder
 from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
+from workers.jobs.retention import COPY_AGE_S
 from workers.jobs.store import Store
 from workers.jobs.store.leases import Leases
 from workers.jobs.summary import summarize
@@ -56,8 +58,10 @@ def make_worker(settings: Settings, worker: str) -> Celery:
     def run(job_id: str) -> None:
         signal.signal(signal.SIGTERM, leave)
         try:
+            artifacts = Artifacts(settings.data_dir, depot_of(settings))
             with closing(Store(settings.database)) as store:
-                run_job(Bench(worker, store, Artifacts(settings.data_dir), settings), job_id)
+                run_job(Bench(worker, store, artifacts, settings), job_id)
+            artifacts.forget_copies(COPY_AGE_S)
         except MemoryError:  # it would take the whole worker down; so the job's lease runs out instead
             raise OutOfMemory from None
 
@@ -129,6 +133,7 @@ def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | 
         command=settings.child_command,
     )
     recorder.flush()
+    bench.artifacts.keep_log(job.id, job.attempt)
     if outcome.failure is not None:
         return outcome.failure
     files = bench.artifacts.seal(job.id, job.attempt)

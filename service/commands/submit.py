@@ -22,6 +22,9 @@ def submit(
     data: options.Data = None,
     evaluation: options.Evaluation = None,
     name: Annotated[str, typer.Option(help="Shown in listings; the name of the model file when absent.")] = "",
+    runs_on: Annotated[
+        str | None, typer.Option(metavar="LABEL=VALUE", help="Class of workers to do it on, such as isa=avx2; any when absent.")
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end and show the result; exit status as of optimize.")
     ] = False,
@@ -40,6 +43,7 @@ def submit(
             dataset=_upload(client, data),
             evaluation=_upload(client, evaluation),
             name=name or model.name,
+            runs_on=runs_on,
         )
         if not wait:
             output.print(job["id"])

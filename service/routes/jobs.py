@@ -104,6 +104,7 @@ def place(store: Store, announce: Announce, owner: str, body: JobCreate, key: st
         body.evaluation,
         body.name,
         body.labels,
+        runs_on=body.runs_on,
     )
     job, new = store.jobs.submit(wanted, owner, key)
     if new:

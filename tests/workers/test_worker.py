@@ -21,6 +21,7 @@ from workers.jobs.job import Kind, State
 from workers.jobs.reconciler import reconcile
 from workers.jobs.records import AssetKind, Job, Request
 from workers.jobs.store import Store
+from workers.machine import fingerprint, labels
 from workers.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -47,14 +48,15 @@ class House:
             broker.enqueue(self.celery, inspection.id)
         return sha256
 
-    def submit(self, act: str = "succeed", *, announce: bool = True) -> Job:
-        job = self.store.jobs.submit(Request(Kind.COMPRESS, self.model(act), {"steps": []}), "me")[0]
+    def submit(self, act: str = "succeed", *, announce: bool = True, runs_on: str | None = None) -> Job:
+        request = Request(Kind.COMPRESS, self.model(act), {"steps": []}, runs_on=runs_on)
+        job = self.store.jobs.submit(request, "me")[0]
         if announce:
-            broker.enqueue(self.celery, job.id)
+            broker.enqueue(self.celery, job.id, runs_on)
         return job
 
     def reconcile(self) -> None:
-        enqueue, depth = partial(broker.enqueue, self.celery), partial(broker.depth, self.celery)
+        enqueue, depth = partial(broker.announce, self.celery, self.store), partial(broker.depth, self.celery)
         reconcile(self.store, enqueue, depth, max_attempts=3, requeue_s=self.settings.requeue_s)
 
     def state(self, job: Job) -> State:
@@ -74,7 +76,7 @@ class House:
         self.until(lambda: self.store.jobs.layers(job.id) != [])
 
     @contextmanager
-    def worker(self) -> Iterator[psutil.Process]:
+    def worker(self, **more: str) -> Iterator[psutil.Process]:
         variables = {
             "FRACTUNE_DATA_DIR": str(self.settings.data_dir),
             "FRACTUNE_CHILD_COMMAND": json.dumps(self.settings.child_command),
@@ -82,7 +84,7 @@ class House:
             "FRACTUNE_LEASE_S": "2",
             "FRACTUNE_REQUEUE_S": "1",
         }
-        process = subprocess.Popen([sys.executable, "-m", "workers"], env=os.environ | variables, cwd=ROOT)
+        process = subprocess.Popen([sys.executable, "-m", "workers"], env=os.environ | variables | more, cwd=ROOT)
         try:
             yield psutil.Process(process.pid)
         finally:
@@ -124,6 +126,48 @@ def test_a_job_outlives_its_worker(running: House) -> None:
         running.until_ended(job)
     ended = running.store.jobs.get(job.id)
     assert (ended.state, ended.attempt) == (State.SUCCEEDED, 2)
+
+
+def test_a_job_goes_to_the_class_of_workers_that_it_asks_for(running: House) -> None:
+    quiet = {"FRACTUNE_WORKER_LABELS": '{"room": "quiet"}', "FRACTUNE_WORKER_DEDICATED": "true"}
+    with running.worker() as anyone, running.worker(**quiet) as bench:
+        plain = [running.submit() for _ in range(3)]
+        labelled = [running.submit(runs_on="room=quiet", announce=announce) for announce in (True, False)]
+        own = running.submit(runs_on=f"isa={labels(fingerprint())['isa']}")
+        running.until_ended(*plain, *labelled, own)
+        workers = {worker.id.rpartition("-")[2]: worker.labels for worker in running.store.workers.list()}
+    done_by = {job.id: (running.store.jobs.get(job.id).worker or "").rpartition("-")[2] for job in (*plain, *labelled)}
+    assert {done_by[job.id] for job in plain} == {str(anyone.pid)}
+    assert {done_by[job.id] for job in labelled} == {str(bench.pid)}
+    assert workers[str(bench.pid)] == workers[str(anyone.pid)] | {"room": "quiet"}
+
+
+def test_a_job_waits_for_a_worker_of_its_class(running: House) -> None:
+    with running.worker():
+        waiting, other = running.submit(runs_on="isa=none-such"), running.submit()
+        running.until_ended(other)
+        time.sleep(1.5)  # longer than requeue_s
+        running.reconcile()
+        assert running.state(waiting) == State.QUEUED
+    assert broker.depth(running.celery, "isa=none-such") == 1
+
+
+def test_a_drained_worker_finishes_its_job_and_takes_no_more(running: House) -> None:
+    job = running.submit("wait")
+    with running.worker() as drained:
+        running.until_at_work(job)
+        following = running.submit()
+        drained.send_signal(signal.SIGUSR2)
+        time.sleep(1)
+        assert running.state(job) == State.RUNNING
+        (running.settings.data_dir / "go").touch()
+        assert drained.wait(20) == 0
+        assert running.state(job) == State.SUCCEEDED
+        assert running.store.workers.list() == []
+    assert running.state(following) == State.QUEUED
+    assert running.store.jobs.get(job.id).attempt == 1
+    with running.worker():
+        running.until_ended(following)
 
 
 def test_a_stopped_worker_gives_its_job_back_at_once(running: House) -> None:
@@ -187,4 +231,5 @@ def test_a_long_queue_is_not_made_longer(running: House) -> None:
         running.submit()
     time.sleep(1.1)  # the messages are old enough to count as lost
     running.reconcile()
-    assert broker.depth(running.celery) == running.store.leases.waiting() == 6, "five, and the inspection of their model"
+    assert broker.depth(running.celery) == 6, "five, and the inspection of their model"
+    assert running.store.leases.waiting() == {None: 6}

@@ -19,6 +19,7 @@ from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from workers.errors import NotFound
+from workers.jobs.depot import Depot, SharedFolder
 from workers.jobs.incoming import Incoming, file_sha256
 from workers.jobs.records import Artifact, AssetKind
 
@@ -31,10 +32,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # same files, same bytes
 
 
 class Artifacts:
-    """The files under `root`."""
+    """The files under `root`, and in the depot that keeps them for other machines."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, depot: Depot | None = None) -> None:
         self._root = root.resolve()
+        self._depot = depot or SharedFolder()
         for name in ("incoming", "models", "datasets", "jobs"):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -48,7 +50,7 @@ class Artifacts:
         return path.stat().st_size if path.exists() else 0
 
     def place(self, source: Path, kind: AssetKind, sha256: str, name: str) -> None:
-        """Move a finished incoming file where `path` finds it; one that is there already stays."""
+        """Move a finished incoming file where `path` finds it; one that is there already stays. Raises Unavailable."""
         folder = self._folder(kind, sha256)
         if self._stored(folder) is None:
             suffix = SUFFIX.search(name.lower())
@@ -58,17 +60,25 @@ class Artifacts:
                 flush(changed)
         else:
             source.unlink()
+        if stored := self._stored(folder):
+            self._depot.keep(self._name(stored))
 
     def path(self, kind: AssetKind, sha256: str) -> Path:
-        """The uploaded file. Raises NotFound."""
-        stored = self._stored(self._folder(kind, sha256))
+        """The uploaded file. Raises NotFound, Unavailable."""
+        folder = self._folder(kind, sha256)
+        if self._stored(folder) is None:
+            self._depot.bring(self._name(folder))
+        stored = self._stored(folder)
         if stored is None:
             raise NotFound(f"The file of {kind} {sha256} is missing.", hint="Upload it again.")
+        os.utime(folder)
         return stored
 
     def discard(self, kind: AssetKind, sha256: str) -> None:
-        """Remove an uploaded file."""
-        shutil.rmtree(self._folder(kind, sha256), ignore_errors=True)
+        """Remove an uploaded file. Raises Unavailable."""
+        folder = self._folder(kind, sha256)
+        self._depot.remove(self._name(folder))
+        shutil.rmtree(folder, ignore_errors=True)
 
     def workdir(self, job_id: str, attempt: int) -> Path:
         """A fresh working folder with out/ in it; what earlier attempts left behind goes, except their logs."""
@@ -81,11 +91,20 @@ class Artifacts:
         return folder
 
     def log(self, job_id: str, attempt: int) -> Path:
-        """Where the child's log goes."""
-        return self._root / "jobs" / job_id / str(attempt) / LOG
+        """Where the child's log goes; of a job elsewhere it is there when the job has ended. Raises Unavailable."""
+        path = self._root / "jobs" / job_id / str(attempt) / LOG
+        if not path.is_file():
+            self._depot.bring(self._name(path))
+        return path
+
+    def keep_log(self, job_id: str, attempt: int) -> None:
+        """The log is complete. Raises Unavailable."""
+        path = self._root / "jobs" / job_id / str(attempt) / LOG
+        if path.is_file():
+            self._depot.keep(self._name(path))
 
     def seal(self, job_id: str, attempt: int) -> list[Artifact]:
-        """Bundle the IR, flush every result to disk, and list them by name. Raises OSError (ENOSPC)."""
+        """Bundle the IR, flush every result to disk, and list them by name. Raises OSError (ENOSPC), Unavailable."""
         out = self._root / "jobs" / job_id / str(attempt) / OUT
         if all((out / name).is_file() for name in BUNDLED):
             bundle(out)
@@ -94,11 +113,15 @@ class Artifacts:
             flush(out / name)
         for folder in {out, *((out / name).parent for name in names)}:
             flush(folder)
+        for name in names:
+            self._depot.keep(self._name(out / name))
         return [Artifact(name, (out / name).stat().st_size, file_sha256(out / name)) for name in names]
 
     def result(self, job_id: str, attempt: int, name: str) -> Path:
-        """A published file, `name` being that of an Artifact. Raises NotFound."""
+        """A published file, `name` being that of an Artifact. Raises NotFound, Unavailable."""
         path = self._root / "jobs" / job_id / str(attempt) / OUT / name
+        if not path.is_file():
+            self._depot.bring(self._name(path))
         if not path.is_file():
             raise NotFound(f"The file {name} of job {job_id} is missing.", hint="Retry the job.")
         return path
@@ -106,12 +129,15 @@ class Artifacts:
     def tidy(self, job_id: str, attempt: int, *, keep: frozenset[str] = frozenset({LOG})) -> None:
         """Remove what an attempt left behind, except `keep`."""
         folder = self._root / "jobs" / job_id / str(attempt)
+        if OUT not in keep:
+            self._depot.remove(self._name(folder / OUT))
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in keep:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def discard_job(self, job_id: str) -> None:
-        """Remove all files of a job."""
+        """Remove all files of a job. Raises Unavailable."""
+        self._depot.remove(f"jobs/{job_id}")
         shutil.rmtree(self._root / "jobs" / job_id, ignore_errors=True)
 
     def forget_incoming(self, upload_id: str) -> None:
@@ -124,6 +150,17 @@ class Artifacts:
             with suppress(FileNotFoundError):  # another process finished or discarded it
                 if time.time() - path.stat().st_mtime > age_s:
                     path.unlink()
+
+    def forget_copies(self, age_s: float) -> None:
+        """Remove what nobody here has used for `age_s` seconds and the depot can bring again."""
+        folders = [*self._root.glob("models/*"), *self._root.glob("datasets/*"), *self._root.glob("jobs/*/*")]
+        for folder in folders if self._depot.cached else ():
+            with suppress(FileNotFoundError):
+                if time.time() - folder.stat().st_mtime > age_s:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()
 
     def _folder(self, kind: AssetKind, sha256: str) -> Path:
         return self._root / f"{kind}s" / sha256

@@ -11,19 +11,20 @@ log = structlog.get_logger(__name__)
 
 
 def reconcile(
-    store: Store, enqueue: Callable[[str], None], depth: Callable[[], int], *, max_attempts: int, requeue_s: float
+    store: Store, enqueue: Callable[[str], None], depth: Callable[[str | None], int], *, max_attempts: int, requeue_s: float
 ) -> None:
     """Give the jobs of silent workers to others, and send messages again that the broker has lost.
 
-    While the queue holds a message for every waiting job, none is sent: a long queue is no reason to make it longer.
+    While a queue holds a message for every job that waits in it, none is sent: a long queue is no reason to make it longer.
     """
     try:
         for job_id in store.leases.expire(max_attempts):
             log.warning("job taken from a silent worker", job_id=job_id)
             enqueue(job_id)
-        missing = store.leases.waiting() - depth()
-        for job_id in store.leases.unheard(requeue_s, missing) if missing > 0 else ():
-            log.info("job announced again", job_id=job_id)
-            enqueue(job_id)
+        for runs_on, waiting in store.leases.waiting().items():
+            missing = waiting - depth(runs_on)
+            for job_id in store.leases.unheard(requeue_s, missing, runs_on) if missing > 0 else ():
+                log.info("job announced again", job_id=job_id)
+                enqueue(job_id)
     except Unavailable as error:
         log.warning("not reconciled", reason=error.message)

@@ -67,6 +67,7 @@ class Request:
     name: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
+    runs_on: str | None = None  # the class of workers that may do it, `label=value`
 
     def needs(self) -> list[tuple[AssetKind, str]]:
         """The uploads that must be stored for it."""
@@ -94,6 +95,7 @@ class Job:
     labels: dict[str, str]
     owner: str
     retry_of: str | None
+    runs_on: str | None
     attempt: int  # how often a worker has claimed it: the fencing token
     worker: str | None
     created_at: float
@@ -115,7 +117,7 @@ class Job:
     def again(self) -> Request:
         """The same request once more."""
         return Request(
-            self.kind, self.model, self.recipe, self.dataset, self.evaluation, self.name, self.labels, retry_of=self.id
+            self.kind, self.model, self.recipe, self.dataset, self.evaluation, self.name, self.labels, self.id, self.runs_on
         )
 
 

@@ -10,6 +10,7 @@ from workers.jobs.artifacts import Artifacts
 from workers.jobs.store import Store
 
 DAY_S = 86400.0
+COPY_AGE_S = 7 * DAY_S  # of a file that object storage keeps as well
 BATCH = 100
 log = structlog.get_logger(__name__)
 
@@ -20,6 +21,7 @@ def sweep(store: Store, artifacts: Artifacts, retention_s: float | None) -> None
         store.assets.forget(upload_id)
         artifacts.forget_incoming(upload_id)
     artifacts.discard_incoming(DAY_S)
+    artifacts.forget_copies(COPY_AGE_S)
     store.retention.forget_keys(DAY_S)
     if retention_s is not None:
         _remove_old(store, artifacts, retention_s)

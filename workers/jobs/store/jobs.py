@@ -158,6 +158,7 @@ def add(connection: Connection, request: Request, owner: str, job_id: str) -> ro
             labels=request.labels,
             owner=owner,
             retry_of=request.retry_of,
+            runs_on=request.runs_on,
             attempt=0,
             enqueued_at=now(),
             created_at=now(),

@@ -128,17 +128,20 @@ class Leases:
                     requeued.append(candidate.id)
         return requeued
 
-    def waiting(self) -> int:
-        """How many jobs wait."""
+    def waiting(self) -> dict[str | None, int]:
+        """How many jobs wait, by the class of workers that they ask for."""
+        query = select(jobs.c.runs_on, func.count()).where(jobs.c.state == State.QUEUED).group_by(jobs.c.runs_on)
         with self._database.read() as connection:
-            return connection.scalar(select(func.count()).where(jobs.c.state == State.QUEUED)) or 0
+            return {row[0]: row[1] for row in connection.execute(query)}
 
-    def unheard(self, age_s: float, limit: int) -> list[str]:
-        """Up to `limit` waiting jobs, oldest first, whose last message was sent over `age_s` seconds ago and may be lost.
+    def unheard(self, age_s: float, limit: int, runs_on: str | None = None) -> list[str]:
+        """Up to `limit` jobs that wait for that class, oldest first, whose message is over `age_s` seconds old: it may be lost.
 
         They count as sent again: the caller sends the message.
         """
-        waiting = and_(jobs.c.state == State.QUEUED, jobs.c.enqueued_at < now() - age_s)
+        waiting = and_(
+            jobs.c.state == State.QUEUED, jobs.c.enqueued_at < now() - age_s, jobs.c.runs_on.is_not_distinct_from(runs_on)
+        )
         oldest = select(jobs.c.id).where(waiting).order_by(jobs.c.created_at, jobs.c.id).limit(limit)
         statement = update(jobs).where(jobs.c.id.in_(oldest), waiting).values(enqueued_at=now()).returning(jobs.c.id)
         with self._database.write() as connection:

@@ -49,6 +49,7 @@ class JobColumns(TypedColumns):
     labels: Named[dict[str, str]] = Column(Json)
     owner: Named[str]
     retry_of: Named[str | None]
+    runs_on: Named[str | None]  # the class of workers that may do it
     attempt: Named[int]  # counts claims: the fencing token
     worker: Named[str | None]
     lease_until: Named[float | None]
