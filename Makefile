@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format serve docs venv clean
+.PHONY: help demo test check format serve docs bundle venv clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,6 +30,9 @@ check: $(VENV)/.check ## format, lint, types, import contracts, container files,
 
 docs: $(VENV)/.check ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bundle: $(VENV)/.check ## everything a site without internet needs, in dist/
+	@docker/bundle/make.sh
 
 format: $(VENV)/.check ## format the code
 	$(BIN)/ruff format
