@@ -65,6 +65,17 @@ SUBJECTS = {
 }
 
 ROWS: dict[str, Steps] = {
+    "layerwise_pruning 0.65": [{"method": "layerwise_pruning", "sparsity_level": 0.65}],
+    "layerwise_pruning 0.75 optimal": [{"method": "layerwise_pruning", "sparsity_level": 0.75, "allocation": "optimal"}],
+    "layerwise_pruning 2:4": [{"method": "layerwise_pruning", "sparsity_level": 0.5, "pattern": "2:4"}],
+    "layerwise_pruning 4:8": [{"method": "layerwise_pruning", "sparsity_level": 0.5, "pattern": "4:8"}],
+    "channels, 30 % of operations": [
+        {"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"}
+    ],
+    "channels, 30 % of operations, int8": [
+        {"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"},
+        {"method": "int8"},
+    ],
     "uniform, 4 bit": [{"method": "uniform", "bits": 4}],
     "uniform, 2 bit": [{"method": "uniform", "bits": 2}],
     "inq, 5 bit": [{"method": "inq", "bits": 5}],
@@ -99,8 +110,8 @@ class Figure:
 
     accuracy: float | None
     agreement: float
-    zeros: float
-    bits: float  # a weight, as the method's paper counts them; by entropy where it does not
+    zeros: float  # with removed weights
+    bits: float  # an original weight, as the method's paper counts them; by entropy where it does not
     seconds: float  # of compression, all of it
 
 
@@ -130,7 +141,7 @@ def columns_of(row: str, columns: Sequence[str]) -> list[str]:
     """The columns that a row has: only methods can be rounded alone, and activations are sampled without any data."""
     if row.startswith("mcq_activations"):
         return [column for column in columns if column == "fractal"]
-    return [column for column in columns if column != "round" or not row.endswith("int8")]
+    return [column for column in columns if column != "round" or not row.endswith(("int8", "optimal", "operations"))]
 
 
 def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads: int) -> Figure:
@@ -142,13 +153,14 @@ def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads:
     start = time.perf_counter()
     if column == "round":
         model, done = imported.model, round_alone(imported.model, plan, seed)
+        size = sum(layer.weight.size for layer in done)
     else:
         made = run(imported, original, plan, samples, seed=seed, threads=threads, on_layer=ignore, progress=ignore)
         model = made.model
+        size = sum(result.original.size for result in made.results) or 1
         done = [LayerSolution(result.weight, result.step, statistics_of(result)) for result in made.results]
     seconds = time.perf_counter() - start
-    size = max(sum(layer.weight.size for layer in done), 1)
-    zeros = sum(float(np.count_nonzero(layer.weight == 0)) for layer in done) / size
+    zeros = 1 - sum(int(np.count_nonzero(layer.weight)) for layer in done) / size
     bits = sum(bits_of(layer) * layer.weight.size for layer in done) / size
     test = samples_for(zoo, name, "test")
     shares = compare(original, model, test, batch_size(imported, test), threads)
@@ -169,7 +181,9 @@ def round_alone(model: ov.Model, plan: Plan, seed: int) -> list[LayerSolution]:
 def _round(model: ov.Model, layer: Layer, methods: Sequence[Method], seed: int) -> LayerSolution:
     weight = read_weight(model, layer).astype(np.float64)
     groups, _, columns = weight.shape
-    problem = LayerProblem(layer.name, weight, np.broadcast_to(np.eye(columns), (groups, columns, columns)), weight)
+    problem = LayerProblem(
+        layer.name, weight, np.broadcast_to(np.eye(columns), (groups, columns, columns)), weight, taps=layer.geometry.taps
+    )
     for method in methods:
         solution = method.solve(problem, np.random.default_rng(seed))
         problem = replace(problem, original=solution.weight, support=solution.weight != 0)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from workers.candidates import Candidate, Workshop
-from workers.errors import Breakdown
+from workers.errors import Breakdown, BudgetOutOfReach
 from workers.evidence import Evidence
 from workers.fidelity import summarise
 from workers.recipe import BenchmarkSettings, Recipe, Search
@@ -54,7 +54,7 @@ class Explorer:
                 candidate = self._workshop.make(self._ladder.recipes[rung], folder, self._ladder.settings[rung])
                 self._workshop.select(candidate, self._workshop.evidence.selecting)
                 self.made[rung] = candidate
-            except Breakdown as error:
+            except (Breakdown, BudgetOutOfReach) as error:
                 self.failed[rung] = error.message
                 if not self.made:
                     raise
