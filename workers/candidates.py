@@ -80,7 +80,7 @@ class Workshop:
             restore_batch(compressed.model, self.imported.inputs)
             layers = [(result.layer, result.step) for result in compressed.results]
             exported = export(compressed.model, layers, folder, _metadata(recipe, self.imported))
-        results = tuple(replace(result, original=result.weight) for result in compressed.results)  # one copy of it is enough
+        results = tuple(map(_without_original, compressed.results))
         return Candidate(recipe, setting, replace(compressed, results=results), exported, time.perf_counter() - began)
 
     def select(self, candidate: Candidate, samples: Samples) -> None:
@@ -114,6 +114,11 @@ class Workshop:
                 threads=self.threads,
                 progress=self.clock.progress,
             )
+
+
+def _without_original(result: LayerResult) -> LayerResult:
+    """A result that knows how many weights there were, not which: candidates are kept side by side."""
+    return replace(result, original=np.broadcast_to(0.0, result.original.shape))
 
 
 def _metadata(recipe: Recipe, imported: Imported) -> dict[str, str]:

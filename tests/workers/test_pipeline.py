@@ -148,3 +148,19 @@ def test_pruning_and_int8_end_to_end(tmp_path):
     assert set(report["benchmark"]["compressed"]["kernel_precisions"]) <= {"u8", "i8"}
     done = [event["done"] for event in events if event["event"] == "progress" and event["stage"] == Stage.COMPRESS]
     assert done == sorted(done)
+
+
+def test_removed_channels_are_told_of(tmp_path):
+    step = {"method": "layerwise_pruning", "pattern": "channel", "sparsity_level": 0.3}
+    recipe = RECIPE | {"steps": [step], "benchmark": None, "constraint": None}
+    task = Task(Kind.COMPRESS, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"), recipe=recipe, threads=1)
+    code, events = do(tmp_path / "work", task)
+    assert code == 0, events[-1]
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert 0.3 <= report["sparsity"] < 0.45
+    assert report["size"]["compressed_bytes"] < 0.8 * report["size"]["original_bytes"]
+    shrunk = [layer for layer in report["layers"] if layer["removed"] > 0]
+    assert shrunk
+    for layer in shrunk:
+        assert layer["weights"] == np.prod(layer["shape"])
+        assert layer["original_bytes"] == pytest.approx(4 * layer["weights"] / (1 - layer["removed"]))
