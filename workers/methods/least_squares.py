@@ -7,14 +7,18 @@ import numpy as np
 
 from workers.methods.problem import Array, Mask, Work, working_precision
 
+EFFORT = 4e10  # operations in products with H that one solve may take
+ITERATIONS = (8, 60)  # fewest and most, whatever they take
+
 
 def masked_least_squares(
-    target: Array, hessian: Array, free: Mask, start: Array, *, iterations: int = 60, tolerance: float = 1e-5
+    target: Array, hessian: Array, free: Mask, start: Array, *, iterations: int | None = None, tolerance: float = 1e-5
 ) -> Array:
     """Re-solve the entries where `free` is true and keep the others as in `start`; all (g, r, c).
 
     Conjugate gradient on all rows at once, preconditioned by the diagonal of H; a row stops counting when its residual has
-    fallen by `tolerance`.
+    fallen by `tolerance`. Without `iterations` a layer gets as many as EFFORT allows: all that small layers can use, and few
+    for the largest, where each takes a third of a second and the first ones do nearly all.
     """
     dtype = working_precision(hessian)
     metric: Work = hessian.astype(dtype)
@@ -25,7 +29,7 @@ def masked_least_squares(
     direction = scale * residual
     energy = _dot(residual, direction)
     goal = energy * tolerance**2
-    for _ in range(iterations):
+    for _ in range(iterations or affordable_iterations(target)):
         active = energy > goal
         if not active.any():
             break
@@ -36,6 +40,13 @@ def masked_least_squares(
         previous, energy = energy, _dot(residual, scale * residual)
         direction = scale * residual + energy / np.maximum(previous, np.finfo(dtype).tiny) * direction
     return np.where(free, start + step, start)
+
+
+def affordable_iterations(target: Array) -> int:
+    """How many products of a matrix like `target` (g, r, c) with its H make up EFFORT, within ITERATIONS."""
+    product = 2 * target.size * target.shape[2]
+    fewest, most = ITERATIONS
+    return min(max(int(EFFORT / product), fewest), most)
 
 
 def _dot(a: Work, b: Work) -> Work:
