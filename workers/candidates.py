@@ -10,6 +10,7 @@ import openvino as ov
 
 from workers.benchmark import compare_speed
 from workers.calibration import Samples
+from workers.checkpoints import Checkpoints
 from workers.clock import Clock
 from workers.compression import Compressed, Weighings, batch_size, make_plan, run
 from workers.constraint import Drop, Verdict, measured_drop, verify
@@ -57,6 +58,7 @@ class Workshop:
     threads: int
     clock: Clock
     on_layer: Callable[[LayerResult], None]
+    checkpoints: Checkpoints
     weighings: Weighings = field(default_factory=Weighings)
 
     def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
@@ -75,6 +77,7 @@ class Workshop:
                 on_layer=self.on_layer,
                 progress=self.clock.progress,
                 weighings=self.weighings,
+                checkpoints=self.checkpoints,
             )
         with self.clock.run(Stage.EXPORT):
             restore_batch(compressed.model, self.imported.inputs)

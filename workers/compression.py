@@ -11,7 +11,8 @@ import openvino as ov
 
 from workers.allocate import allocate
 from workers.calibration import Samples
-from workers.engine import LayerResult, compress
+from workers.checkpoints import NO_CHECKPOINTS, Checkpoints
+from workers.engine import LayerResult, Memory, compress
 from workers.errors import NothingToCompress
 from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
@@ -115,22 +116,24 @@ def run(
     on_layer: Callable[[LayerResult], None],
     progress: Progress,
     weighings: "Weighings | None" = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Compressed:
     """Take the steps of `plan` one after another; the imported model is consumed, `original` a copy of it.
 
-    Several runs on the same model and samples may share their `weighings`.
+    Several runs on the same model and samples may share their `weighings` and their `checkpoints`.
     """
     weighings = weighings or Weighings()
     size = batch_size(imported, samples)
     conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer)
     workpiece = Workpiece(imported.model, {}, plan.skipped)
     done = 0
-    for part in plan.parts:
+    for number, part in enumerate(plan.parts):
         tell = _share(progress, done, plan.share(part), plan.work)
         if isinstance(part, Pass):
             workpiece = _rewrite(part, workpiece, conditions, tell)
         else:
-            workpiece = _sweep(part, workpiece, conditions, weighings, tell)
+            place = {"steps": list(map(_described, plan.parts[: number + 1])), "seed": seed, "threads": threads, "batch": size}
+            workpiece = _sweep(part, workpiece, conditions, weighings, checkpoints.at(place), tell)
         done += plan.share(part)
     known = {*workpiece.results, *(entry.name for entry in workpiece.skipped)}
     untouched = [layer for layer in plan.layers if layer.name not in known]
@@ -172,6 +175,13 @@ def _part(group: Sequence[Step], weights: Mapping[str, Array]) -> Sweep | Pass:
     return {name: methods for name, methods in sweep.items() if methods}
 
 
+def _described(part: Sweep | Pass) -> object:
+    """A part of a plan with all its knobs, in JSON values."""
+    if isinstance(part, Pass):
+        return part.model_dump(mode="json", by_alias=True)
+    return {name: [method.model_dump(mode="json", by_alias=True) for method in methods] for name, methods in part.items()}
+
+
 def _rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
     before = workpiece.model.clone()
     done = rewrite(step, workpiece, conditions, progress)
@@ -180,7 +190,14 @@ def _rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress:
     return done
 
 
-def _sweep(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, weighings: "Weighings", progress: Progress) -> Workpiece:
+def _sweep(
+    sweep: Sweep,
+    workpiece: Workpiece,
+    conditions: Conditions,
+    weighings: "Weighings",
+    memory: Memory,
+    progress: Progress,
+) -> Workpiece:
     """Solve the layers that are still there; what they are to reproduce is the model as it stands."""
     size = conditions.batch_size
     batched = rebatch(workpiece.model, size) if size > 1 else workpiece.model.clone()
@@ -205,6 +222,7 @@ def _sweep(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, weighings
         threads=conditions.threads,
         stored=np.float16 if conditions.precision == "f16" else np.float32,
         earlier=workpiece.results,
+        memory=memory,
         on_layer=on_layer,
     )
     return replace(workpiece, results={**workpiece.results, **done})

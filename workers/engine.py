@@ -6,6 +6,7 @@ calibration samples in each model, so that the whole compression costs two forwa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import openvino as ov
@@ -16,7 +17,7 @@ from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bia
 from workers.ir.frontier import advance
 from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.segments import cut
-from workers.methods.problem import Array, LayerProblem, Method, Step
+from workers.methods.problem import Array, LayerProblem, Mask, Method, Step
 from workers.moments import LayerMoments, OutputMoments, pool
 
 DAMPING = 1e-3  # of the mean diagonal of H
@@ -38,8 +39,30 @@ class LayerResult:
     channels: Indices | None = None  # the original's output channels that are left, where some were removed
 
 
+class Memory(Protocol):
+    """What an interrupted run of the same compression has left to this one."""
+
+    def restore(self, start: LayerResult) -> LayerResult | None:
+        """The result for a layer that stands as `start` says before it is solved."""
+
+    def save(self, result: LayerResult) -> None:
+        """Keep a result for a run after this one."""
+
+
+class Forgetful:
+    """No memory."""
+
+    def restore(self, start: LayerResult) -> LayerResult | None:
+        """Nothing."""
+        return None
+
+    def save(self, result: LayerResult) -> None:
+        """Nothing."""
+
+
 Plan = Sequence[tuple[Layer, tuple[Method, ...]]]
 NOTHING_YET: Mapping[str, LayerResult] = {}
+FORGETFUL = Forgetful()
 
 
 def compress(
@@ -53,13 +76,15 @@ def compress(
     threads: int,
     stored: type[np.float32] | type[np.float16] = np.float32,
     earlier: Mapping[str, LayerResult] = NOTHING_YET,
+    memory: Memory = FORGETFUL,
     on_layer: Callable[[LayerResult], None] = lambda result: None,
 ) -> list[LayerResult]:
     """Compress the planned layers of `model` in place, each by its methods one after another.
 
     `batched` is the same model, with the same names, for `batch_size` samples at once; it is consumed. Free weights are
     rounded to `stored`, the type the model keeps its weights in. Layers in `earlier`, the results of sweeps before this one,
-    keep their zeros. Returns the results in the order in which they were solved.
+    keep their zeros. What `memory` can restore is not solved again, and phases of which all is restored cost nothing.
+    Returns the results in the order in which they were solved.
     """
     layers = [layer for layer, _ in plan]
     biases = ensure_bias(model, layers)
@@ -69,61 +94,83 @@ def compress(
     compressed = cut(batched, nodes)
     stream = Stream(samples, batch_size)
     frontiers = Frontiers(original, compressed, stream, threads)
+    starts = {layer.name: _start(model, layer, methods, earlier.get(layer.name)) for layer, methods in plan}
+    restored = {name: found for name, start in starts.items() if (found := memory.restore(start))}
+    left = [original.phases[layer.nodes[0]] for layer in layers if layer.name not in restored]
     results: list[LayerResult] = []
     for phase, batches in enumerate(schedule(original.held, stream.length), start=1):
-        dense, sparse = frontiers.resize(phase, batches)
-        here = [site for site in sites if original.phases[site.node] == phase]
-        tally = Tally(here, batches, np.random.default_rng([seed, phase]))
-        for number, seen in enumerate(advance(original, phase, dense, threads)):
-            tally.add(seen, sparse[number], stream.share(number))
+        running = phase >= min(left, default=phase + 1)  # phases before are restored whole
+        if running:
+            dense, sparse = frontiers.resize(phase, batches)
+            here = [site for site in sites if original.phases[site.node] == phase]
+            tally = Tally(here, batches, np.random.default_rng([seed, phase]))
+            for number, seen in enumerate(advance(original, phase, dense, threads)):
+                tally.add(seen, sparse[number], stream.share(number))
         for layer, methods in plan:
             if original.phases[layer.nodes[0]] != phase:
                 continue
-            outputs = {node: tally.outputs[node] for node in layer.nodes if node in tally.outputs}
-            rng = np.random.default_rng([seed, phase, len(results)])
-            taken = stream.samples(batches)
-            result = _solve(model, layer, methods, outputs, biases, stored, earlier.get(layer.name), taken, rng)
+            result = restored.get(layer.name)
+            if result is None:
+                outputs = {node: tally.outputs[node] for node in layer.nodes if node in tally.outputs}
+                start = replace(starts[layer.name], samples=stream.samples(batches))
+                support = start.weight != 0 if layer.name in earlier else None
+                rng = np.random.default_rng([seed, phase, len(results)])
+                result = _solve(model, start, methods, support, outputs, biases, stored, rng)
+                memory.save(result)
             for part in (model, *(segment.model for segment in compressed.segments[phase:])):
                 _write(part, result, biases)
             results.append(result)
             on_layer(result)
-        for _ in advance(compressed, phase, sparse, threads):
-            pass
+        if running:
+            for _ in advance(compressed, phase, sparse, threads):
+                pass
     return results
+
+
+def _start(model: ov.Model, layer: Layer, methods: tuple[Method, ...], earlier: LayerResult | None) -> LayerResult:
+    """A layer as it stands before it is solved."""
+    weight = read_weight(model, layer).astype(np.float64)
+    return LayerResult(
+        layer=layer,
+        steps=(*earlier.steps, *methods) if earlier else methods,
+        original=earlier.original if earlier else weight,
+        weight=weight,
+        step=None,
+        biases={},
+        relative_error=0.0,
+        samples=0,
+        statistics=earlier.statistics if earlier else {},
+        channels=earlier.channels if earlier else None,
+    )
 
 
 def _solve(
     model: ov.Model,
-    layer: Layer,
+    start: LayerResult,
     methods: tuple[Method, ...],
+    support: Mask | None,
     outputs: Mapping[str, OutputMoments],
     biases: Mapping[str, Bias],
     stored: type[np.float32] | type[np.float16],
-    earlier: LayerResult | None,
-    samples: int,
     rng: np.random.Generator,
 ) -> LayerResult:
     moments = pool(list(outputs.values()))
-    original = read_weight(model, layer).astype(np.float64)
-    problem = replace(pose(layer.name, original, moments), taps=layer.geometry.taps, support=original != 0 if earlier else None)
-    statistics = dict(earlier.statistics) if earlier else {}
+    taps = start.layer.geometry.taps
+    problem = replace(pose(start.layer.name, start.weight, moments), taps=taps, support=support)
+    statistics = dict(start.statistics)
     for method in methods:
         solution = method.solve(problem, rng)
         problem = replace(problem, original=solution.weight, support=solution.weight != 0)
         statistics |= solution.statistics
     kind = stored if solution.step is None else np.float32
     weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
-    return LayerResult(
-        layer=layer,
-        steps=(*earlier.steps, *methods) if earlier else methods,
-        original=earlier.original if earlier else original,
+    return replace(
+        start,
         weight=weight,
         step=solution.step,
         biases={node: _bias(read_bias(model, biases[node]), weight, seen) for node, seen in outputs.items()},
         relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,
-        samples=samples,
         statistics=statistics,
-        channels=earlier.channels if earlier else None,
     )
 
 

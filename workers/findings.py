@@ -56,6 +56,7 @@ class Findings:
     original_size: DiskSize
     losses: Mapping[str, float]  # of the outputs, by layer
     spent: dict[str, dict[str, float]]
+    reused: int  # layers that an interrupted attempt had solved
 
     @property
     def chosen(self) -> Candidate:
@@ -103,6 +104,7 @@ def assemble(found: Findings) -> Report:
         ),
         time={stage: StageTime(**cost) for stage, cost in found.spent.items()},
         peak_rss_bytes=peak_memory(),
+        reused_layers=found.reused,
         warnings=_warnings(found),
         provenance=_provenance(found),
     )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from workers.budgets import losses
 from workers.candidates import Workshop
+from workers.checkpoints import Checkpoints
 from workers.clock import Clock
 from workers.compression import batch_size, make_plan
 from workers.engine import LayerResult
@@ -62,7 +63,9 @@ def compress(task: Task, clock: Clock) -> None:
     def on_layer(result: LayerResult) -> None:
         clock.tell({"event": "layer", **layer_row(result)})
 
-    workshop = Workshop(imported, original, evidence, threads, clock, (lambda result: None) if exploring else on_layer)
+    checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
+    tell = (lambda result: None) if exploring else on_layer
+    workshop = Workshop(imported, original, evidence, threads, clock, tell, checkpoints)
     explored = explore(workshop, recipe, Path(task.out))
     chosen = explored.chosen
     if exploring:
@@ -79,7 +82,7 @@ def compress(task: Task, clock: Clock) -> None:
             threads=threads,
         )
         sizes = saved_size(original, half=imported.precision == "f16")
-        write_report(Findings(task, recipe, imported, evidence, explored, sizes, lost, dict(clock.spent)))
+        write_report(Findings(task, recipe, imported, evidence, explored, sizes, lost, dict(clock.spent), checkpoints.reused))
 
 
 def read_recipe(task: Task) -> Recipe:

@@ -93,6 +93,8 @@ def run_job(bench: Bench, job_id: str) -> None:
         raise
     else:
         bench.artifacts.tidy(job.id, job.attempt, keep=frozenset({LOG, OUT}) if published else frozenset({LOG}))
+        if published:  # a job that failed may be retried
+            bench.artifacts.forget_checkpoints(job.id)
         log.info("job ended", published=published)
 
 
@@ -150,7 +152,9 @@ def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) 
         return None if sha256 is None else str(artifacts.path(AssetKind.DATASET, sha256))
 
     model = str(artifacts.path(AssetKind.MODEL, job.model))
-    return Task(job.kind, model, str(workdir / OUT), job.recipe, dataset(job.dataset), dataset(job.evaluation), threads)
+    data, evaluation = dataset(job.dataset), dataset(job.evaluation)
+    checkpoints = str(artifacts.checkpoints(job.id)) if job.kind == Kind.COMPRESS else None
+    return Task(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints)
 
 
 def read(path: Path) -> dict[str, Any]:

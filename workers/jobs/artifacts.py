@@ -5,6 +5,7 @@ data_dir/
   models/<sha256>/model.onnx      one private folder per upload (suffix as uploaded)
   datasets/<sha256>/dataset.npz
   jobs/<job id>/<attempt>/        the working folder of an attempt: task.json, log.txt, out/ = Task.out
+  jobs/<job id>/checkpoints/      solved layers, until the job has succeeded
 """
 
 import os
@@ -89,6 +90,14 @@ class Artifacts:
         shutil.rmtree(folder, ignore_errors=True)
         (folder / OUT).mkdir(mode=0o700, parents=True)
         return folder
+
+    def checkpoints(self, job_id: str) -> Path:
+        """Where a job's attempts leave solved layers for the attempts after them."""
+        return self._root / "jobs" / job_id / "checkpoints"
+
+    def forget_checkpoints(self, job_id: str) -> None:
+        """No attempt will follow."""
+        shutil.rmtree(self.checkpoints(job_id), ignore_errors=True)
 
     def log(self, job_id: str, attempt: int) -> Path:
         """Where the child's log goes; of a job elsewhere it is there when the job has ended. Raises Unavailable."""

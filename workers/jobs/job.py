@@ -49,6 +49,7 @@ class Task:
     data: str | None = None  # path of calibration samples
     evaluation: str | None = None  # path of held-out samples, optionally labelled
     threads: int | None = None  # None: what the machine, or its container, allows
+    checkpoints: str | None = None  # folder that keeps solved layers for another attempt
 
 
 @dataclass(frozen=True, slots=True)
