@@ -164,3 +164,22 @@ def test_removed_channels_are_told_of(tmp_path):
     for layer in shrunk:
         assert layer["weights"] == np.prod(layer["shape"])
         assert layer["original_bytes"] == pytest.approx(4 * layer["weights"] / (1 - layer["removed"]))
+
+
+def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(job, tmp_path):
+    task, _, report = job
+    again = replace(task, out=str(tmp_path / "out"), checkpoints=str(tmp_path / "checkpoints"))
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "task.json").write_text(json.dumps(asdict(again)))
+    command = [sys.executable, "-m", "workers.child", str(tmp_path / "killed")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={"CI": "true"}) as child:
+        solved = (line for line in child.stdout if json.loads(line)["event"] == "layer")
+        names = [json.loads(next(solved))["name"] for _ in range(2)]
+        child.kill()
+    code, _ = do(tmp_path / "work", again)
+    resumed = json.loads((tmp_path / "out/report.json").read_text())
+    assert code == 0
+    assert len(names) <= resumed["reused_layers"] < len(resumed["layers"])
+    assert report["reused_layers"] == 0
+    for name in ("1/model.xml", "1/model.bin"):
+        assert Path(again.out, name).read_bytes() == Path(task.out, name).read_bytes()
