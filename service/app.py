@@ -13,8 +13,8 @@ from service import errors
 from service.audit import Auditor
 from service.background import chores
 from service.dashboard.app import PATH, create_dashboard
-from service.dashboard.prefix import ForwardedPrefix
 from service.metrics import Metrics, Stopwatch
+from service.prefix import Prefixed
 from service.readiness import Readiness
 from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
 from service.targets import Allowed
@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     app.add_middleware(Auditor, store=store)
     app.add_middleware(Stopwatch, requests=metrics.requests)
-    app.add_middleware(ForwardedPrefix)
+    app.add_middleware(Prefixed)
     for router in ROUTERS:
         app.include_router(router, max_body_size=JSON_BYTES)
     app.mount(PATH, create_dashboard(app.state))

@@ -29,6 +29,7 @@ from workers.report import (
     CalibrationReport,
     LayerReport,
     ModelReport,
+    Picture,
     PreprocessingReport,
     Provenance,
     Report,
@@ -38,6 +39,8 @@ from workers.report import (
     Tensor,
     render_card,
     render_html,
+    save_pictures,
+    telling_pictures,
 )
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
@@ -65,13 +68,15 @@ class Findings:
 
 
 def write_report(found: Findings) -> None:
-    """Write report.json, report.html, model_card.md, provenance.json and calibration.png under the task's folder."""
+    """Write report.json, report.html, model_card.md, provenance.json, calibration.png and samples/."""
     out = Path(found.task.out)
+    pictures = _pictures(found)
+    save_pictures(pictures, out / "samples")
     sheet = _write_sheet(found, out / "calibration.png")
     report = assemble(found)
     (out / "report.json").write_text(report.model_dump_json(indent=1))
     (out / "provenance.json").write_text(report.provenance.model_dump_json(indent=1))
-    (out / "report.html").write_text(render_html(report, contact_sheet=sheet))
+    (out / "report.html").write_text(render_html(report, pictures=pictures, contact_sheet=sheet))
     (out / "model_card.md").write_text(render_card(report))
 
 
@@ -214,6 +219,14 @@ def _provenance(found: Findings) -> Provenance:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def _pictures(found: Findings) -> tuple[Picture, ...]:
+    """Held-out samples with what both models made of them; none where there is nothing to see."""
+    comparison = found.chosen.comparison
+    if comparison is None or comparison.headline is None:
+        return ()
+    return telling_pictures(comparison.headline.rows, comparison.labels, found.evidence.judging.images)
 
 
 def _write_sheet(found: Findings, path: Path) -> bytes | None:

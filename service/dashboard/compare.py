@@ -16,7 +16,7 @@ from workers.jobs.records import JsonObject
 from workers.jobs.store import Store
 from workers.jobs.store.listing import Line, Order, Wanted
 from workers.report.charts import Whiskers, whiskers
-from workers.report.words import percent, significant, size
+from workers.report.words import percent, significant, size, tick
 
 router = APIRouter()
 MOST_COMPARED = 8
@@ -87,7 +87,9 @@ def _intervals(lines: list[Line], figure: str, text: Any) -> Whiskers | None:
         if figures.get(figure) is not None:
             interval = Interval(figures[figure], figures.get(f"{figure}_low"), figures.get(f"{figure}_high"))
             rows.append((line.job.name or line.job.id[:8], text(interval.value), "compressed", interval))
-    return whiskers(rows, {"drop": 0.0, "ratio": 1.0}.get(figure)) if rows else None
+    if not rows:
+        return None
+    return whiskers(rows, 1.0, tick) if figure == "ratio" else whiskers(rows, 0.0 if figure == "drop" else None)
 
 
 def _differing(recipes: list[JsonObject]) -> dict[str, list[str]]:

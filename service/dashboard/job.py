@@ -1,5 +1,6 @@
 """One job: where it stands, its timeline, layers and log while it runs, its report when it has ended."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from workers.jobs.job import Stage, State
 from workers.jobs.records import Event, Job, JsonObject
 from workers.jobs.store import Store
 from workers.report import Report
-from workers.report.charts import Columns, columns
+from workers.report.charts import Columns, columns, share_tick
 from workers.report.page import context as report_context
 from workers.report.words import percent, significant, tick
 
@@ -149,7 +150,7 @@ def _charts(done: Sequence[JsonObject]) -> tuple[Columns, ...]:
     errors, zeros = ([float(layer.get(key) or 0) for layer in done] for key in ("relative_error", "sparsity"))
     return (
         columns("Relative error", names, errors, significant, tick),
-        columns("Share of zeros", names, zeros, percent, lambda share: tick(100 * share, "%")),
+        columns("Share of zeros", names, zeros, percent, share_tick),
     )
 
 
@@ -172,6 +173,16 @@ def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> d
         report = Report.model_validate_json(path.read_bytes())
     except (NotFound, ValidationError):
         return {"report": None}
+    where = address(request, f"jobs/{job.id}/pictures")
     names = {file.name for file in store.jobs.artifacts(job.id)}
-    sheet = address(request, f"jobs/{job.id}/pictures/calibration.png") if "calibration.png" in names else None
-    return {**report_context(report), "contact_sheet": sheet, "pictures": ()}
+    return {
+        **report_context(report),
+        "contact_sheet": f"{where}/calibration.png" if "calibration.png" in names else None,
+        "pictures": _samples(artifacts, job, where) if "samples/samples.json" in names else (),
+    }
+
+
+def _samples(artifacts: Artifacts, job: Job, where: str) -> list[JsonObject]:
+    """Samples with both models' answers, their images by address."""
+    told = json.loads(artifacts.result(job.id, job.attempt, "samples/samples.json").read_bytes())
+    return [{**sample, "png": f"{where}/samples/{number:02}.png"} for number, sample in enumerate(told, 1)]

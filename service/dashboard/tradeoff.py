@@ -7,8 +7,8 @@ from typing import Literal
 
 from workers.jobs.records import Job
 from workers.jobs.store.listing import Line
-from workers.report.charts import Axis, Tick
-from workers.report.words import percent, points, significant, tick
+from workers.report.charts import Axis, Tick, share_tick
+from workers.report.words import percent, points, significant
 
 HEIGHT = 420.0
 Measure = Literal["drop", "agreement"]
@@ -87,8 +87,8 @@ def plot(found: Sequence[Result], limit: float | None) -> Plot | None:
     return Plot(
         tuple(placed),
         tuple(pairwise(edge)),
-        across.marks(lambda share: tick(100 * share, "%")),
-        tuple(Tick(HEIGHT * mark.at / 100, mark.text) for mark in down.marks(lambda share: tick(100 * share, "%"))),
+        across.marks(share_tick),
+        tuple(Tick(HEIGHT * mark.at / 100, mark.text) for mark in down.marks(share_tick)),
         None if limit is None else HEIGHT * down.at(limit) / 100,
     )
 

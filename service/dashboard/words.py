@@ -8,7 +8,7 @@ from workers.jobs.job import State
 from workers.jobs.records import Job
 from workers.report.words import SPACE, duration, percent, points, significant
 
-FILTERS = ("when", "tone", "state_name", "short", "smaller", "kept", "took", "share_done", "eta", "labelled")
+FILTERS = ("when", "tone", "state_name", "short", "smaller", "kept", "took", "share_done", "eta", "labelled", "coded", "faster")
 TONES = {
     State.QUEUED: "waiting",
     State.RUNNING: "running",
@@ -61,6 +61,16 @@ def kept(job: Job) -> tuple[str, str] | None:
     return None
 
 
+def faster(job: Job) -> tuple[str, str] | None:
+    """How many times as fast, and whether that is more than noise; None where it was not measured."""
+    figures = job.summary or {}
+    ratio, low, high = (figures.get(name) for name in ("ratio", "ratio_low", "ratio_high"))
+    if ratio is None:
+        return None
+    noise = low is None or high is None or low <= 1 <= high
+    return f"{significant(ratio)}×", "no significant difference" if noise else ""
+
+
 def took(job: Job) -> str | None:
     """From the start of an ended job to its end."""
     return duration(job.ended_at - job.started_at) if job.ended_at and job.started_at else None
@@ -79,3 +89,9 @@ def eta(job: Job) -> str | None:
 def labelled(name: str) -> str:
     """calibration_count -> Calibration count."""
     return name.replace("_", " ").capitalize()
+
+
+def coded(text: str) -> Markup:
+    """A docstring's `words` as code."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))

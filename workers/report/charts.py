@@ -125,7 +125,7 @@ def layer_columns(layers: Sequence[LayerReport]) -> tuple[Columns, ...]:
     stored, before = [layer.bytes for layer in layers], [layer.original_bytes for layer in layers]
     return (
         columns("Relative error", names, errors, significant, tick),
-        columns("Share of zeros", names, zeros, percent, lambda share: tick(100 * share, "%")),
+        columns("Share of zeros", names, zeros, percent, share_tick),
         columns("Bytes", names, stored, size, tick_size, before),
     )
 
@@ -154,16 +154,26 @@ def columns(
     return Columns(title, height, bars, tuple(Tick(height * mark.at / 100, mark.text) for mark in axis.marks(tick_text)))
 
 
-def whiskers(rows: Sequence[tuple[str, str, str, Interval]], mark: float | None = None) -> Whiskers:
-    """Rows of (label, text, role, interval), all of them shares, on one axis; `mark` is a limit or a neutral value."""
+def share_tick(share: float) -> str:
+    """A round share on an axis: 0.25 -> 25 %."""
+    return tick(100 * share, "%")
+
+
+def whiskers(
+    rows: Sequence[tuple[str, str, str, Interval]], mark: float | None = None, text: Callable[[float], str] = share_tick
+) -> Whiskers:
+    """Rows of (label, text, role, interval) on one axis, shares if no other `text` is for its ticks.
+
+    `mark` is a limit or a neutral value.
+    """
     ends = [end for _, _, _, interval in rows for end in (interval.value, interval.low, interval.high) if end is not None]
     axis = Axis([*ends, *([] if mark is None else [mark])])
     return Whiskers(
         tuple(
-            Whisker(label, text, role, axis.at(interval.value), _at(axis, interval.low), _at(axis, interval.high))
-            for label, text, role, interval in rows
+            Whisker(label, told, role, axis.at(interval.value), _at(axis, interval.low), _at(axis, interval.high))
+            for label, told, role, interval in rows
         ),
-        axis.marks(lambda share: tick(100 * share, "%")),
+        axis.marks(text),
         _at(axis, mark),
     )
 

@@ -1,8 +1,10 @@
 """Samples to look at, with what both models made of them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,17 @@ def telling_pictures(
             answers = int(row["before"]), int(row["after"]), float(row["confidence_before"]), float(row["confidence_after"])
             made.append(Picture(encode(pixels[0]), *answers, label))
     return tuple(made)
+
+
+def save_pictures(pictures: Sequence[Picture], folder: Path) -> None:
+    """As 01.png, 02.png and so on, with the answers in samples.json; no folder without a picture."""
+    if not pictures:
+        return
+    folder.mkdir()
+    for number, picture in enumerate(pictures, 1):
+        (folder / f"{number:02}.png").write_bytes(picture.png)
+    told = [{name: value for name, value in asdict(picture).items() if name != "png"} for picture in pictures]
+    (folder / "samples.json").write_text(json.dumps(told, indent=1))
 
 
 def telling_samples(rows: Rows, count: int) -> NDArray[np.int64]:

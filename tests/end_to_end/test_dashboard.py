@@ -1,0 +1,236 @@
+"""The dashboard in a real browser: two API processes, a path prefix, no network, a real worker."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from service.client import Client
+from service.sessions import open_session
+from tests.end_to_end.browser import browser, chromium, published, visit
+from tests.end_to_end.embedded import ROOT
+from tests.installation import Installation
+from workers.jobs.records import Role
+
+pytestmark = pytest.mark.timeout(300)
+MODEL = ROOT / "examples" / "digits.onnx"
+QUICK = {"benchmark": None, "calibration": {"count": 32}}
+END_MS = 120_000  # until a job has ended
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    executable = chromium()
+    if executable is None:
+        message = "THE DASHBOARD IS NOT TESTED: found no chromium on PATH; install it to test in a real browser"
+        print(f"\n{message}", file=sys.__stderr__)
+        pytest.skip(message)
+    with browser(executable) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def service(chrome: Browser) -> Iterator[Installation]:
+    with published() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def client(service: Installation) -> Iterator[Client]:
+    with Client(service.url, service.keys[Role.OPERATOR]) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def jobs(client: Client) -> dict[str, str]:
+    """Ids of ended jobs by name."""
+    model = client.upload_model(MODEL)
+    digits = client.upload_dataset(MODEL.with_suffix(".npz"))
+    preprocessing = {"mean_values": [80.0], "scale_values": [96.0], "layout": "NCHW", "resize": 32}
+    recipes = {
+        "half": {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "preprocessing": preprocessing, **QUICK},
+        "most": {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.9}], "preprocessing": preprocessing, **QUICK},
+        "astray": {"steps": [{"method": "inq"}], "ignored_scope": {"names": ["nowhere"]}, **QUICK},
+    }
+    ids = {name: client.submit(model, recipe, evaluation=digits, name=name)["id"] for name, recipe in recipes.items()}
+    for job_id in ids.values():
+        client.wait(job_id)
+    return ids
+
+
+@pytest.fixture
+def context(chrome: Browser) -> Iterator[BrowserContext]:
+    with visit(chrome) as context:
+        yield context
+
+
+@pytest.fixture
+def enter(context: BrowserContext, service: Installation) -> Callable[..., Page]:
+    """Sign in and go to a page."""
+    return lambda path="", role=Role.OPERATOR: sign_in(context, service, path, role)
+
+
+def sign_in(context: BrowserContext, service: Installation, path: str = "", role: Role = Role.OPERATOR) -> Page:
+    page = context.new_page()
+    page.goto(f"{service.url}/ui/{path}")
+    page.get_by_label("API key").fill(service.keys[role])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{service.url}/ui/{path}")
+    return page
+
+
+def test_the_root_leads_to_a_login_that_leads_where_one_was_going(context: BrowserContext, service: Installation) -> None:
+    page = context.new_page()
+    page.goto(f"{service.url}/")
+    page.get_by_label("API key").fill("fr_wrong_key")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("opens nothing")
+    page.get_by_label("API key").fill(service.keys[Role.VIEWER])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    [cookie] = context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/tools/fractune/")
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{service.url}/ui/workers")
+    expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_a_printed_link_signs_in_once(context: BrowserContext, service: Installation) -> None:
+    ticket = open_session(service.store, service.keys[Role.ADMIN].split("_")[1], 60)
+    link = f"{service.url}/ui/login#once_{ticket}"
+    page = context.new_page()
+    page.goto(link)
+    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.get_by_role("alert")).to_contain_text("used before")
+
+
+def test_a_job_from_its_upload_to_its_end(enter: Callable[..., Page], service: Installation) -> None:
+    page = enter("new")
+    page.locator("#file-model").set_input_files(MODEL)
+    expect(page.locator("#model-facts")).to_contain_text("Parameters", timeout=END_MS)
+    image = page.locator("#fractals img")
+    expect(image).to_be_visible()
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    page.get_by_label("Sparsity level").fill("0.6")
+    page.get_by_text("Calibration samples").click()
+    page.locator("#calibration-count").fill("32")
+    page.get_by_text("original and compressed, in turns").click()
+    page.locator("#benchmark").select_option("off")
+    page.get_by_label("Another step").select_option("uniform")
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator("fieldset.step")).to_have_count(2)
+    page.get_by_role("button", name="Remove uniform").click()
+    expect(page.locator("#recipe-json")).to_contain_text('"sparsity_level": 0.6')
+    page.get_by_label("Sparsity level").fill("7")
+    expect(page.locator("#preview")).to_contain_text("should be less than 1")
+    page.get_by_label("Sparsity level").fill("0.6")
+    expect(page.locator("#preview")).not_to_contain_text("should be less than 1")
+    page.get_by_label("Name", exact=True).fill("from the browser")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile(r"/ui/jobs/[0-9a-f]{32}$"))
+    expect(page.locator("#standing .badge")).to_have_text("Succeeded", timeout=END_MS)
+    for heading in ("Before and after", "Answers", "Samples", "Calibration", "Provenance"):
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("60 % of the weights are zero")
+    for picture in (page.locator("img.sheet"), page.locator(".pictures img").first):
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 20
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Model, OpenVINO IR").click()
+    assert download.value.path().read_bytes()[:2] == b"PK"
+
+
+def test_a_running_job_is_seen_to_be_canceled(enter: Callable[..., Page], client: Client) -> None:
+    page = enter()
+    recipe = {"steps": [{"method": "inq"}], "calibration": {"count": 100_000}}
+    job = client.submit(client.upload_model(MODEL), recipe, name="endless")
+    row = page.locator(f"#job-{job['id']}")
+    expect(row.locator(".badge")).to_have_text("Running", timeout=END_MS)
+    expect(row.locator("svg.progress")).to_be_visible(timeout=END_MS)
+    row.get_by_role("button", name="Cancel").click()
+    expect(row.locator(".badge")).to_have_text("Canceled", timeout=END_MS)
+
+
+def test_a_failure_is_explained(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
+    page = enter()
+    page.get_by_role("link", name="astray").click()
+    failure = page.locator(".failure")
+    expect(failure).to_contain_text("nowhere")
+    expect(failure).to_contain_text("SCOPE_UNMATCHED")
+    expect(failure).to_contain_text("ignored_scope.validate")
+    page.get_by_role("link", name="Change and run").click()
+    expect(page.locator("#ignored_scope-names")).to_have_value("nowhere")
+
+
+def test_two_results_are_compared(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
+    page = enter()
+    for name in ("half", "most"):
+        page.locator(f"#pick-{jobs[name]}").check()
+    page.get_by_role("button", name="Compare selected").click()
+    figures = page.get_by_role("region", name="Figures")
+    expect(figures.get_by_role("link", name=re.compile("half|most"))).to_have_count(2)
+    expect(page.get_by_role("region", name="Differences")).to_contain_text("steps[1].sparsity_level0.50.9")
+    page.get_by_role("link", name="Trade-off").click()
+    expect(page.get_by_role("link", name=re.compile("of the size"))).not_to_have_count(0)
+
+
+def test_jobs_are_searched_and_sorted(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
+    page = enter()
+    page.get_by_label("Search").fill("mos")
+    page.get_by_label("Search").press("Enter")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    page.goto(page.url.partition("?")[0] + "?state=succeeded&sort=size")
+    expect(page.locator("th[aria-sort=ascending]")).to_have_text("Smaller")
+    names = page.locator("#rows th a").all_inner_texts()
+    assert names.index("most") < names.index("half")
+
+
+def test_it_can_be_read_and_used_without_scripts(chrome: Browser, service: Installation, jobs: dict[str, str]) -> None:
+    with visit(chrome, java_script_enabled=False) as context:
+        page = sign_in(context, service)
+        page.get_by_role("link", name="half").click()
+        expect(page.get_by_role("heading", name="Before and after")).to_be_visible()
+        page.get_by_role("button", name="Retry").click()
+        expect(page.locator("#standing")).to_be_visible()
+        page.get_by_role("button", name="Cancel").click()
+        page.goto(f"{service.url}/ui/new")
+        page.get_by_role("button", name="Add").click()
+        expect(page.locator("fieldset.step")).to_have_count(2)
+
+
+def test_the_keyboard_reaches_the_content_first(enter: Callable[..., Page]) -> None:
+    page = enter()
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_fault_of_accessibility(
+    chrome: Browser, service: Installation, jobs: dict[str, str], scheme: str
+) -> None:
+    compared = "&".join(f"job={jobs[name]}" for name in ("half", "most"))
+    with service.http(Role.ADMIN) as http:
+        model = http.get("/v1/models").json()["items"][0]["sha256"]
+    pages = ("", "new", f"new?model={model}", "pareto", "models", f"models/{model}", "datasets", "workers", "access", "nothing")
+    with visit(chrome, color_scheme=scheme) as context:
+        page = sign_in(context, service, role=Role.ADMIN)
+        for path in (*pages, f"compare?{compared}", f"jobs/{jobs['half']}", f"jobs/{jobs['astray']}"):
+            page.goto(f"{service.url}/ui/{path}")
+            assert serious(page) == {}, path
+        page.get_by_role("button", name="Sign out").click()
+        assert serious(page) == {}
+
+
+def serious(page: Page) -> dict[str, list[str]]:
+    """Rules of axe-core that the page breaks, with the elements that do."""
+    found = Axe().run(page).response["violations"]
+    return {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found if rule["impact"] in ("serious", "critical")}
