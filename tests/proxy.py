@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 
@@ -28,8 +28,8 @@ def proxy(ports: list[int], prefix: str) -> Iterator[str]:
             upstream.request(self.command, self.path.removeprefix(prefix), body, headers | {"X-Forwarded-Prefix": prefix})
             try:
                 self.answer(upstream.getresponse())
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the browser has left the page
+            except (BrokenPipeError, ConnectionResetError, IncompleteRead):
+                pass  # the browser has left the page, or the server
             finally:
                 upstream.close()
 

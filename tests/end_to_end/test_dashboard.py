@@ -174,7 +174,7 @@ def test_two_results_are_compared(enter: Callable[..., Page], jobs: dict[str, st
     page.get_by_role("button", name="Compare selected").click()
     figures = page.get_by_role("region", name="Figures")
     expect(figures.get_by_role("link", name=re.compile("half|most"))).to_have_count(2)
-    expect(page.get_by_role("region", name="Differences")).to_contain_text("steps[1].sparsity_level0.50.9")
+    expect(page.get_by_role("region", name="Differences")).to_contain_text("steps[1].sparsity_level0.90.5")
     page.get_by_role("link", name="Trade-off").click()
     expect(page.get_by_role("link", name=re.compile("of the size"))).not_to_have_count(0)
 

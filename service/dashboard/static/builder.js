@@ -22,5 +22,6 @@ form.addEventListener("input", () => {
   clearTimeout(waiting);
   waiting = setTimeout(refresh, 350);
 });
+document.addEventListener("inspected", refresh);
 document.getElementById("model").addEventListener("change", () => document.getElementById("update").click());
 for (const button of form.querySelectorAll(".show")) button.hidden = true;

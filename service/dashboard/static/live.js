@@ -36,6 +36,7 @@ for (const box of document.querySelectorAll("[data-live]")) {
   const source = new EventSource(box.dataset.live);
   source.addEventListener("replace", (event) => replace(JSON.parse(event.data)));
   source.addEventListener("append", (event) => append(JSON.parse(event.data)));
+  source.addEventListener("done", () => { source.close(); document.dispatchEvent(new Event("inspected")); });
   source.addEventListener("reload", () => { source.close(); location.reload(); });
   addEventListener("pagehide", () => source.close());
 }
