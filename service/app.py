@@ -61,7 +61,6 @@ def create_app(settings: Settings) -> FastAPI:
         title="Fractune",
         version=version("fractune"),
         summary="Compress trained networks for OpenVINO, without training and without data where there is none.",
-        root_path=settings.root_path,
         lifespan=lifespan,
         responses=errors.RESPONSES,
         redoc_url=None,
@@ -78,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     app.add_middleware(Auditor, store=store)
     app.add_middleware(Stopwatch, requests=metrics.requests)
-    app.add_middleware(Prefixed)
+    app.add_middleware(Prefixed, root_path=settings.root_path)
     for router in ROUTERS:
         app.include_router(router, max_body_size=JSON_BYTES)
     app.mount(PATH, create_dashboard(app.state))

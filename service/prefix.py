@@ -13,12 +13,13 @@ class Prefixed:
     A configured root_path comes first; a malformed prefix is ignored.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
         self._app = app
+        self._configured = root_path.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            root = scope.get("root_path", "").rstrip("/") or _forwarded(scope)
+            root = self._configured or _forwarded(scope)
             scope["root_path"] = root
             if root and not scope["path"].startswith(f"{root}/"):
                 scope["path"] = root + scope["path"]
