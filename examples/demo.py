@@ -38,7 +38,7 @@ def main() -> int:
         if job["state"] == "SUCCEEDED":
             fetch(client, job["id"])
         if not os.environ.get("DEMO_EXIT"):
-            messages.print("The service goes on running; Ctrl-C ends it.", highlight=False)
+            messages.print("The service goes on running, and so does the dashboard: its link stands above. Ctrl-C ends it.")
             server.wait()
     return int(status)
 

@@ -139,18 +139,19 @@ def _stage_standing(job: Job, stage: str, now: str | None, begun: bool) -> str:
 
 def _layers(store: Store, job: Job) -> dict[str, Any]:
     done = store.jobs.layers(job.id)
-    return {"done_layers": done, "layer_charts": _charts(done)}
+    known = job.progress is not None and job.progress.stage is Stage.COMPRESS
+    return {"done_layers": done, "layer_charts": _charts(done, job.progress.total if job.progress and known else 0)}
 
 
-def _charts(done: Sequence[JsonObject]) -> tuple[Columns, ...]:
-    """Error and zeros of the layers that are finished."""
+def _charts(done: Sequence[JsonObject], total: int) -> tuple[Columns, ...]:
+    """Error and zeros of the layers that are finished, of `total`."""
     if not done:
         return ()
     names = [str(layer["name"]) for layer in done]
     errors, zeros = ([float(layer.get(key) or 0) for layer in done] for key in ("relative_error", "sparsity"))
     return (
-        columns("Relative error", names, errors, significant, tick),
-        columns("Share of zeros", names, zeros, percent, share_tick),
+        columns("Relative error", names, errors, significant, tick, room=total),
+        columns("Share of zeros", names, zeros, percent, share_tick, room=total),
     )
 
 

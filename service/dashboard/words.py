@@ -83,7 +83,9 @@ def share_done(job: Job) -> float | None:
 
 def eta(job: Job) -> str | None:
     """How long the stage will take."""
-    return f"{duration(max(1.0, round(job.eta_s)))}{SPACE}left" if job.eta_s is not None else None
+    if job.eta_s is None:
+        return None
+    return f"{duration(job.eta_s) if job.eta_s >= 60 else f'{max(1, round(job.eta_s))}{SPACE}s'}{SPACE}left"
 
 
 def labelled(name: str) -> str:

@@ -137,10 +137,14 @@ def columns(
     text: Callable[[float], str],
     tick_text: Callable[[float], str],
     behind: Sequence[float] = (),
+    room: int = 0,
 ) -> Columns:
-    """One value for each of the layers `names`, told by `text`; `behind` is the same of the original."""
+    """One value for each of the layers `names`, told by `text`; `behind` is the same of the original.
+
+    There is room for `room` layers where fewer are known yet.
+    """
     others = behind or [0.0] * len(names)
-    axis, pitch, height = Axis([0.0, *values, *others], 3), 100 / len(names), COLUMN_HEIGHT
+    axis, pitch, height = Axis([0.0, *values, *others], 3), 100 / max(len(names), room), COLUMN_HEIGHT
     bars = tuple(
         Bar(
             at=round((index + 0.1) * pitch, 3),

@@ -1,11 +1,12 @@
 // The form of a new job: what it comes to, shown while one types.
 const form = document.getElementById("new");
+// `form.dataset` would be the field of that name.
 let waiting = 0;
 let latest = 0;
 
 const refresh = async () => {
   const mine = ++latest;
-  const response = await fetch(form.dataset.preview, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+  const response = await fetch(form.getAttribute("data-preview"), { method: "POST", body: new URLSearchParams(new FormData(form)) });
   if (!response.ok || mine !== latest) return;
   const scratch = document.createElement("template");
   scratch.innerHTML = await response.text();
