@@ -11,23 +11,32 @@ from service.dashboard.knobs import Knob, document, knobs, typed
 from service.errors import pointer
 from workers.methods import METHODS
 from workers.methods.ignored_scope import IgnoredScope
-from workers.recipe import BenchmarkSettings, Calibration, Constraint, Preprocessing, Recipe
+from workers.recipe import BenchmarkSettings, Calibration, Constraint, Pareto, Preprocessing, Recipe, Search
 
 BLOCKS: dict[str, type[BaseModel]] = {
     "calibration": Calibration,
     "preprocessing": Preprocessing,
     "constraint": Constraint,
+    "search": Search,
+    "pareto": Pareto,
     "ignored_scope": IgnoredScope,
     "benchmark": BenchmarkSettings,
 }
-PRESETS: dict[str, list[dict[str, Any]]] = {
-    "Prune half": [{"method": "layerwise_pruning", "sparsity_level": 0.5}],
-    "Prune 65 %, then int8": [{"method": "layerwise_pruning", "sparsity_level": 0.65}, {"method": "int8"}],
-    "int8": [{"method": "int8"}],
-    "4-bit powers of two": [{"method": "inq", "bits": 4}],
-    "Ternary": [{"method": "ec2t"}],
+PRUNE = "layerwise_pruning"
+PRESETS: dict[str, dict[str, Any]] = {
+    "Prune half": {"steps": [{"method": PRUNE, "sparsity_level": 0.5}]},
+    "Prune 65 %, then int8": {"steps": [{"method": PRUNE, "sparsity_level": 0.65}, {"method": "int8"}]},
+    "int8": {"steps": [{"method": "int8"}]},
+    "4-bit powers of two": {"steps": [{"method": "inq", "bits": 4}]},
+    "Ternary": {"steps": [{"method": "ec2t"}]},
+    "As sparse as one point of accuracy allows": {
+        "steps": [{"method": PRUNE, "sparsity_level": 0.5}],
+        "constraint": {"max_drop": 0.01},
+        "search": {},
+    },
 }
-OFF = "off"
+SWITCHED = ("search", "pareto")  # off unless asked for, and then of use without any setting
+ON, OFF = "on", "off"
 
 
 @cache
@@ -40,11 +49,6 @@ def catalogue() -> dict[str, dict[str, Any]]:
 def block_schema(name: str) -> dict[str, Any]:
     """The JSON schema of a part of the recipe."""
     return BLOCKS[name].model_json_schema(by_alias=True)
-
-
-def presets() -> dict[str, list[dict[str, Any]]]:
-    """Those whose methods are in the catalogue."""
-    return {name: steps for name, steps in PRESETS.items() if all(step["method"] in catalogue() for step in steps)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Draft:
             values |= typed(step, f"steps.{index}")
         for name in BLOCKS:
             values |= typed(recipe.get(name) or {}, name)
+        values |= {name: ON for name in SWITCHED if recipe.get(name) is not None}
         if "benchmark" in recipe and recipe["benchmark"] is None:
             values["benchmark"] = OFF
         values |= typed({name: recipe[name] for name in ("seed", "shapes") if recipe.get(name)}, "")
@@ -90,7 +95,9 @@ class Draft:
             for index, method in enumerate(self.methods)
         ]
         blocks = {name: document(block_schema(name), name, self.values) for name in BLOCKS}
-        made: dict[str, Any] = {"steps": steps} | {name: block for name, block in blocks.items() if block}
+        made: dict[str, Any] = {"steps": steps} | {
+            name: block for name, block in blocks.items() if block or self.values.get(name) == ON
+        }
         if self.values.get("benchmark") == OFF:
             made["benchmark"] = None
         return made | document({"properties": {"seed": {"type": "integer"}, "shapes": {"type": "object"}}}, "", self.values)

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import ValidationError
 
-from service.dashboard.draft import BLOCKS, Draft, catalogue, presets
+from service.dashboard.draft import BLOCKS, PRESETS, Draft, catalogue
 from service.dashboard.equivalents import brief, spell
 from service.dashboard.pages import address, fill, go, render
 from service.dashboard.visit import Form, OperatorHere, Visitor
@@ -42,8 +42,7 @@ def begin(
         job = store.jobs.get(like)
         others = {"model": job.model, "dataset": job.dataset or "", "evaluation": job.evaluation or "", "name": job.name}
         return _page(request, store, Draft.of(brief(job.recipe), **others))
-    steps = presets().get(preset) or next(iter(presets().values()))
-    return _page(request, store, Draft.of({"steps": steps}, model=model))
+    return _page(request, store, Draft.of(PRESETS.get(preset) or next(iter(PRESETS.values())), model=model))
 
 
 @router.post("/new")
@@ -104,7 +103,7 @@ def _page(request: Request, store: Store, draft: Draft, refusal: str = "") -> Re
         refusal=refusal,
         blocks={name: draft.block(name) for name in BLOCKS},
         catalogue=catalogue(),
-        presets=presets(),
+        presets=PRESETS,
         models=store.assets.page(AssetKind.MODEL, limit=LISTED).items,
         datasets=store.assets.page(AssetKind.DATASET, limit=LISTED).items,
         key=draft.values.get("key") or uuid4().hex,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.dashboard.draft import Draft, block_schema, catalogue, presets
+from service.dashboard.draft import PRESETS, Draft, block_schema, catalogue
 from service.dashboard.knobs import Input, document, knobs, spell
 from service.dashboard.new import image_size
 from workers.recipe import Recipe
@@ -41,9 +41,10 @@ def test_every_method_has_a_form_whose_blanks_are_its_defaults(method: str) -> N
         assert knob.required or knob.default or knob.input is not Input.NUMBER or "null" in str(schema)
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", PRESETS)
 def test_the_common_recipes_are_valid(name: str) -> None:
-    assert Draft.of({"steps": presets()[name]}).faults == {}
+    assert Draft.of(PRESETS[name]).faults == {}
+    assert Draft.of(PRESETS[name]).recipe() == PRESETS[name]
 
 
 @pytest.mark.parametrize(
