@@ -1,6 +1,6 @@
 """The plane of size and fidelity."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -11,10 +11,8 @@ from workers.jobs.job import Kind, State
 from workers.jobs.records import Job
 from workers.jobs.store.listing import Line
 
-JOB = Job(
-    "0" * 32, Kind.COMPRESS, State.SUCCEEDED, "a" * 64, None, None, None, "inq", "", {}, "me", None, 1, None, 0, 0, 1,
-    None, None, None, None, None, None, 1,
-)  # fmt: skip
+UNKNOWN = dict.fromkeys(field.name for field in fields(Job))
+JOB = Job(**UNKNOWN | {"id": "0" * 32, "kind": Kind.COMPRESS, "state": State.SUCCEEDED, "methods": "inq", "name": ""})
 
 
 def line(**summary: float) -> Line:
