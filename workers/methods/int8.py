@@ -45,9 +45,10 @@ class Int8(Pass):
         default=True, description="Correct biases from mean inputs alone; if not, from whole inferences: slower."
     )
     target_device: Literal["ANY", "CPU", "CPU_SPR"] = Field(default="CPU", description="What NNCF quantises for.")
-    model_type: Literal["transformer"] | None = Field(
-        default=None,
-        description="`transformer` for models with attention or layer normalisation: spares it, and uses SmoothQuant.",
+    model_type: Literal["auto", "transformer"] | None = Field(
+        default="auto",
+        description="`transformer` spares attention and layer normalisation, and uses SmoothQuant; `auto`, not NNCF's, "
+        "chooses it for models that normalise layers; null never does.",
     )
     ignored_scope: IgnoredScope = Field(
         default=IgnoredScope(), description="Operations that stay in floating point, besides the recipe's ignored_scope."

@@ -13,6 +13,7 @@ from workers.ir.complaints import plain
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight
 from workers.ir.folding import folded
 from workers.ir.layers import Indices, Layer, Skipped, find_layers, nodes_by_name
+from workers.ir.normalisation import normalises
 from workers.methods.int8 import AdvancedParameters, Int8
 from workers.passes.drift import Drift, measure_drift
 from workers.passes.quiet_nncf import Tell, quiet_nncf
@@ -77,7 +78,7 @@ def _quantise(step: Int8, model: ov.Model, ignored: Sequence[str], conditions: C
                 target_device=nncf.TargetDevice(step.target_device),
                 subset_size=min(step.subset_size, samples.count),
                 fast_bias_correction=step.fast_bias_correction,
-                model_type=nncf.ModelType(step.model_type) if step.model_type else None,
+                model_type=_model_type(step, model),
                 ignored_scope=nncf.IgnoredScope(names=list(ignored), validate=False),
                 advanced_parameters=_advanced(step.advanced_parameters),
             )
@@ -85,6 +86,12 @@ def _quantise(step: Int8, model: ov.Model, ignored: Sequence[str], conditions: C
         if "bad_alloc" in str(error):
             raise OutOfMemory from error
         raise NotQuantizable(f"NNCF cannot quantise the model: {plain(str(error))}") from error
+
+
+def _model_type(step: Int8, model: ov.Model) -> nncf.ModelType | None:
+    """Without care for layer normalisation NNCF quantises inside it, which can ruin a model."""
+    careful = normalises(model) if step.model_type == "auto" else step.model_type == "transformer"
+    return nncf.ModelType.TRANSFORMER if careful else None
 
 
 def _advanced(knobs: AdvancedParameters) -> nncf.AdvancedQuantizationParameters:
