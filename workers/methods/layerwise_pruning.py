@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from workers.methods.least_squares import masked_least_squares
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
 
+GRADUAL_STEPS = 8
 ZEROS = {"2:4": (2, 4), "4:8": (4, 8)}  # zeros in a block, and its size
 
 
@@ -37,7 +38,10 @@ class LayerwisePruning(Method):
         default="weights", description="What `sparsity_level` is a share of when channels are removed: weights or operations."
     )
     gradual_steps: int = Field(
-        default=8, ge=1, le=100, description="Steps in which sparsity rises, by the cubic law (Eq. 1); not for channels."
+        default=GRADUAL_STEPS,
+        ge=1,
+        le=100,
+        description="Steps in which sparsity rises, by the cubic law (Eq. 1); channels are removed at once.",
     )
 
     @model_validator(mode="after")
@@ -46,6 +50,10 @@ class LayerwisePruning(Method):
             raise ValueError(f"pattern {self.pattern} zeroes half of the weights: sparsity_level must be 0.5")
         if self.pattern != "channel" and self.budget != "weights":
             raise ValueError("budget: operations are saved by pattern: channel alone")
+        if self.pattern == "channel" and self.gradual_steps != GRADUAL_STEPS:
+            raise ValueError("gradual_steps: channels are removed at once; leave it out")
+        if self.pattern in ZEROS and self.allocation == "optimal":
+            raise ValueError(f"allocation: pattern {self.pattern} zeroes the same share of every layer; leave it out")
         return self
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:

@@ -3,6 +3,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tests.workers.methods.problems import KINDS, problem
 from workers.methods.layerwise_pruning import LayerwisePruning, keep_highest
@@ -87,3 +88,17 @@ def test_a_block_pattern_keeps_earlier_zeros():
     weight = pruned(replace(posed, support=support), 0.5, pattern="2:4")
     assert not weight[~support].any()
     assert (np.count_nonzero(weight.reshape(1, 6, 4, 4), axis=3) <= 2).all()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "complaint"),
+    [
+        ({"pattern": "2:4", "sparsity_level": 0.6}, "must be 0.5"),
+        ({"pattern": "4:8", "sparsity_level": 0.5, "allocation": "optimal"}, "same share of every layer"),
+        ({"pattern": "channel", "sparsity_level": 0.5, "gradual_steps": 3}, "removed at once"),
+        ({"sparsity_level": 0.5, "budget": "operations"}, "pattern: channel alone"),
+    ],
+)
+def test_knobs_that_would_be_ignored_are_refused(knobs, complaint):
+    with pytest.raises(ValidationError, match=complaint):
+        LayerwisePruning(**knobs)
