@@ -23,6 +23,16 @@ from workers.settings import Settings
 VERBS = ("get", "head", "put", "post", "patch", "delete")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Complete the navigation with the pages that it does not name, and with the decisions in their order."""
+    folder = Path(config.docs_dir)
+    named = json.dumps(config.nav)
+    more = [path.name for path in sorted(folder.glob("*.md")) if f'"{path.name}"' not in named]
+    next(section["Topics"] for section in config.nav or [] if "Topics" in section).extend(more)
+    (config.nav or []).append({"Decisions": [f"decisions/{path.name}" for path in sorted(folder.glob("decisions/*.md"))]})
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages."""
     for name, page in PAGES.items():

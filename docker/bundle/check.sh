@@ -20,6 +20,7 @@ unset PIP_FIND_LINKS PIP_EXTRA_INDEX_URL PIP_INDEX_URL
 export FRACTUNE_DATA_DIR="$place/data"
 .venv/bin/fractune serve --port 8080 > serve.log 2>&1 &
 service=$!
+curl --silent --fail --output /dev/null --retry 60 --retry-delay 1 --retry-all-errors http://127.0.0.1:8080/readyz
 .venv/bin/fractune submit examples/digits.onnx --recipe examples/recipe.json --eval examples/digits.npz --wait --quiet \
   || [ $? -ge 3 ]
 job=$(.venv/bin/fractune jobs --json | .venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')

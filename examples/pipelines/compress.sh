@@ -18,7 +18,7 @@ call() { # the key comes by standard input, so that no list of processes shows i
 
 name=$(basename "$model")
 sha=$(sha256sum "$model" | cut -d ' ' -f 1)
-call --upload-file "$model" --output /dev/null "$FRACTUNE_URL/v1/models/$sha?name=$name"
+call --upload-file "$model" --output /dev/null "$FRACTUNE_URL/v1/models/$sha?name=$(jq --null-input --raw-output --arg name "$name" '$name | @uri')"
 
 jq --null-input --arg model "$sha" --slurpfile recipe "$recipe" --arg name "$name" --arg on "${FRACTUNE_RUNS_ON:-}" \
   '{model: $model, recipe: $recipe[0], name: $name, runs_on: (if $on == "" then null else $on end)}' > "$result/request.json"

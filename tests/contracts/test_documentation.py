@@ -1,0 +1,105 @@
+"""The site builds, fetches nothing from elsewhere, and its reference has every command, setting, route and error."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from service.cli import app
+from tests.contracts.test_errors import LEAVES
+from workers.methods import METHODS
+from workers.settings import Limits, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": "", "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+def text(site: Path, page: str) -> str:
+    return re.sub(r"<[^>]+>", "", (site / page).read_text())
+
+
+def test_it_fetches_nothing_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        fetched = re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=\"?((?:https?:)?//[^\">]+)", page.read_text())
+        assert fetched == [], page
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\(\s*['\"]?https?:", sheet.read_text()), sheet
+
+
+def test_every_page_can_be_reached(site: Path) -> None:
+    linked = (site / "index.html").read_text()
+    pages = {page.relative_to(site).as_posix() for page in site.rglob("*.html")} - {"index.html", "404.html"}
+    assert {page for page in pages if f'href="{page}"' not in linked} == set()
+
+
+def test_every_command_is_there(site: Path) -> None:
+    page = text(site, "reference/commands.html")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        assert f"fractune {name}" in page
+        for option in (option for parameter in command.params for option in parameter.opts):
+            assert option in page, (name, option)
+
+
+def test_every_setting_is_there(site: Path) -> None:
+    page = text(site, "reference/settings.html")
+    names = [f"FRACTUNE_{name.upper()}" for name in Settings.model_fields if name != "limits"]
+    names += [f"FRACTUNE_LIMITS__{name.upper()}" for name in Limits.model_fields]
+    assert [name for name in names if name not in page] == []
+
+
+def test_every_error_and_step_is_there(site: Path) -> None:
+    errors, steps = text(site, "reference/errors.html"), text(site, "reference/recipe-steps.html")
+    assert [kind.code for kind in LEAVES if kind.code not in errors] == []
+    assert [step for step in METHODS for knob in step.model_fields if knob not in steps] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))]
+)
+def test_variables_that_pages_name_exist(path: str) -> None:
+    known = {f"FRACTUNE_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"FRACTUNE_LIMITS__{name.upper()}" for name in Limits.model_fields}
+    elsewhere = "\n".join(
+        file.read_text()
+        for pattern in (
+            "docker-compose.yml",
+            "docker/*.yml",
+            "examples/pipelines/*.sh",
+            "service/commands/*.py",
+            "workers/settings.py",
+        )
+        for file in ROOT.glob(pattern)
+    )
+    named = set(re.findall(r"\bFRACTUNE_[A-Z_]+[A-Z]\b", (ROOT / path).read_text()))
+    assert {name for name in named - known if name not in elsewhere} == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.md",
+        "docs/tutorial.md",
+        "docs/docker.md",
+        *(f"docs/how-to/{n}.md" for n in ("your-own-model", "pipelines", "air-gapped")),
+    ],
+)
+def test_commands_that_pages_show_exist(path: str) -> None:
+    group = typer.main.get_command(app)
+    for line in re.findall(r"^(?:\.venv/bin/)?fractune (.+)$", (ROOT / path).read_text(), re.MULTILINE):
+        name, *arguments = line.split()
+        command = group.commands[name]  # type: ignore[attr-defined]
+        options = {option for parameter in command.params for option in parameter.opts}
+        used = [argument for argument in arguments if argument.startswith("--")]
+        assert set(used) <= options, line
