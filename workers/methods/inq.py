@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.descent import descend, nearest, settle
-from workers.methods.least_squares import masked_least_squares
+from workers.methods.least_squares import re_solve
 from workers.methods.portions import Portions
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
 
@@ -23,8 +23,6 @@ PORTIONS = {
     3: (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
     2: (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 1.0),
 }
-
-ENOUGH = 20  # iterations for weights that are on their way to a level
 
 
 class Inq(Method):
@@ -51,7 +49,7 @@ class Inq(Method):
             fresh = frozen & free
             weight = np.where(fresh, round_to(levels, weight), weight)
             free &= ~fresh
-            weight = masked_least_squares(problem.target, problem.hessian, free, weight, iterations=ENOUGH, tolerance=1e-3)
+            weight = re_solve(problem, free, weight)
         best = min(descend(problem, weight, choose), settle(problem, choose), key=problem.error)
         return LayerSolution(best, statistics=_exponents(levels))
 

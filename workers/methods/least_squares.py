@@ -5,10 +5,12 @@ All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H 
 
 import numpy as np
 
-from workers.methods.problem import Array, Mask, Work, working_precision
+from workers.methods.problem import Array, LayerProblem, Mask, Work, working_precision
 
 EFFORT = 4e10  # operations in products with H that one solve may take
 ITERATIONS = (8, 60)  # fewest and most, whatever they take
+
+ENOUGH = 20  # iterations for weights that will move again
 
 
 def masked_least_squares(
@@ -40,6 +42,15 @@ def masked_least_squares(
         previous, energy = energy, _dot(residual, scale * residual)
         direction = scale * residual + energy / np.maximum(previous, np.finfo(dtype).tiny) * direction
     return np.where(free, start + step, start)
+
+
+def re_solve(problem: LayerProblem, free: Mask, weight: Array) -> Array:
+    """The free entries of `weight` (g, r, c), solved for between two portions of an incremental method.
+
+    They are on their way to a level, and need not be exact.
+    """
+    iterations = min(ENOUGH, affordable_iterations(problem.target))
+    return masked_least_squares(problem.target, problem.hessian, free, weight, iterations=iterations, tolerance=1e-3)
 
 
 def affordable_iterations(target: Array) -> int:

@@ -12,12 +12,11 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.clusters import alternate, k_means
-from workers.methods.least_squares import masked_least_squares
+from workers.methods.least_squares import re_solve
 from workers.methods.portions import Portions
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
 
 PORTIONS = (0.29, 0.53, 0.76, 0.88, 1.0)  # of the clusters: 5, 9, 13, 15, 17 at 5 bits, the released AlexNet
-ENOUGH = 20  # iterations for weights that are on their way to a cluster
 
 
 class Slq(Method):
@@ -46,7 +45,7 @@ class Slq(Method):
             fresh = free & frozen[member]
             weight = np.where(fresh, levels[member], weight)
             free &= ~fresh
-            weight = masked_least_squares(problem.target, problem.hessian, free, weight, iterations=ENOUGH, tolerance=1e-3)
+            weight = re_solve(problem, free, weight)
         return weight
 
     def _by_loss(self, weight: Array, levels: Array) -> list[Array]:
