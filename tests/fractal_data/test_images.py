@@ -16,6 +16,30 @@ def test_an_image_depends_on_its_number_and_seed_alone(batch, start):
         np.testing.assert_array_equal(image, fractal_image(number, 16, 3))
 
 
+def test_processes_change_nothing():
+    alone, together = (list(fractal_images(5, 16, 1, batch=2, processes=processes)) for processes in (1, 2))
+    assert [len(images) for images in together] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(alone), np.concatenate(together))
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(8, 80), width=st.integers(8, 80), channels=st.integers(1, 6), seed=st.integers(0, 2**32))
+def test_small_images_of_any_shape(height, width, channels, seed):
+    image = fractal_image(0, (height, width), seed, channels)
+    assert image.shape == (height, width, channels)
+    assert image.dtype == np.uint8
+    assert image.std() > 0
+
+
+def test_batches_are_drawn_as_they_are_asked_for():
+    assert next(fractal_images(10**9, 8, 0, batch=2)).shape == (2, 8, 8, 3)
+
+
+@pytest.mark.parametrize("size", [(8, 1024), (1024, 8)])
+def test_the_longest_and_the_shortest_side_together(size):
+    assert fractal_image(0, size, 0).shape == (*size, 3)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 5])
 @pytest.mark.parametrize("size", [8, 33, (17, 40), (300, 200)])
 def test_any_size_and_number_of_channels(size, channels):
