@@ -37,6 +37,7 @@ class Candidate:
     estimate: Comparison | None = None  # on the samples that select
     expected: Drop | None = None  # in the constraint's metric, on the same samples
     comparison: Comparison | None = None  # on the samples that judge
+    mirrored: Comparison | None = None  # on held-out fractals, for comparison with the same on data
     verdict: Verdict | None = None
     benchmark: Benchmark | None = None
 
@@ -95,6 +96,8 @@ class Workshop:
     def judge(self, candidate: Candidate) -> None:
         """Compare a candidate with the original on the samples that judge, and decide on its constraint."""
         candidate.comparison = self._compare(candidate, self.evidence.judging)
+        if self.evidence.mirror is not None:
+            candidate.mirrored = self._compare(candidate, self.evidence.mirror)
         constraint = candidate.recipe.constraint
         candidate.verdict = verify(constraint, candidate.comparison.outcomes) if constraint else None
 

@@ -24,6 +24,7 @@ class Evidence:
     calibration: Samples
     judging: Samples
     selecting: Samples
+    mirror: Samples | None = None  # held-out fractals that would judge without data, where data judge and fractals calibrate
 
 
 def gather(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Evidence:
@@ -31,22 +32,24 @@ def gather(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[i
 
     Held-out samples are the evaluation set; without one, the dataset's samples beyond those that calibrate; without those,
     synthetic ones. A search selects by samples of its own: those of the dataset that neither calibrate nor judge, or half of
-    the held-out ones. Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
+    the held-out ones. Where fractals calibrate and data judge, `mirror` tells how far judging by fractals would have been from
+    that. Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
     """
     calibration = _calibration(task, imported, recipe, progress)
     rest = _beyond(task, imported, recipe, calibration)
     if task.evaluation:
         held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing)
     else:
-        held, rest = rest or from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing), None
+        held, rest = rest or _fractal_judges(imported, recipe), None
+    mirror = _fractal_judges(imported, recipe) if (calibration.source, held.source) == ("fractals", "dataset") else None
     if not (recipe.search or recipe.pareto):
-        return Evidence(calibration, held, held)
+        return Evidence(calibration, held, held, mirror)
     if rest is not None:
-        return Evidence(calibration, held, rest)
+        return Evidence(calibration, held, rest, mirror)
     if held.count < 2:
         raise InvalidRecipe("A search needs at least 2 held-out samples: some to select by, others to judge by.")
     judging, selecting = split(held, (0.5, 0.5), np.random.default_rng([recipe.seed, 5]))
-    return Evidence(calibration, judging, selecting)
+    return Evidence(calibration, judging, selecting, mirror)
 
 
 def _beyond(task: Task, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:
@@ -56,6 +59,10 @@ def _beyond(task: Task, imported: Imported, recipe: Recipe, calibration: Samples
     whole = from_dataset(Path(task.data), imported, recipe.preprocessing)
     rest = range(calibration.count, min(whole.count, calibration.count + MOST_JUDGES))
     return whole.take(np.array(rest)) if len(rest) else None
+
+
+def _fractal_judges(imported: Imported, recipe: Recipe) -> Samples:
+    return from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing)
 
 
 def _calibration(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:

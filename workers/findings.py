@@ -95,6 +95,7 @@ def assemble(found: Findings) -> Report:
         exploration=describe(found.explored, recipe, found.evidence) if found.explored.tried else None,
         size=_size(found),
         fidelity=summarise(chosen.comparison, np.random.default_rng([recipe.seed, 3])),
+        fidelity_on_fractals=chosen.mirrored and summarise(chosen.mirrored, np.random.default_rng([recipe.seed, 6])),
         benchmark=chosen.benchmark,
         constraint=chosen.verdict,
         calibration=CalibrationReport(

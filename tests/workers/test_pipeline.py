@@ -127,6 +127,15 @@ def test_an_inspection_describes_the_model(tmp_path):
     assert sum(layer["weights"] for layer in found["layers"]) <= found["parameters"]
 
 
+def test_the_report_shows_what_fractals_alone_would_have_told(job):
+    task, _, report = job
+    on_data, on_fractals = report["fidelity"], report["fidelity_on_fractals"]
+    assert (on_data["source"], on_fractals["source"], on_fractals["n"]) == ("dataset", "fractals", 256)
+    assert on_fractals["accuracy_compressed"] is None
+    assert 0 < on_fractals["relative_error"]["value"] != on_data["relative_error"]["value"]
+    assert "256 held-out fractals would have judged" in Path(task.out, "report.html").read_text()
+
+
 def test_pruning_and_int8_end_to_end(tmp_path):
     steps = [{"method": "layerwise_pruning", "sparsity_level": 0.6, "allocation": "uniform"}, {"method": "int8"}]
     recipe = RECIPE | {"steps": steps, "calibration": {"count": 32}}

@@ -271,6 +271,9 @@ class Report(Part):
     exploration: Exploration | None = Field(default=None, description="None unless the recipe asks for a search or a front.")
     size: Size
     fidelity: Fidelity | None = Field(description="None when there was no sample to compare on.")
+    fidelity_on_fractals: Fidelity | None = Field(
+        default=None, description="The same on held-out fractals, where fractals calibrated and data judged."
+    )
     benchmark: Benchmark | None = Field(description="None when the recipe switches it off.")
     constraint: Verdict | None = Field(description="None when the recipe sets none.")
     calibration: CalibrationReport
