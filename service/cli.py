@@ -7,6 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from service.commands import exit_codes
+from service.commands.compare import compare
 from service.commands.console import complain, messages
 from service.commands.doctor import doctor
 from service.commands.fractals import fractals
@@ -14,9 +15,11 @@ from service.commands.inspect import inspect
 from service.commands.jobs import cancel, job, jobs, retry
 from service.commands.methods import methods
 from service.commands.optimize import optimize
+from service.commands.plan import plan
 from service.commands.results import download, report
 from service.commands.serve import api, serve, worker
 from service.commands.submit import submit
+from service.commands.verify import verify
 from workers.errors import FractuneError, Unavailable
 
 app = typer.Typer(
@@ -26,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS = {
-    "On this machine": (optimize, inspect, methods, fractals, doctor),
+    "On this machine": (optimize, plan, inspect, compare, verify, methods, fractals, doctor),
     "The service": (serve, api, worker),
     "With a service": (submit, jobs, job, cancel, retry, report, download),
 }

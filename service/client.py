@@ -77,6 +77,10 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         return self._json("POST", "/v1/jobs", json=body | {"labels": labels or {}, "runs_on": runs_on}, headers=headers)
 
+    def validate(self, model: str, recipe: Mapping[str, Any]) -> Json:
+        """What a recipe would do to an inspected model: layers, size, memory and time. Nothing is queued."""
+        return self._json("POST", "/v1/jobs:validate", json={"model": model, "recipe": recipe})
+
     def job(self, job_id: str) -> Json:
         """A job as it stands."""
         return self._json("GET", f"/v1/jobs/{job_id}")

@@ -24,6 +24,8 @@ from workers.jobs.job import Stage
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 
+MAKING = {"steps", "calibration", "preprocessing", "ignored_scope", "shapes", "seed"}  # parts of a recipe that make the model
+
 
 @dataclass(slots=True)
 class Candidate:
@@ -128,8 +130,9 @@ def _without_original(result: LayerResult) -> LayerResult:
 
 
 def _metadata(recipe: Recipe, imported: Imported) -> dict[str, str]:
+    """What the model's bytes depend on, and nothing that they do not: it is written into them."""
     return {
-        "recipe": recipe.model_dump_json(by_alias=True),
+        "recipe": recipe.model_dump_json(by_alias=True, include=MAKING),
         "model_sha256": imported.sha256,
         "seed": str(recipe.seed),
     }

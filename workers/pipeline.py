@@ -5,8 +5,11 @@ Knows neither queue nor database: the same code runs behind the service and behi
 
 import json
 import os
+from math import prod
 from pathlib import Path
+from typing import Any
 
+import openvino as ov
 from pydantic import ValidationError
 
 from workers.budgets import losses
@@ -22,7 +25,7 @@ from workers.fidelity import examine
 from workers.findings import Findings, layer_row, write_report
 from workers.ir.importer import inspect as describe
 from workers.ir.importer import load
-from workers.ir.layers import find_layers
+from workers.ir.layers import Layer, find_layers, nodes_by_name
 from workers.ir.writer import saved_size
 from workers.jobs.job import Stage, Task
 from workers.recipe import Recipe
@@ -34,14 +37,29 @@ def inspect(task: Task, clock: Clock) -> None:
         imported = load(Path(task.model), _shapes(task))
         layers, skipped = find_layers(imported.model)
         found = describe(imported) | {
-            "layers": [
-                {"name": layer.name, "type": layer.type, "shape": layer.shape, "weights": layer.size} for layer in layers
-            ],
+            "layers": [_layer(imported.model, layer) for layer in layers],
             "skipped": [{"name": entry.name, "type": entry.type, "reason": entry.reason} for entry in skipped],
         }
     out = Path(task.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "inspection.json").write_text(json.dumps(found, indent=1))
+
+
+def _layer(model: ov.Model, layer: Layer) -> dict[str, Any]:
+    """A layer of an inspection; its work and the size of its outputs are null where they depend on the data."""
+    nodes = nodes_by_name(model)
+    outputs = [nodes[name].get_output_partial_shape(0) for name in layer.nodes]
+    shapes = [tuple(axis.get_length() for axis in shape) for shape in outputs if shape.is_static]
+    known = len(shapes) == len(outputs)
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "shape": layer.shape,
+        "weights": layer.size,
+        "operations": layer.nodes if len(layer.nodes) > 1 else None,
+        "macs": sum(layer.geometry.positions(shape) for shape in shapes) * layer.size if known else None,
+        "outputs": sum(map(prod, shapes)) if known else None,
+    }
 
 
 def compress(task: Task, clock: Clock) -> None:

@@ -1,12 +1,11 @@
 """Which operations a recipe leaves alone: NNCF's `ignored_scope`, with a suggestion where a rule matches nothing."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 
 import openvino as ov
 
-from workers.errors import InvalidRecipe, UnmatchedScope
+from workers.errors import UnmatchedScope
+from workers.matching import Rule, meant, plain_rules
 from workers.methods.ignored_scope import IgnoredScope, Subgraph
 
 Found = dict[str, ov.Node]  # operations by name
@@ -28,32 +27,11 @@ def excluded_operations(model: ov.Model, scope: IgnoredScope) -> dict[str, str]:
 
 SILENT = {"Constant", "Result"}  # no operations in the sense of a scope
 
-Rule = tuple[str, list[str], str]  # as it is named in messages, the operations it matches, and what may have been meant
-
 
 def _rules(scope: IgnoredScope, operations: Found) -> Iterator[Rule]:
-    for name in scope.names:
-        yield f"names: {name!r}", [name] if name in operations else [], _meant(name, operations)
-    for pattern in scope.patterns:
-        matches = _compiled(pattern)
-        yield f"patterns: {pattern!r}", [name for name in operations if matches(name)], _meant(pattern, operations)
-    kinds = {name: node.get_type_name() for name, node in operations.items()}
-    for kind in scope.types:
-        yield f"types: {kind!r}", [name for name, found in kinds.items() if found == kind], _meant(kind, set(kinds.values()))
+    yield from plain_rules(scope, {name: node.get_type_name() for name, node in operations.items()})
     for subgraph in scope.subgraphs:
         yield _between(subgraph, operations)
-
-
-def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
-    try:
-        return re.compile(pattern).match
-    except re.error as error:
-        raise InvalidRecipe(f"ignored_scope.patterns: {pattern!r} is not a regular expression: {error}.") from error
-
-
-def _meant(rule: str, known: Iterable[str]) -> str:
-    close = get_close_matches(rule, sorted(known), n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def _between(subgraph: Subgraph, operations: Found) -> Rule:
@@ -61,7 +39,7 @@ def _between(subgraph: Subgraph, operations: Found) -> Rule:
     rule = f"subgraphs: {list(subgraph.inputs)} to {list(subgraph.outputs)}"
     unknown = [name for name in (*subgraph.inputs, *subgraph.outputs) if name not in operations]
     if unknown:
-        return rule, [], _meant(unknown[0], operations)
+        return rule, [], meant(unknown[0], operations)
     after = _reached(subgraph.inputs, operations, _users)
     before = _reached(subgraph.outputs, operations, _sources)
     return rule, [name for name in operations if name in after and name in before], "."

@@ -13,6 +13,7 @@ from service.commands import exit_codes, options
 from service.commands.console import complain, output
 from service.commands.local import run_locally
 from workers.jobs.job import Kind, Task
+from workers.recipe import Recipe
 from workers.settings import Settings
 
 
@@ -20,17 +21,28 @@ def inspect(
     model: options.Model, as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False
 ) -> None:
     """Show the inputs, outputs, layers and size of MODEL, or why it is refused."""
-    with TemporaryDirectory(prefix="fractune-") as folder:
-        task = Task(Kind.INSPECT, model=str(model.resolve()), out=folder)
-        failure = run_locally(task, Settings(), lambda _: None)
-        if failure:
-            complain(failure)
-            raise typer.Exit(exit_codes.of_failure(failure.code))
-        inspection = json.loads((Path(folder) / "inspection.json").read_text())
+    inspection = inspection_of(model)
     if as_json:
         output.print_json(json.dumps(inspection))
     else:
         output.print(*_tables(inspection), sep="\n")
+
+
+def inspection_of(model: Path, recipe: Recipe | None = None) -> dict[str, Any]:
+    """What the sandboxed child finds in a model, shapes as a recipe gives them; exits where it is refused."""
+    with TemporaryDirectory(prefix="fractune-") as folder:
+        task = Task(
+            Kind.INSPECT,
+            model=str(model.resolve()),
+            out=folder,
+            recipe=recipe.model_dump(mode="json", by_alias=True) if recipe else None,
+        )
+        failure = run_locally(task, Settings(), lambda _: None)
+        if failure:
+            complain(failure)
+            raise typer.Exit(exit_codes.of_failure(failure.code))
+        found: dict[str, Any] = json.loads((Path(folder) / "inspection.json").read_text())
+        return found
 
 
 def _tables(inspection: dict[str, Any]) -> list[Table]:
@@ -56,5 +68,5 @@ def _listing(name: str, rows: list[dict[str, Any]]) -> Table:
 
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        return "x".join(str(length) for length in value)
+        return (", " if any(isinstance(entry, str) for entry in value) else "x").join(escape(str(entry)) for entry in value)
     return f"{value:,}" if isinstance(value, int) else "" if value is None else escape(str(value))

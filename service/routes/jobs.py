@@ -8,6 +8,7 @@ from service.auth import Operator, Viewer
 from service.deps import Announce, Cursor, Files, JobId, Limit, Part, Rows
 from service.schemas import JobCreate, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest
+from workers.forecast import Forecast, foresee
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Asset, AssetKind, Job
 from workers.jobs.records import Request as JobRequest
@@ -34,6 +35,16 @@ def submit(
     """Compress a model by a recipe."""
     job, _ = place(store, announce, principal.id, body, idempotency_key)
     return accepted(request, response, job)
+
+
+@router.post(":validate", response_model=Forecast)
+def validate(body: JobCreate, store: Rows, _: Viewer) -> Forecast:
+    """What a job would do: layers matched and skipped, size, memory and time. Nothing is queued."""
+    model = store.assets.get(AssetKind.MODEL, body.model)
+    refuse_unusable(model)
+    if model.inspection is None:
+        raise Conflict(f"Model {model.sha256} has not been inspected yet.", hint="Ask again in a moment.")
+    return foresee(model.inspection, body.recipe)
 
 
 @router.get("", response_model=PageView[JobView])

@@ -54,12 +54,24 @@ def test_an_upload_is_inspected_by_itself(client: Client, model: str) -> None:
     assert client.model(model)["inspection"]["parameters"] == 1000
 
 
+def test_a_recipe_is_validated_without_a_job(client: Client, model: str) -> None:
+    client.wait(client.model(model)["job_id"], timeout_s=20)
+    before = [job["id"] for job in client.jobs()]
+    forecast = client.validate(model, {**RECIPE, "ignored_scope": {"names": ["conf1"]}})
+    assert [layer["name"] for layer in forecast["layers"]] == ["conv1"]
+    assert forecast["compressed_bytes"] < forecast["original_bytes"]
+    assert "did you mean 'conv1'?" in forecast["unmatched"][0]
+    assert [job["id"] for job in client.jobs()] == before
+
+
 def test_a_model_that_was_refused_takes_no_jobs(client: Client, tmp_path: Path) -> None:
     sha256 = client.upload_model(write_model(tmp_path / "bad.onnx", inspect="refuse"))
     client.wait(client.model(sha256)["job_id"], timeout_s=20)
     assert client.model(sha256)["failure"]["code"] == "MODEL_UNREADABLE"
     with pytest.raises(InvalidRequest, match="It is not a model"):
         client.submit(sha256, RECIPE)
+    with pytest.raises(InvalidRequest, match="It is not a model"):
+        client.validate(sha256, RECIPE)
 
 
 @pytest.mark.parametrize(("act", "state", "code"), [("crash", "FAILED", "CRASHED"), ("refuse", "FAILED", "MODEL_UNREADABLE")])

@@ -95,7 +95,7 @@ class Axis:
 
     def __init__(self, values: Sequence[float], ticks: int = 4, *, exact: bool = False) -> None:
         low, high = min(values), max(values)
-        if high <= low:
+        if high - low <= 1e-9 * max(abs(low), abs(high)):
             low, high = low - abs(low) / 10 - 1e-9, high + abs(high) / 10 + 1e-9
         self.step = _round_step((high - low) / ticks)
         self.low = low if exact else floor(low / self.step + 1e-9) * self.step

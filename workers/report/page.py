@@ -10,6 +10,7 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictU
 
 from workers.report import charts, words
 from workers.report.pictures import Picture
+from workers.report.plane import plane
 from workers.report.schema import LayerReport, Report
 
 FORMATS = ("percent", "points", "significant", "size", "duration", "milliseconds", "factor")
@@ -41,6 +42,7 @@ def context(report: Report) -> dict[str, Any]:
         "headline": words.headline(report),
         "charts": charts,
         "words": words,
+        "plane": plane,
         "sources": SOURCES,
         "worst": worst_layers(report.layers),
         "profile": {row.name: row for row in report.benchmark.profile} if report.benchmark else {},
@@ -51,6 +53,14 @@ def context(report: Report) -> dict[str, Any]:
 def data_uri(png: bytes) -> str:
     """An image inside the page."""
     return "data:image/png;base64," + b64encode(png).decode()
+
+
+def render_alone(name: str, **known: Any) -> str:
+    """Another page in the style of the report, without a script."""
+    templates = environment()
+    style = _text(templates, "style.css")
+    policy = f"default-src 'none'; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+    return templates.get_template(name).render(style=style, policy=policy, **known)
 
 
 def content_security_policy() -> str:

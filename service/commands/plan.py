@@ -1,0 +1,59 @@
+"""fractune plan: what a recipe will do to a model, without doing it."""
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from service.commands import options
+from service.commands.console import messages, output
+from service.commands.inspect import inspection_of
+from service.commands.recipes import read_recipe
+from workers.forecast import Forecast, foresee
+
+
+def plan(
+    model: options.Model,
+    recipe: options.RecipeFile = None,
+    prune: options.Prune = None,
+    int8: options.Int8 = False,
+    shape: options.Shapes = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed."""
+    instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=None)
+    forecast = foresee(inspection_of(model, instructions), instructions)
+    if as_json:
+        output.print_json(forecast.model_dump_json())
+        return
+    output.print(*_tables(forecast), sep="\n")
+    for line in (*forecast.unmatched, *forecast.notes):
+        messages.print(line, markup=False)
+
+
+def _tables(forecast: Forecast) -> list[Table]:
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_row("layers", f"{len(forecast.layers)} changed, {len(forecast.skipped)} left alone")
+    facts.add_row("zero weights", f"{100 * forecast.sparsity:.0f} %")
+    facts.add_row("size", f"{_megabytes(forecast.original_bytes)} \u2192 {_megabytes(forecast.compressed_bytes)}")
+    facts.add_row("size, zipped", _megabytes(forecast.zip_bytes))
+    facts.add_row("time", "unknown" if forecast.seconds is None else f"about {_duration(forecast.seconds)} on one core")
+    facts.add_row("memory", "unknown" if forecast.memory_bytes is None else f"about {_megabytes(forecast.memory_bytes)}")
+    layers = Table("layer", "type", "weights", "steps", "bits", box=None, pad_edge=False)
+    for layer in forecast.layers:
+        steps = " + ".join(f"{step} x{n}" if n > 1 else step for step, n in Counter(layer.steps).items())
+        layers.add_row(escape(layer.name), layer.type, f"{layer.weights:,}", steps, f"{layer.bits:.2f}")
+    skipped = Table("left alone", "type", "because", box=None, pad_edge=False)
+    for spared in forecast.skipped:
+        skipped.add_row(escape(spared.name), spared.type, escape(spared.reason))
+    return [facts, layers, *([skipped] if forecast.skipped else [])]
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 1e6:.3g} MB"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

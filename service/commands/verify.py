@@ -1,0 +1,104 @@
+"""fractune verify: make a result again and say whether it is the same, byte for byte."""
+
+from hashlib import file_digest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import typer
+
+from service.client import Client
+from service.commands import exit_codes, options, remote
+from service.commands.console import complain, messages, output
+from service.commands.local import run_locally
+from service.commands.progress import StageProgress
+from service.commands.summary import Report, read_report
+from workers.errors import InvalidRequest
+from workers.jobs.job import Kind, Task
+from workers.settings import Settings
+
+
+def verify(
+    result: Annotated[str, typer.Argument(metavar="DIR|JOB", help="A folder that optimize wrote, or a job of a service.")],
+    model: Annotated[Path | None, typer.Option(exists=True, help="The original model; needed for a folder.")] = None,
+    data: options.Data = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; take as many as the first time.")] = None,
+    quiet: options.Quiet = False,
+    url: remote.Url = None,
+    key: remote.Key = None,
+) -> None:
+    """Compress again by the recipe, the samples and the seed of a result, and compare the bytes of the two models.
+
+    Exit status: 0 identical, 1 different, 2 the inputs are not those of the result.
+    """
+    if Path(result).is_dir():
+        before, after = _again_here(Path(result), model, data, threads, quiet)
+    else:
+        with remote.connect(url, key) as client:
+            before, after = _again_there(client, result, quiet)
+    different = [name for name, digest in before.items() if after.get(name) != digest]
+    for name, digest in before.items():
+        output.print(f"{'different' if name in different else 'identical'}  {digest}  {name}", highlight=False)
+    raise typer.Exit(exit_codes.ExitCode.BROKEN if different else exit_codes.ExitCode.DONE)
+
+
+def _again_here(
+    folder: Path, model: Path | None, data: Path | None, threads: int | None, quiet: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    """SHA-256 of the model's files as they lie in `folder`, and as they come out anew."""
+    report = read_report(folder / "report.json")
+    _check_inputs(report, model, data)
+    _check_unharmed(report, folder)
+    with TemporaryDirectory(prefix="fractune-") as name:
+        task = Task(
+            Kind.COMPRESS,
+            model=str(model.resolve()) if model else "",
+            out=str(Path(name) / "out"),
+            recipe=report["recipe"] | {"benchmark": None, "constraint": None},
+            data=str(data.resolve()) if data else None,
+            threads=threads,
+        )
+        with StageProgress(quiet) as progress:
+            failure = run_locally(task, Settings(), progress.show)
+        if failure:
+            complain(failure)
+            raise typer.Exit(exit_codes.of_failure(failure.code))
+        return report["provenance"]["outputs"], read_report(Path(task.out) / "report.json")["provenance"]["outputs"]
+
+
+def _check_inputs(report: Report, model: Path | None, data: Path | None) -> None:
+    """Raises InvalidRequest unless the files are those that the result was made from."""
+    inputs = report["provenance"]["inputs"]
+    if model is None:
+        raise InvalidRequest("The original model is needed.", hint="Name it with --model.")
+    if report["calibration"]["source"] == "dataset" and data is None:
+        raise InvalidRequest("The result was calibrated on a dataset.", hint="Name it with --data.")
+    for role, path in (("model", model), ("data", data)):
+        if path and path.is_file() and role in inputs and model.suffix != ".xml" and _sha256(path) != inputs[role]:
+            raise InvalidRequest(f"{path} is not the {role} of the result.", hint=f"Its SHA-256 should be {inputs[role]}.")
+
+
+def _check_unharmed(report: Report, folder: Path) -> None:
+    """Raises InvalidRequest where a file of the result is no longer what the report says."""
+    for name, digest in report["provenance"]["outputs"].items():
+        if _sha256(folder / name) != digest:
+            raise InvalidRequest(f"{folder / name} has been changed since it was made.", hint="Take an unharmed copy.")
+
+
+def _again_there(client: Client, job_id: str, quiet: bool) -> tuple[dict[str, str], dict[str, str]]:
+    again = client.retry(job_id)
+    messages.print(f"Job {again['id']}", highlight=False)
+    ended = remote.wait(client, again["id"], quiet)
+    if ended["state"] != "SUCCEEDED":
+        raise InvalidRequest(f"Job {again['id']} has ended {ended['state']}.", hint=f"See `fractune job {again['id']}`.")
+    return _model_files(client, job_id), _model_files(client, again["id"])
+
+
+def _model_files(client: Client, job_id: str) -> dict[str, str]:
+    files: list[dict[str, Any]] = client.artifacts(job_id)
+    return {file["name"]: file["sha256"] for file in files if file["name"].startswith("1/")}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
