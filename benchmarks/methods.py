@@ -90,6 +90,13 @@ ROWS: dict[str, Steps] = {
     "mcq, K = 2": [{"method": "mcq", "samples_per_weight": 2}],
     "mcq, K = 4": [{"method": "mcq", "samples_per_weight": 4}],
     "mcq calibrated, K = 1": [{"method": "mcq", "samples_per_weight": 1, "rounding": "calibrated"}],
+    **{
+        f"layerwise_pruning {level}, {allocation}": [
+            {"method": "layerwise_pruning", "sparsity_level": level, "allocation": allocation}
+        ]
+        for level in (0.65, 0.75)
+        for allocation in ("uniform", "normalized", "optimal")
+    },
     "layerwise_pruning 0.65, inq 4 bit": [
         {"method": "layerwise_pruning", "sparsity_level": 0.65},
         {"method": "inq", "bits": 4},

@@ -83,7 +83,8 @@ def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 def _levels(given: float, resolution: float) -> list[float]:
     steps = np.arange(MILDEST, HARDEST + resolution / 2, resolution)
-    return sorted({given, *(round(float(level), 4) for level in steps if abs(level - given) > resolution / 4)})
+    others = {round(float(level), 4) for level in (*steps, HARDEST)}
+    return sorted({given, *(level for level in others if abs(level - given) > resolution / 4)})
 
 
 def _bits(step: Step) -> list[int]:
