@@ -67,22 +67,22 @@ def _again_here(
 
 
 def _check_inputs(report: Report, model: Path | None, data: Path | None) -> None:
-    """Raises InvalidRequest unless the files are those that the result was made from."""
+    """Raises BadParameter unless the files are those that the result was made from."""
     inputs = report["provenance"]["inputs"]
     if model is None:
-        raise InvalidRequest("The original model is needed.", hint="Name it with --model.")
+        raise typer.BadParameter("The original model is needed. Name it with --model.")
     if report["calibration"]["source"] == "dataset" and data is None:
-        raise InvalidRequest("The result was calibrated on a dataset.", hint="Name it with --data.")
+        raise typer.BadParameter("The result was calibrated on a dataset. Name it with --data.")
     for role, path in (("model", model), ("data", data)):
         if path and path.is_file() and role in inputs and model.suffix != ".xml" and _sha256(path) != inputs[role]:
-            raise InvalidRequest(f"{path} is not the {role} of the result.", hint=f"Its SHA-256 should be {inputs[role]}.")
+            raise typer.BadParameter(f"{path} is not the {role} of the result. Its SHA-256 should be {inputs[role]}.")
 
 
 def _check_unharmed(report: Report, folder: Path) -> None:
-    """Raises InvalidRequest where a file of the result is no longer what the report says."""
+    """Raises BadParameter where a file of the result is no longer what the report says."""
     for name, digest in report["provenance"]["outputs"].items():
         if _sha256(folder / name) != digest:
-            raise InvalidRequest(f"{folder / name} has been changed since it was made.", hint="Take an unharmed copy.")
+            raise typer.BadParameter(f"{folder / name} has been changed since it was made. Take an unharmed copy.")
 
 
 def _again_there(client: Client, job_id: str, quiet: bool) -> tuple[dict[str, str], dict[str, str]]:

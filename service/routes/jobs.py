@@ -38,7 +38,7 @@ def submit(
 
 
 @router.post(":validate", response_model=Forecast)
-def validate(body: JobCreate, store: Rows, _: Viewer) -> Forecast:
+def validate(body: JobCreate, store: Rows, _: Operator) -> Forecast:
     """What a job would do: layers matched and skipped, size, memory and time. Nothing is queued."""
     model = store.assets.get(AssetKind.MODEL, body.model)
     refuse_unusable(model)
