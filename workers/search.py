@@ -84,7 +84,7 @@ def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def _levels(given: float, resolution: float) -> list[float]:
     steps = np.arange(MILDEST, HARDEST + resolution / 2, resolution)
     others = {round(float(level), 4) for level in (*steps, HARDEST)}
-    return sorted({given, *(level for level in others if abs(level - given) > resolution / 4)})
+    return sorted({given, *(level for level in others if level <= HARDEST and abs(level - given) > resolution / 4)})
 
 
 def _bits(step: Step) -> list[int]:
