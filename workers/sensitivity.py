@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from workers.enrolment import Batches, Stream
 from workers.ir.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
-from workers.ir.frontier import Batch, Frontier, advance, enter
+from workers.ir.frontier import Batch, Runner
 from workers.ir.layers import Layer
-from workers.ir.segments import Cut, Key, cut, key_of
+from workers.ir.segments import Cut, Key, Segment, cut, key_of
 from workers.methods.problem import Array
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
@@ -33,39 +33,54 @@ def output_errors(
     results = [key_of(result.input_value(0)) for result in model.get_results()]
     parts = cut(model, names, exposed=[*results, *((name, 0) for name in names)])
     stream = Stream(samples, batch_size)
-    expected = _outputs(parts, 0, list(stream.batches(0, stream.length)), results, threads)
-    frontier = list(enter(parts, 1, stream.batches(0, stream.length), threads))
+    chain = [Runner(segment, threads) for segment in parts.segments]
+    batches = [dict(batch) for batch in stream.batches(0, stream.length)]
+    expected = _outputs(parts, chain, 0, batches, results)
+    batches = [_kept(parts, 0, batch) for batch in _next(chain[0], batches)]
     errors = {}
     for phase in range(1, len(parts.segments)):
-        here = [(layer, weight) for layer, weight in weights if parts.phases[layer.nodes[0]] == phase]
-        nodes = [(layer, name) for layer, _ in here for name in layer.nodes if parts.phases[name] == phase]
-        before = list(frontier)
-        means = _means(parts, phase, frontier, nodes, threads)
-        for layer, weight in here:
-            changed = _with_weight(parts, layer, weight)
-            mine = [(owner, name) for owner, name in nodes if owner is layer]
-            moved = _means(changed, phase, list(before), mine, threads)
-            for name, mean in moved.items():
-                _shift(changed.segments[phase].model, biases[name], means[name] - mean)
-            found = expected | _outputs(changed, phase, list(before), results, threads)
-            errors[layer.name] = float(np.mean([_distance(expected[key], found[key]) for key in expected]))
+        after = _next(chain[phase], batches)
+        for layer, weight in weights:
+            if parts.phases[layer.nodes[0]] == phase:
+                changed = _with_weight(parts, layer, weight)
+                mine = [(layer, name) for name in layer.nodes if parts.phases[name] == phase]
+                lost = _means(after, mine), _means(_next(Runner(changed[phase], threads), batches), mine)
+                for _, name in mine:
+                    _shift(changed[phase].model, biases[name], lost[0][name] - lost[1][name])
+                rest = [Runner(changed[n], threads) if n in changed else chain[n] for n in range(len(chain))]
+                found = expected | _outputs(parts, rest, phase, batches, results)
+                errors[layer.name] = float(np.mean([_distance(expected[key], found[key]) for key in expected]))
+        batches = [_kept(parts, phase, batch) for batch in after]
     return errors
 
 
-def _outputs(parts: Cut, phase: int, frontier: Frontier, results: Sequence[Key], threads: int) -> Outputs:
-    """The model's outputs, as far as segments from `phase` on compute them; `frontier` is consumed."""
+def _outputs(parts: Cut, chain: Sequence[Runner], phase: int, batches: Sequence[Batch], results: Sequence[Key]) -> Outputs:
+    """The model's outputs, as far as segments from `phase` on compute them."""
     outputs: Outputs = {}
-    for number in range(phase, len(parts.segments)):
-        mine = [key for key in dict.fromkeys(results) if key in parts.segments[number].outputs]
-        for seen in advance(parts, number, frontier, threads):
-            for key in mine:
-                outputs.setdefault(key, []).append(np.array(seen[key]))
+    for batch in batches:
+        known = batch
+        for number in range(phase, len(chain)):
+            fresh = {key: np.array(value) for key, value in chain[number](known).items()}
+            known = _kept(parts, number, known | fresh)
+            for key in dict.fromkeys(results):
+                if key in fresh:
+                    outputs.setdefault(key, []).append(fresh[key])
     return outputs
 
 
-def _means(parts: Cut, phase: int, frontier: Frontier, nodes: Sequence[tuple[Layer, str]], threads: int) -> dict[str, Array]:
-    """Mean output (channels,) of operations of one phase, by name; moves `frontier` past the phase."""
-    seen = [_channels(batch, nodes) for batch in advance(parts, phase, frontier, threads)]
+def _kept(parts: Cut, phase: int, batch: Batch) -> Batch:
+    """What phases after `phase` read."""
+    return {key: value for key, value in batch.items() if parts.last_use.get(key, -1) > phase}
+
+
+def _next(runner: Runner, batches: Sequence[Batch]) -> list[Batch]:
+    """All that is known of each batch after a segment."""
+    return [batch | {key: np.array(value) for key, value in runner(batch).items()} for batch in batches]
+
+
+def _means(batches: Sequence[Batch], nodes: Sequence[tuple[Layer, str]]) -> dict[str, Array]:
+    """Mean output (channels,) of operations, by name."""
+    seen = [_channels(batch, nodes) for batch in batches]
     return {name: np.mean([batch[name] for batch in seen], axis=0) for _, name in nodes}
 
 
@@ -78,13 +93,13 @@ def _channels(batch: Batch, nodes: Sequence[tuple[Layer, str]]) -> dict[str, Arr
     return means
 
 
-def _with_weight(parts: Cut, layer: Layer, weight: Array) -> Cut:
-    """The same segments with a weight of its own for one layer."""
-    segments = list(parts.segments)
+def _with_weight(parts: Cut, layer: Layer, weight: Array) -> dict[int, Segment]:
+    """The segments that hold a layer, with another weight in it, by phase."""
+    changed = {}
     for number in {parts.phases[name] for name in layer.nodes}:
-        segments[number] = replace(segments[number], model=segments[number].model.clone())
-        write_weight(segments[number].model, layer, weight)
-    return replace(parts, segments=tuple(segments))
+        changed[number] = replace(parts.segments[number], model=parts.segments[number].model.clone())
+        write_weight(changed[number].model, layer, weight)
+    return changed
 
 
 def _shift(model: ov.Model, bias: Bias, shift: Array) -> None:

@@ -21,7 +21,7 @@ def advance(parts: Cut, phase: int, frontier: Frontier, threads: int) -> Iterato
     Yields all that is known of a batch in between: its tensors before the phase, and those computed in it, which are valid
     until the next batch is asked for. Must be exhausted.
     """
-    segment = _Runner(parts.segments[phase], threads)
+    segment = Runner(parts.segments[phase], threads)
     for number, batch in enumerate(frontier):
         seen = segment(batch) | batch
         yield seen
@@ -30,7 +30,7 @@ def advance(parts: Cut, phase: int, frontier: Frontier, threads: int) -> Iterato
 
 def enter(parts: Cut, phase: int, batches: Iterable[Batch], threads: int) -> Iterator[Batch]:
     """The frontier before `phase` of batches of model inputs, each of which passes all segments before it in one go."""
-    segments = [_Runner(segment, threads) for segment in parts.segments[:phase]]
+    segments = [Runner(segment, threads) for segment in parts.segments[:phase]]
     for batch in batches:
         for number, segment in enumerate(segments):
             batch = _kept(parts, number, segment(batch) | batch, batch)
@@ -43,7 +43,9 @@ def _kept(parts: Cut, phase: int, seen: Batch, owned: Batch) -> Batch:
     return {key: value if key in owned else np.array(value) for key, value in wanted.items()}
 
 
-class _Runner:
+class Runner:
+    """A segment, compiled to be run batch by batch."""
+
     def __init__(self, segment: Segment, threads: int) -> None:
         self._segment = segment
         config = {**EXACT, "INFERENCE_NUM_THREADS": threads}
