@@ -30,7 +30,7 @@ class InputMoments:
         shifted = rows - self._origin
         self.count += rows.shape[1]
         self._sum = self._sum + shifted.sum(axis=1, dtype=np.float64)
-        self._gram = self._gram + gram(shifted, shifted)
+        self._gram = accumulated(self._gram, gram(shifted, shifted))
         return shifted
 
     @property
@@ -66,7 +66,7 @@ class OutputMoments:
             self._origin = rows.mean(axis=1, keepdims=True)
         shifted = rows - self._origin
         self._sum = self._sum + shifted.sum(axis=1, dtype=np.float64)
-        self._cross = self._cross + gram(shifted, shifted_inputs)
+        self._cross = accumulated(self._cross, gram(shifted, shifted_inputs))
         self._square = self._square + np.square(shifted, dtype=np.float64).sum(axis=1)
 
     @property
@@ -89,6 +89,11 @@ class OutputMoments:
     def variance(self) -> Array:
         """E[(z - E z)²], (g, r)."""
         return self._square / self.inputs.count - self.offset**2
+
+
+def accumulated(total: Array, part: Float32) -> Array:
+    """total + part, in the memory of `total` once it has the shape; H of a large layer takes 170 MB."""
+    return np.add(total, part, out=total if total.ndim else None)
 
 
 def gram(left: Float32, right: Float32) -> Float32:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from workers.methods.least_squares import masked_least_squares
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, working_precision
 
 GRADUAL_STEPS = 8
 ZEROS = {"2:4": (2, 4), "4:8": (4, 8)}  # zeros in a block, and its size
@@ -82,8 +82,10 @@ def _score(problem: LayerProblem, weight: Array) -> Array:
 
     For a kept weight v is its present value; a pruned one returns to the mask when its v has grown beyond a kept one's.
     """
+    dtype = working_precision(problem.hessian)
     curvature = np.einsum("gcc->gc", problem.hessian)[:, None, :]
-    best = weight - ((weight - problem.target) @ problem.hessian) / curvature
+    slope = (weight - problem.target).astype(dtype) @ problem.hessian.astype(dtype)
+    best = weight - slope / curvature
     scores: Array = curvature * best**2
     return scores
 
@@ -92,11 +94,19 @@ def keep_highest(score: Array, sparsity: float, support: Mask | None = None) -> 
     """True for all but the lowest `sparsity` share of the scores; false outside the `support`. Ties fall to the earlier."""
     if support is not None:
         score = np.where(support, score, -1.0)
-    pruned = np.argsort(score, axis=None, kind="stable")[: round(sparsity * score.size)]
-    kept = np.ones(score.size, np.bool_)
-    kept[pruned] = False
-    shaped = kept.reshape(score.shape)
+    shaped = ~_lowest(score.ravel(), round(sparsity * score.size)).reshape(score.shape)
     return shaped if support is None else shaped & support
+
+
+def _lowest(score: Array, count: int) -> Mask:
+    """True for the `count` lowest of the scores (n,), which a partition finds in linear time."""
+    if count == 0:
+        return np.zeros(score.shape, np.bool_)
+    threshold = np.partition(score, count - 1)[count - 1]
+    lowest = score < threshold
+    ties = np.flatnonzero(score == threshold)
+    lowest[ties[: count - np.count_nonzero(lowest)]] = True
+    return np.asarray(lowest)
 
 
 def keep_in_blocks(score: Array, zeros: int, size: int, taps: int, share: float) -> Mask:

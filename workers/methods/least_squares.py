@@ -7,7 +7,7 @@ import numpy as np
 
 from workers.methods.problem import Array, LayerProblem, Mask, Work, working_precision
 
-EFFORT = 4e10  # operations in products with H that one solve may take
+EFFORT = 1e10  # operations in products with H that one solve may take
 ITERATIONS = (8, 60)  # fewest and most, whatever they take
 
 ENOUGH = 20  # iterations for weights that will move again
