@@ -75,6 +75,7 @@ ACTS = {
     "hang": hang,
     "wait": wait,
     "crash": lambda task, out: os.kill(os.getpid(), signal.SIGSEGV),
+    "be killed": lambda task, out: os.kill(os.getpid(), signal.SIGKILL),
     "exhaust": lambda task, out: bytearray(1 << 40),
     "write nothing": lambda task, out: None,
     "link a secret": lambda task, out: (succeed(task, out), (out / "secret").symlink_to("/etc/passwd")),

@@ -237,7 +237,7 @@ class Canceled(Breakdown):
 
 
 class Poison(Breakdown):
-    """The job took its worker down as often as it was tried."""
+    """The job's process, or its worker, was killed at every attempt."""
 
     code = "POISON"
     hint = "See the logs of its attempts before retrying it."

@@ -14,7 +14,7 @@ from celery import Celery
 
 from workers import sandbox
 from workers.broker import RUN_JOB, make_celery
-from workers.errors import Canceled, FractuneError, Internal, OutOfDisk, OutOfMemory
+from workers.errors import Canceled, FractuneError, Internal, OutOfDisk, OutOfMemory, Poison
 from workers.jobs.artifacts import LOG, OUT, Artifacts
 from workers.jobs.depot import depot_of
 from workers.jobs.job import Failure, Kind, Task
@@ -48,6 +48,11 @@ class Results:
     summary: JsonObject | None = None
     constraint: JsonObject | None = None
     inspection: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Nothing came of the attempt, through no fault of the job."""
 
 
 def make_worker(settings: Settings, worker: str) -> Celery:
@@ -98,8 +103,12 @@ def run_job(bench: Bench, job_id: str) -> None:
         log.info("job ended", published=published)
 
 
-def record(leases: Leases, job: Job, end: Results | Failure, stages: dict[str, float]) -> bool:
+def record(leases: Leases, job: Job, end: Results | Failure | Interruption, stages: dict[str, float]) -> bool:
     """Write down the end of an attempt; True when its results are published."""
+    if isinstance(end, Interruption):
+        if leases.release(job.id, job.attempt):
+            return False
+        end = failure_of(Canceled())
     if isinstance(end, Results):
         figures = {"summary": end.summary, "constraint": end.constraint, "inspection": end.inspection}
         if leases.publish(job.id, job.attempt, end.files, **figures, stages=stages):
@@ -109,7 +118,7 @@ def record(leases: Leases, job: Job, end: Results | Failure, stages: dict[str, f
     return False
 
 
-def attempt(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure:
+def attempt(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
     """Do the work; whatever goes wrong with it is an answer."""
     try:
         return work(bench, job, lease, recorder)
@@ -122,7 +131,7 @@ def attempt(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results
         return failure_of(OutOfDisk() if full else Internal(f"The worker could not keep the results: {error}"))
 
 
-def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure:
+def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
     """Run the child and gather its results."""
     settings = bench.settings
     workdir = bench.artifacts.workdir(job.id, job.attempt)
@@ -136,6 +145,8 @@ def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | 
     )
     recorder.flush()
     bench.artifacts.keep_log(job.id, job.attempt)
+    if outcome.killed:
+        return Interruption() if job.attempt < settings.max_attempts else failure_of(Poison())
     if outcome.failure is not None:
         return outcome.failure
     files = bench.artifacts.seal(job.id, job.attempt)

@@ -119,6 +119,19 @@ def test_what_befalls_the_child_becomes_a_typed_failure(bench: Bench, act: str, 
     assert done(bench).state == State.SUCCEEDED, "the next job runs"
 
 
+def test_a_job_whose_child_was_killed_is_tried_again_but_not_for_ever(bench: Bench) -> None:
+    job = submit(bench, act="be killed")
+    for attempt in range(1, bench.settings.max_attempts):
+        run_job(bench, job.id)
+        waiting = bench.store.jobs.get(job.id)
+        assert (waiting.state, waiting.attempt) == (State.QUEUED, attempt)
+        assert left_behind(bench, waiting) == {"log.txt"}
+    run_job(bench, job.id)
+    ended = bench.store.jobs.get(job.id)
+    assert ended.failure is not None
+    assert (ended.state, ended.failure.code) == (State.FAILED, "POISON")
+
+
 def test_a_job_that_takes_too_long_is_ended(bench: Bench) -> None:
     slow = Bench(
         bench.worker,

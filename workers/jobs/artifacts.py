@@ -142,7 +142,7 @@ class Artifacts:
             self._depot.remove(self._name(folder / OUT))
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in keep:
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def discard_job(self, job_id: str) -> None:
         """Remove all files of a job. Raises Unavailable."""

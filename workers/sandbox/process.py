@@ -18,7 +18,7 @@ from workers.sandbox import launcher
 from workers.sandbox.child_process import ChildProcess
 from workers.sandbox.memory import allowance, oom_kills
 from workers.sandbox.streams import Event, Events, Log
-from workers.sandbox.verdict import Account, Ending, verdict
+from workers.sandbox.verdict import Account, Ending, killed_by_others, verdict
 from workers.settings import Limits
 
 CHILD = (sys.executable, "-m", "workers.child")
@@ -42,6 +42,7 @@ class Outcome:
     cpu_s: float
     peak_rss_bytes: int
     network: bool  # whether the platform left it access to the network
+    killed: bool = False  # by somebody else, so that another attempt may do better
 
 
 def run(
@@ -75,7 +76,8 @@ def run(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     failure = verdict(account, ending)
-    return Outcome(failure is None, failure, child.exit_code, child.wall_s, child.cpu_s, child.peak_rss_bytes, account.network)
+    used = (child.wall_s, child.cpu_s, child.peak_rss_bytes)
+    return Outcome(failure is None, failure, child.exit_code, *used, account.network, killed_by_others(ending))
 
 
 class Listener:

@@ -56,6 +56,11 @@ class Ending:
     oom_kill: bool  # the kernel ran out of memory meanwhile
 
 
+def killed_by_others(ending: Ending) -> bool:
+    """Whether an operator or the system ended it, for no reason that lies in the work."""
+    return ending.stopped is None and not ending.oom_kill and -ending.exit_code in (signal.SIGKILL, signal.SIGTERM)
+
+
 def verdict(account: Account, ending: Ending) -> Failure | None:
     """None when the work is done; else why not, where it stood, and what helps."""
     if account.done and ending.exit_code == 0:

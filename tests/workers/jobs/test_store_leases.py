@@ -113,6 +113,7 @@ def test_a_released_job_waits_again(store: Store, job: Job) -> None:
     store.leases.claim(job.id, "w", LEASE_S)
     assert store.leases.release(job.id, 1)
     assert store.jobs.get(job.id).state == State.QUEUED
+    assert store.leases.unheard(60, limit=10) == [job.id], "it has no message any more"
 
 
 def test_cancel_ends_a_waiting_job(store: Store, job: Job) -> None:

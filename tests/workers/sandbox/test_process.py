@@ -136,7 +136,14 @@ def test_too_much_memory(child: Child, program: str) -> None:
 
 
 def test_a_child_killed_from_outside_is_not_out_of_memory(child: Child) -> None:
-    assert code(child.run("os.kill(os.getpid(), 9)")) == "CRASHED"
+    outcome = child.run("os.kill(os.getpid(), 9)")
+    assert code(outcome) == "CRASHED"
+    assert outcome.killed
+
+
+@pytest.mark.parametrize("program", ["os.abort()", "sys.exit(1)", "bytearray(64 << 30)"])
+def test_a_child_that_fails_by_itself_was_not_killed(child: Child, program: str) -> None:
+    assert not child.run(program, memory=1 << 30).killed
 
 
 def test_a_file_beyond_the_limit(child: Child) -> None:

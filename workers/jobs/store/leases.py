@@ -98,11 +98,11 @@ class Leases:
             return ended is not None
 
     def release(self, job_id: str, attempt: int) -> bool:
-        """Give a running job back, for another worker to start anew."""
+        """Give a running job back, for another worker to start anew. The next reconciler sends its message."""
         with self._database.write() as connection:
             row = advance(
                 connection, job_id, {State.RUNNING}, "state", {"state": State.QUEUED}, _holds(attempt),
-                state=State.QUEUED, lease_until=None, worker=None, enqueued_at=now(),
+                state=State.QUEUED, lease_until=None, worker=None, enqueued_at=0.0,
             )  # fmt: skip
             return row is not None
 

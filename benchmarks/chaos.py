@@ -1,0 +1,300 @@
+"""Does the service keep what it was given? Small jobs, while children, workers and the broker are killed at random.
+
+    python benchmarks/chaos.py --jobs 200 --kills 24 --out benchmarks/results/chaos.json
+
+First every recipe is done once in peace; then the same recipes are submitted again and again to a service in which one process
+after the other gets SIGKILL. In the end every job must have succeeded, once, with the bytes of the peaceful run. The exit code
+is 1 if one has not, or if anything was left behind.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import numpy as np
+import psutil
+import typer
+from rich.console import Console
+
+from service import local_service
+from service.client import Client
+from workers.jobs.job import TERMINAL
+from workers.machine import fingerprint
+
+MODEL = Path(__file__).parents[1] / "examples" / "digits.onnx"
+SPARSITIES = (0.3, 0.5, 0.7, 0.8)
+# How soon a silent worker is given up; in the field these are larger, and recovery takes longer in proportion.
+PATIENCE = {"FRACTUNE_LEASE_S": "4", "FRACTUNE_HEARTBEAT_S": "0.5", "FRACTUNE_REQUEUE_S": "4"}
+ATTEMPTS = 20  # so that chance alone makes no job poison
+KILLED = {  # the words of a command by which a process is known
+    "child": {"workers.child"},
+    "worker": {"workers"},
+    "broker": {"valkey-server", "redis-server"},
+    "api": {"service.api"},
+}
+ODDS = (0.4, 0.3, 0.2, 0.1)
+FAULTS = ("lost", "duplicated_effects", "other_bytes", "left_behind")
+READY_S, END_S = 60.0, 3600.0
+HASHED = ("1/model.xml", "1/model.bin", "model.zip")
+console = Console(stderr=True)
+
+
+@dataclass
+class Kill:
+    """A process that was ended."""
+
+    at: float  # seconds since 1970
+    what: str
+    job: str | None = None  # that it worked on
+    attempt: int = 0
+    recovery_s: float | None = None
+
+
+class Service:
+    """A running `fractune serve`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+        self.process, self.folder = process, folder
+        self.url, self.key = wait_until_ready(folder)
+
+    def family(self) -> list[psutil.Process]:
+        """Every process but the supervisor itself."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def strike(self, what: str, rng: np.random.Generator) -> Kill | None:
+        """Kill one process of that kind, if there is one."""
+        found = [process for process in self.family() if KILLED[what] & set(command(process))]
+        if not found:
+            return None
+        victim = found[rng.integers(len(found))]
+        held = next(filter(None, map(workplace, [victim, *descendants(victim)])), None)
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
+            return Kill(time.time(), what, *(held or ()))
+        return None
+
+
+def main(
+    jobs: Annotated[int, typer.Option(help="How many jobs.")] = 200,
+    kills: Annotated[int, typer.Option(help="How many kills, at least.")] = 24,
+    workers: Annotated[int, typer.Option(help="Worker processes.")] = 2,
+    pause_s: Annotated[float, typer.Option(help="Mean time between two kills.")] = 8.0,
+    seed: Annotated[int, typer.Option(help="Of the kills.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
+) -> None:
+    """Disturb, count, print."""
+    with served(workers) as service, Client(service.url, service.key, patience_s=120) as client:
+        model = client.upload_model(MODEL)
+        console.print(f"{len(SPARSITIES)} jobs in peace")
+        peaceful = [hashes(client, in_peace(client, model, place)) for place in range(len(SPARSITIES))]
+        began = time.monotonic()
+        ids = [client.submit(model, recipe(place), name="chaos")["id"] for place in range(jobs)]
+        strikes = disturb(service, client, ids, kills, pause_s, np.random.default_rng(seed))
+        seconds = time.monotonic() - began
+        figures = examine(service, client, ids, peaceful, strikes)
+        family = service.family()
+    figures["left_behind"] += [str(process) for process in family if alive(process)]
+    figures["seconds"] = round(seconds, 1)
+    figures["good"] = figures["ended"] == jobs and not any(figures[name] for name in FAULTS)
+    console.print_json(json.dumps(figures))
+    if out:
+        settings = {"jobs": jobs, "kills": kills, "workers": workers, "seed": seed, "pause_s": pause_s, **PATIENCE}
+        machine = fingerprint().model_dump(mode="json")
+        record = {**figures, "settings": settings, "machine": machine, "strikes": [asdict(kill) for kill in strikes]}
+        out.write_text(json.dumps(record, indent=2) + "\n")
+    raise typer.Exit(0 if figures["good"] else 1)
+
+
+def examine(
+    service: Service, client: Client, ids: Sequence[str], peaceful: Sequence[dict[str, str]], strikes: Sequence[Kill]
+) -> dict[str, Any]:
+    """What became of the jobs."""
+    ended = [client.job(job_id) for job_id in ids]
+    histories = {job_id: list(client.events(job_id)) for job_id in ids}
+    for kill in strikes:
+        kill.recovery_s = recovery(kill, histories) if kill.job else kill.recovery_s
+    good = [(place, job["id"]) for place, job in enumerate(ended) if job["state"] == "SUCCEEDED"]
+    known = sum(1 for _ in client.jobs(name="chaos"))
+    return {
+        "submitted": len(ids),
+        "ended": sum(job["state"] in TERMINAL for job in ended),
+        "lost": len(ids) - len(good),
+        "duplicated_effects": sum(map(duplicates, histories.values())) + abs(known - len(set(ids))),
+        "other_bytes": sum(hashes(client, job_id) != peaceful[place % len(SPARSITIES)] for place, job_id in good),
+        "left_behind": leftovers(service.folder / "jobs", ids),
+        "recovery_s": summary([kill.recovery_s for kill in strikes if kill.recovery_s is not None]),
+        "kills": len(strikes),
+        "kills_by_process": Counter(kill.what for kill in strikes),
+        "kills_that_struck_a_job": sum(kill.job is not None for kill in strikes),
+        "jobs_by_attempts": Counter(job["attempt"] for job in ended),
+        "failures": Counter(job["failure"]["code"] for job in ended if job["failure"]),
+    }
+
+
+@contextmanager
+def served(workers: int) -> Iterator[Service]:
+    """The embedded service in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="fractune-") as folder:
+        variables = {**PATIENCE, "FRACTUNE_MAX_ATTEMPTS": str(ATTEMPTS), "FRACTUNE_THREADS": "1"}
+        serve = [sys.executable, "-m", "service", "serve", "--port", "0", "--workers", str(workers), "--data-dir", folder]
+        process = subprocess.Popen(serve, env={**os.environ, **variables}, stderr=subprocess.DEVNULL)
+        try:
+            yield Service(process, Path(folder))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_until_ready(folder: Path) -> tuple[str, str]:
+    """URL and key of the service on `folder`. Raises TimeoutError."""
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        local = local_service.read(folder)
+        if local.key and ready(local.url):
+            return local.url, local.key
+        time.sleep(0.2)
+    raise TimeoutError(f"The service is not ready after {READY_S:g} s.")
+
+
+def ready(url: str) -> bool:
+    """Whether every part of it works."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def recipe(place: int) -> dict[str, Any]:
+    """A small job; every so many are alike."""
+    return {
+        "steps": [{"method": "layerwise_pruning", "sparsity_level": SPARSITIES[place % len(SPARSITIES)]}],
+        "preprocessing": {"mean_values": [80.0], "scale_values": [96.0], "layout": "NCHW", "resize": 32},
+        "calibration": {"count": 32},
+        "benchmark": None,
+    }
+
+
+def in_peace(client: Client, model: str, place: int) -> str:
+    """A job that nobody disturbs; its id once it has ended."""
+    job = client.wait(client.submit(model, recipe(place))["id"], END_S)
+    if job["state"] != "SUCCEEDED":
+        raise RuntimeError(f"The undisturbed job failed: {job['failure']}")
+    return str(job["id"])
+
+
+def disturb(
+    service: Service, client: Client, ids: Sequence[str], kills: int, pause_s: float, rng: np.random.Generator
+) -> list[Kill]:
+    """Kill until there were enough kills, then let the jobs end."""
+    strikes: list[Kill] = []
+    deadline = time.monotonic() + END_S
+    while (left := unfinished(client, ids)) and time.monotonic() < deadline:
+        if len(strikes) < kills:
+            time.sleep(rng.exponential(pause_s))
+            kill = service.strike(str(rng.choice(list(KILLED), p=ODDS)), rng)
+            if kill is not None:
+                strikes.append(kill)
+                console.print(f"{left} jobs left; kill {len(strikes)}: {kill.what} {kill.job or ''}")
+                if kill.job is None:
+                    kill.recovery_s = until_ready(service.url)
+        else:
+            time.sleep(1)
+    return strikes
+
+
+def until_ready(url: str) -> float:
+    """Seconds until every part of the service works."""
+    began = time.monotonic()
+    while not ready(url) and time.monotonic() - began < READY_S:
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def unfinished(client: Client, ids: Sequence[str]) -> int:
+    """How many of the jobs have not ended."""
+    return sum(job["id"] in set(ids) for state in ("QUEUED", "RUNNING", "CANCELING") for job in client.jobs(state=state))
+
+
+def hashes(client: Client, job_id: str) -> dict[str, str]:
+    """The SHA-256 of every file that does not tell the time."""
+    return {file["name"]: file["sha256"] for file in client.artifacts(job_id) if file["name"] in HASHED}
+
+
+def duplicates(events: Sequence[dict[str, Any]]) -> int:
+    """Effects that came twice: an attempt that began beside another one, a second end, anything after the end."""
+    states = [event["data"]["state"] for event in events if event["type"] == "state"]
+    beside = sum(left == right for left, right in zip(states, states[1:], strict=False))
+    ends = [place for place, event in enumerate(events) if event["type"] == "state" and event["data"]["state"] in TERMINAL]
+    after = len(events) - 1 - ends[0] if ends else 0
+    attempts = [event["attempt"] for event in events if event["type"] == "state" and event["data"]["state"] == "RUNNING"]
+    return beside + after + len(attempts) - len(set(attempts))
+
+
+def recovery(kill: Kill, histories: dict[str, list[dict[str, Any]]]) -> float | None:
+    """Seconds until the job that was struck was at work again; None when it had just ended."""
+    for event in histories.get(kill.job or "", ()):
+        if event["attempt"] > kill.attempt and event["type"] == "state" and event["data"]["state"] == "RUNNING":
+            return datetime.fromisoformat(event["at"]).timestamp() - kill.at
+    return None
+
+
+def leftovers(folder: Path, ids: Sequence[str]) -> list[str]:
+    """What ended jobs keep besides their logs and one set of results."""
+    kept = [path for job_id in ids for path in (folder / job_id).glob("*/*") if path.name != "log.txt"]
+    results = Counter(path.parents[1] for path in kept if path.name == "out")
+    return [str(path) for path in kept if path.name != "out" or results[path.parents[1]] > 1]
+
+
+def summary(seconds: Sequence[float]) -> dict[str, float | int]:
+    """Count, median and the longest."""
+    if not seconds:
+        return {"count": 0}
+    return {"count": len(seconds), "median": round(statistics.median(seconds), 2), "max": round(max(seconds), 2)}
+
+
+def command(process: psutil.Process) -> list[str]:
+    """The words of its command line, without folders; empty once it is gone."""
+    try:
+        return [Path(word).name for word in process.cmdline()]
+    except psutil.Error:
+        return []
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def descendants(process: psutil.Process) -> list[psutil.Process]:
+    """Everything it started that is alive."""
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def workplace(process: psutil.Process) -> tuple[str, int] | None:
+    """Job and attempt of a child: its last argument is their folder."""
+    if "workers.child" not in command(process):
+        return None
+    try:
+        folder = Path(process.cmdline()[-1])
+    except psutil.Error:
+        return None
+    return folder.parent.name, int(folder.name)
+
+
+if __name__ == "__main__":
+    typer.run(main)
