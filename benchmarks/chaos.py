@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -59,7 +59,8 @@ class Kill:
     what: str
     job: str | None = None  # that it worked on
     attempt: int = 0
-    recovery_s: float | None = None
+    recovery_s: float | None = None  # until the job could be taken again, or every part of the service was there again
+    at_work_s: float | None = None  # until the job was at work again, after its turn in the queue
 
 
 class Service:
@@ -101,7 +102,7 @@ def main(
         peaceful = [hashes(client, in_peace(client, model, place)) for place in range(len(SPARSITIES))]
         began = time.monotonic()
         ids = [client.submit(model, recipe(place), name="chaos")["id"] for place in range(jobs)]
-        strikes = disturb(service, client, ids, kills, pause_s, np.random.default_rng(seed))
+        strikes = disturb(service, client, kills, pause_s, np.random.default_rng(seed))
         seconds = time.monotonic() - began
         figures = examine(service, client, ids, peaceful, strikes)
         family = service.family()
@@ -124,7 +125,9 @@ def examine(
     ended = [client.job(job_id) for job_id in ids]
     histories = {job_id: list(client.events(job_id)) for job_id in ids}
     for kill in strikes:
-        kill.recovery_s = recovery(kill, histories) if kill.job else kill.recovery_s
+        if kill.job:
+            kill.recovery_s = since(kill, histories, {"QUEUED", *TERMINAL}, kill.attempt)
+            kill.at_work_s = since(kill, histories, {"RUNNING", *TERMINAL}, kill.attempt + 1)
     good = [(place, job["id"]) for place, job in enumerate(ended) if job["state"] == "SUCCEEDED"]
     known = sum(1 for _ in client.jobs(name="chaos"))
     return {
@@ -135,6 +138,7 @@ def examine(
         "other_bytes": sum(hashes(client, job_id) != peaceful[place % len(SPARSITIES)] for place, job_id in good),
         "left_behind": leftovers(service.folder / "jobs", ids),
         "recovery_s": summary([kill.recovery_s for kill in strikes if kill.recovery_s is not None]),
+        "at_work_again_s": summary([kill.at_work_s for kill in strikes if kill.at_work_s is not None]),
         "kills": len(strikes),
         "kills_by_process": Counter(kill.what for kill in strikes),
         "kills_that_struck_a_job": sum(kill.job is not None for kill in strikes),
@@ -194,13 +198,11 @@ def in_peace(client: Client, model: str, place: int) -> str:
     return str(job["id"])
 
 
-def disturb(
-    service: Service, client: Client, ids: Sequence[str], kills: int, pause_s: float, rng: np.random.Generator
-) -> list[Kill]:
+def disturb(service: Service, client: Client, kills: int, pause_s: float, rng: np.random.Generator) -> list[Kill]:
     """Kill until there were enough kills, then let the jobs end."""
     strikes: list[Kill] = []
     deadline = time.monotonic() + END_S
-    while (left := unfinished(client, ids)) and time.monotonic() < deadline:
+    while (left := unfinished(client)) and time.monotonic() < deadline:
         if len(strikes) < kills:
             time.sleep(rng.exponential(pause_s))
             kill = service.strike(str(rng.choice(list(KILLED), p=ODDS)), rng)
@@ -222,9 +224,9 @@ def until_ready(url: str) -> float:
     return time.monotonic() - began
 
 
-def unfinished(client: Client, ids: Sequence[str]) -> int:
+def unfinished(client: Client) -> int:
     """How many of the jobs have not ended."""
-    return sum(job["id"] in set(ids) for state in ("QUEUED", "RUNNING", "CANCELING") for job in client.jobs(state=state))
+    return sum(job["state"] not in TERMINAL for job in client.jobs(name="chaos"))
 
 
 def hashes(client: Client, job_id: str) -> dict[str, str]:
@@ -242,11 +244,12 @@ def duplicates(events: Sequence[dict[str, Any]]) -> int:
     return beside + after + len(attempts) - len(set(attempts))
 
 
-def recovery(kill: Kill, histories: dict[str, list[dict[str, Any]]]) -> float | None:
-    """Seconds until the job that was struck was at work again; None when it had just ended."""
+def since(kill: Kill, histories: dict[str, list[dict[str, Any]]], states: Collection[str], attempt: int) -> float | None:
+    """Seconds until the job that was struck came to one of `states` in that attempt; None when it had just ended."""
     for event in histories.get(kill.job or "", ()):
-        if event["attempt"] > kill.attempt and event["type"] == "state" and event["data"]["state"] == "RUNNING":
-            return datetime.fromisoformat(event["at"]).timestamp() - kill.at
+        seconds = datetime.fromisoformat(event["at"]).timestamp() - kill.at
+        if event["type"] == "state" and event["data"]["state"] in states and event["attempt"] == attempt and seconds > 0:
+            return seconds
     return None
 
 
