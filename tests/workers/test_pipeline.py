@@ -56,6 +56,7 @@ def test_the_result_lies_as_model_server_expects_it(job):
         "model_card.md",
         "provenance.json",
         "calibration.png",
+        "samples/samples.json",
     }
     assert files - pictures == expected
     assert pictures
