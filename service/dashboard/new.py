@@ -19,9 +19,11 @@ from service.deps import Announce, Digest, Rows
 from service.routes.jobs import place
 from service.schemas import JobCreate
 from workers.errors import FractuneError, InvalidRequest, NotFound
+from workers.forecast import Forecast, foresee
 from workers.jobs.job import TERMINAL
 from workers.jobs.records import Asset, AssetKind, JsonObject
 from workers.jobs.store import Store
+from workers.recipe import Recipe
 
 router = APIRouter()
 POLL_S = 0.5
@@ -117,7 +119,18 @@ def _preview(request: Request, store: Store, draft: Draft) -> dict[str, Any]:
     named = {"model": model.sha256 if model else "SHA256", "dataset": draft.values.get("dataset"), "recipe": recipe}
     body = {**named, "evaluation": draft.values.get("evaluation"), "name": draft.values.get("name")}
     same = spell(request, model.name if model else "", body)
-    return {"draft": draft, "model": model, "equivalents": same, "fractals": _fractals(request, draft, recipe, model)}
+    pictures = _fractals(request, draft, recipe, model)
+    return {"draft": draft, "model": model, "equivalents": same, "fractals": pictures, "expected": expected(draft, model)}
+
+
+def expected(draft: Draft, model: Asset | None) -> Forecast | None:
+    """What the job would come to; None while the recipe is not complete, or the model not inspected."""
+    if draft.faults or model is None or model.inspection is None:
+        return None
+    try:
+        return foresee(model.inspection, Recipe.model_validate(draft.recipe()))
+    except (ValidationError, FractuneError):  # the form says so beside the knob, or on submission
+        return None
 
 
 def _model(store: Store, sha256: str) -> Asset | None:

@@ -131,6 +131,7 @@ def test_a_job_from_its_upload_to_its_end(enter: Callable[..., Page], service: I
     expect(page.locator("#preview")).to_contain_text("should be less than 1")
     page.get_by_label("Sparsity level").fill("0.6")
     expect(page.locator("#preview")).not_to_contain_text("should be less than 1")
+    expect(page.get_by_label("What to expect")).to_contain_text("12 changed")
     page.get_by_label("Name", exact=True).fill("from the browser")
     page.get_by_role("button", name="Submit").click()
     page.wait_for_url(re.compile(r"/ui/jobs/[0-9a-f]{32}$"))

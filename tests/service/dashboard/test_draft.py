@@ -6,7 +6,8 @@ import pytest
 
 from service.dashboard.draft import PRESETS, Draft, block_schema, catalogue
 from service.dashboard.knobs import Input, document, knobs, spell
-from service.dashboard.new import image_size
+from service.dashboard.new import expected, image_size
+from workers.jobs.records import Asset, AssetKind
 from workers.recipe import Recipe
 
 WHOLE: dict[str, Any] = {
@@ -91,3 +92,25 @@ def test_a_name_with_a_comma_stays_one_name() -> None:
 )
 def test_images_are_told_from_other_inputs(shape: list[int], layout: str | None, size: tuple[int, int, int] | None) -> None:
     assert image_size(shape, layout) == size
+
+
+INSPECTION: dict[str, Any] = {
+    "format": "onnx",
+    "bytes": 4_000_000,
+    "precision": "f32",
+    "operations": 40,
+    "parameters": 1_000_000,
+    "inputs": [{"name": "x", "shape": [1, 3, 32, 32], "type": "f32"}],
+    "layers": [{"name": f"conv{n}", "type": "Convolution", "shape": [100, 100, 5, 10], "weights": 500_000} for n in range(2)],
+    "skipped": [],
+}
+
+
+def test_the_form_tells_what_to_expect_of_an_inspected_model() -> None:
+    model = Asset(AssetKind.MODEL, "0" * 64, "m.onnx", 4_000_000, "key", 0.0, 0.0, inspection=INSPECTION)
+    told = expected(Draft.of({"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.65}]}), model)
+    assert told is not None
+    assert len(told.layers) == 2
+    assert told.compressed_bytes < told.original_bytes
+    assert expected(Draft.of({"steps": [{"method": "layerwise_pruning"}]}), model) is None
+    assert expected(Draft.of({"steps": [{"method": "inq"}]}), None) is None
