@@ -13,11 +13,11 @@ import openvino as ov
 import typer
 from rich.progress import track
 
-from workers.benchmark import compare_speed
-from workers.intervals import proportion
+from workers.evaluation.benchmark import compare_speed
 from workers.machine import fingerprint
 from workers.recipe import BenchmarkSettings
 from workers.report import Benchmark, Ratio
+from workers.statistics.intervals import proportion
 
 
 def coverage(ratios: Sequence[Ratio]) -> dict[str, float | None]:

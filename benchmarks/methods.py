@@ -24,8 +24,8 @@ import typer
 
 from workers.calibration import Samples, from_dataset, from_fractals
 from workers.compression import Plan, batch_size, make_plan, run
-from workers.engine import LayerResult
-from workers.fidelity import compare_models, summarise
+from workers.engine.sweep import LayerResult
+from workers.evaluation.fidelity import compare_models, summarise
 from workers.ir.edit import read_weight, write_weight
 from workers.ir.importer import load
 from workers.ir.layers import Layer

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import openvino as ov
 
-from workers.allocate import allocate
+from workers.allocation.allocate import allocate
+from workers.allocation.weighing import Sweep, Weighing, settle, waits, weigh
 from workers.calibration import Samples
-from workers.checkpoints import NO_CHECKPOINTS, Checkpoints
-from workers.engine import LayerResult, Memory, compress
+from workers.engine.checkpoints import NO_CHECKPOINTS, Checkpoints
+from workers.engine.sweep import LayerResult, Memory, compress
 from workers.errors import NothingToCompress
 from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
@@ -25,7 +26,6 @@ from workers.methods.problem import Array, Method, Pass, Step
 from workers.passes import Conditions, Progress, Workpiece, check_unchanged, rewrite
 from workers.recipe import Recipe
 from workers.scope import excluded_operations
-from workers.weighing import Sweep, Weighing, settle, waits, weigh
 
 MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch

@@ -14,12 +14,10 @@ import numpy as np
 import openvino as ov
 
 from fractal_data import contact_sheet
-from workers.budgets import next_run, ranks, saved_times, shares
-from workers.candidates import Candidate
-from workers.engine import LayerResult
-from workers.evidence import Evidence
-from workers.exploration import Explored, describe
-from workers.fidelity import summarise
+from workers.allocation.budgets import next_run, ranks, saved_times, shares
+from workers.calibration.evidence import Evidence
+from workers.engine.sweep import LayerResult
+from workers.evaluation.fidelity import summarise
 from workers.ir.importer import Imported
 from workers.ir.writer import Size as DiskSize
 from workers.jobs.job import Task
@@ -42,6 +40,8 @@ from workers.report import (
     save_pictures,
     telling_pictures,
 )
+from workers.search.candidates import Candidate
+from workers.search.exploration import Explored, describe
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
 SHEET_COLUMNS = 8

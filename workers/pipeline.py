@@ -12,16 +12,14 @@ from typing import Any
 import openvino as ov
 from pydantic import ValidationError
 
-from workers.budgets import losses
-from workers.candidates import Workshop
-from workers.checkpoints import Checkpoints
+from workers.allocation.budgets import losses
+from workers.calibration.evidence import gather
 from workers.clock import Clock
 from workers.compression import batch_size, make_plan
-from workers.engine import LayerResult
+from workers.engine.checkpoints import Checkpoints
+from workers.engine.sweep import LayerResult
 from workers.errors import InvalidRecipe
-from workers.evidence import gather
-from workers.exploration import explore
-from workers.fidelity import examine
+from workers.evaluation.fidelity import examine
 from workers.findings import Findings, layer_row, write_report
 from workers.ir.importer import inspect as describe
 from workers.ir.importer import load
@@ -29,6 +27,8 @@ from workers.ir.layers import Layer, find_layers, nodes_by_name
 from workers.ir.writer import saved_size
 from workers.jobs.job import Stage, Task
 from workers.recipe import Recipe
+from workers.search.candidates import Workshop
+from workers.search.exploration import explore
 
 
 def inspect(task: Task, clock: Clock) -> None:

@@ -10,13 +10,13 @@ from service.dashboard.pages import render
 from service.dashboard.tradeoff import measured_by, plot, results
 from service.dashboard.visit import Visitor
 from service.deps import Rows
-from workers.intervals import Interval
 from workers.jobs.job import State
 from workers.jobs.records import JsonObject
 from workers.jobs.store import Store
 from workers.jobs.store.listing import Line, Order, Wanted
 from workers.report.charts import Whiskers, whiskers
 from workers.report.words import percent, significant, size, tick
+from workers.statistics.intervals import Interval
 
 router = APIRouter()
 MOST_COMPARED = 8

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.engine import LayerResult, compress
+from workers.engine.sweep import LayerResult, compress
 from workers.errors import BudgetOutOfReach
 from workers.ir.batching import rebatch
 from workers.ir.channels import Coupling, couple, shape_of

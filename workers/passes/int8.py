@@ -7,7 +7,7 @@ import nncf
 import numpy as np
 import openvino as ov
 
-from workers.engine import LayerResult
+from workers.engine.sweep import LayerResult
 from workers.errors import NotQuantizable, OutOfMemory
 from workers.ir.complaints import plain
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight

@@ -11,7 +11,7 @@ from typing import Protocol
 import openvino as ov
 
 from workers.calibration import Samples
-from workers.engine import LayerResult
+from workers.engine.sweep import LayerResult
 from workers.ir.importer import Precision
 from workers.ir.layers import Skipped
 

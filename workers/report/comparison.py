@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workers.intervals import Interval
 from workers.report import words
 from workers.report.page import render_alone
+from workers.statistics.intervals import Interval
 
 Figures = Mapping[str, Any]  # a report.json, or a part of it
 Cell = tuple[str, bool]  # its text, and whether it is the best of the row

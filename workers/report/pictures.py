@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from workers.decisions import Rows
+from workers.statistics.decisions import Rows
 
 LONGEST_SIDE = 224
 SHARE_OF_CHANGED = 2 / 3

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from workers.intervals import Interval
 from workers.report.charts import Axis, Tick
 from workers.report.schema import CandidateReport, Exploration
 from workers.report.words import percent, significant, size, tick, tick_size
+from workers.statistics.intervals import Interval
 
 HEIGHT = 260.0
 

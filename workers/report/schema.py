@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from workers.constraint import Verdict
-from workers.decisions import Kind
-from workers.intervals import Interval
 from workers.machine import Machine
 from workers.recipe import Recipe
+from workers.statistics.constraint import Verdict
+from workers.statistics.decisions import Kind
+from workers.statistics.intervals import Interval
 
 Source = Literal["fractals", "dataset", "synthetic"]
 Setting = str | int | float | bool | None | tuple[float, ...]

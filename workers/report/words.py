@@ -2,8 +2,8 @@
 
 from math import floor, log10
 
-from workers.intervals import Interval
 from workers.report.schema import Ratio, Report
+from workers.statistics.intervals import Interval
 
 SPACE = "\u00a0"
 MINUS = "\u2212"

@@ -12,10 +12,10 @@ from tests.workers.ir.tiny import cnn, graph, matmul, save, weight
 from workers.calibration import from_fractals
 from workers.compression import make_plan, run
 from workers.errors import NotQuantizable, UnmatchedScope
+from workers.evaluation.kernels import precisions
 from workers.ir.exporter import export
 from workers.ir.frontier import EXACT
 from workers.ir.importer import load
-from workers.kernels import precisions
 from workers.passes.quiet_nncf import OVNativeEngine, quiet_nncf, track
 from workers.recipe import Recipe
 

@@ -2,9 +2,6 @@
 
 import pytest
 
-from workers.constraint import Verdict
-from workers.decisions import Kind
-from workers.intervals import Interval
 from workers.machine import fingerprint
 from workers.recipe import Recipe
 from workers.report import (
@@ -25,6 +22,9 @@ from workers.report import (
     StageTime,
     Tensor,
 )
+from workers.statistics.constraint import Verdict
+from workers.statistics.decisions import Kind
+from workers.statistics.intervals import Interval
 
 AGREEMENT = Interval(0.963, 0.949, 0.973)
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from workers.constraint import Verdict
-from workers.intervals import Interval
 from workers.report import Report, render_card, render_html
 from workers.report.comparison import Column, render_comparison, rows_of
 from workers.report.plane import HEIGHT, plane
 from workers.report.schema import CandidateReport, Exploration
+from workers.statistics.constraint import Verdict
+from workers.statistics.intervals import Interval
 
 
 def candidate(setting, zipped, agreement, *, chosen=False, best=True, met=None):

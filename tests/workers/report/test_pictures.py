@@ -5,8 +5,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from workers.decisions import UNDEFINED
 from workers.report.pictures import encode, telling_pictures, telling_samples
+from workers.statistics.decisions import UNDEFINED
 
 
 def rows(before: list[int], after: list[int], confidence: list[float]) -> np.ndarray:

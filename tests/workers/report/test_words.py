@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.intervals import Interval
 from workers.report import Fidelity, Report, words
+from workers.statistics.intervals import Interval
 
 
 def plain(text: str) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from workers.intervals import (
+from workers.recipe import Constraint
+from workers.statistics.intervals import (
     Interval,
     Paired,
     Values,
@@ -18,7 +19,6 @@ from workers.intervals import (
     upper_mean,
     wilson,
 )
-from workers.recipe import Constraint
 
 ONE_SIDED = 0.90  # a two-sided 90 % interval ends at the one-sided 95 % bound
 MOST_SAMPLES = 10**9

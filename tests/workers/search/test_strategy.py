@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
-from workers.search import bisect, climb, last_kept, on_front
+from workers.search.strategy import bisect, climb, last_kept, on_front
 
 PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.62}
 

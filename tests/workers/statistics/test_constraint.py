@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.constraint import Outcomes, Verdict, verify
-from workers.intervals import Paired, paired_difference
 from workers.recipe import Constraint
+from workers.statistics.constraint import Outcomes, Verdict, verify
+from workers.statistics.intervals import Paired, paired_difference
 
 LIMIT = Constraint(max_drop=0.02)
 

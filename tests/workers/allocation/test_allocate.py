@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.allocate import GRID, LEAST_KEPT, allocate, normalized_levels, optimal_levels
+from workers.allocation.allocate import GRID, LEAST_KEPT, allocate, normalized_levels, optimal_levels
 from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
 from workers.methods.layerwise_pruning import LayerwisePruning

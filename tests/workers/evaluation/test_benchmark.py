@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from workers.benchmark import _ratio, compare_speed, verdict
+from workers.evaluation.benchmark import _ratio, compare_speed, verdict
 from workers.recipe import BenchmarkSettings
 from workers.report import Benchmark, Ratio
 

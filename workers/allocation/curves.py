@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import openvino as ov
 
-from workers.capture import Tally, find_sites
-from workers.engine import pose
-from workers.enrolment import Batches, Stream, schedule
+from workers.engine.capture import Tally, find_sites
+from workers.engine.enrolment import Batches, Stream, schedule
+from workers.engine.moments import LayerMoments, pool
+from workers.engine.sweep import pose
 from workers.ir.edit import ensure_bias, read_weight
 from workers.ir.frontier import Frontier, advance, enter
 from workers.ir.layers import Layer
 from workers.ir.segments import cut
 from workers.methods.layerwise_pruning import prune_gradually
 from workers.methods.problem import Array
-from workers.moments import LayerMoments, pool
 
 LEVELS = (0.2, 0.35, 0.5, 0.6, 0.68, 0.75, 0.8, 0.85, 0.89, 0.92, 0.95, 0.97, 0.98)  # of sparsity; errors rise steeply
 REFERENCE = 5  # of LEVELS: where one layer's effect on the model's outputs is measured

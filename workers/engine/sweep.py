@@ -11,14 +11,14 @@ from typing import Protocol
 import numpy as np
 import openvino as ov
 
-from workers.capture import Tally, find_sites
-from workers.enrolment import Batches, Frontiers, Stream, schedule
+from workers.engine.capture import Tally, find_sites
+from workers.engine.enrolment import Batches, Frontiers, Stream, schedule
+from workers.engine.moments import LayerMoments, OutputMoments, pool
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.frontier import advance
 from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.segments import cut
 from workers.methods.problem import Array, LayerProblem, Mask, Method, Step
-from workers.moments import LayerMoments, OutputMoments, pool
 
 DAMPING = 1e-3  # of the mean diagonal of H
 

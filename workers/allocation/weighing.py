@@ -12,13 +12,13 @@ from typing import TypeGuard
 import numpy as np
 import openvino as ov
 
-from workers.allocate import GRID, optimal_levels
+from workers.allocation.allocate import GRID, optimal_levels
+from workers.allocation.curves import REFERENCE, SMALLEST, error_curves
+from workers.allocation.sensitivity import output_errors
 from workers.calibration import Samples
-from workers.curves import REFERENCE, SMALLEST, error_curves
 from workers.ir.layers import Layer
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method
-from workers.sensitivity import output_errors
 
 SAMPLES = 128  # that show how much one layer matters
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.workers.test_engine import Images, residual_network
-from workers.checkpoints import Checkpoints
-from workers.engine import compress
+from tests.workers.engine.test_sweep import Images, residual_network
+from workers.engine.checkpoints import Checkpoints
+from workers.engine.sweep import compress
 from workers.ir.batching import rebatch
 from workers.ir.layers import find_layers
 from workers.methods.layerwise_pruning import LayerwisePruning

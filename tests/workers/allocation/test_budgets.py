@@ -1,6 +1,6 @@
 """What a layer cost and saved."""
 
-from workers.budgets import next_run, ranks, saved_times
+from workers.allocation.budgets import next_run, ranks, saved_times
 from workers.report import LayerProfile, LayerReport
 
 

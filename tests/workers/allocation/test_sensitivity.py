@@ -4,16 +4,16 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from tests.workers.test_engine import Images, outputs, residual_network
+from tests.workers.engine.test_sweep import Images, outputs, residual_network
+from workers.allocation.curves import LEVELS, error_curves
+from workers.allocation.sensitivity import output_errors
+from workers.allocation.weighing import settle, waits, weigh
 from workers.calibration import Samples
-from workers.curves import LEVELS, error_curves
-from workers.engine import compress
+from workers.engine.sweep import compress
 from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight, write_weight
 from workers.ir.layers import find_layers
 from workers.methods.layerwise_pruning import LayerwisePruning
-from workers.sensitivity import output_errors
-from workers.weighing import settle, waits, weigh
 
 
 def normalised():

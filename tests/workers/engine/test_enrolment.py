@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.test_engine import Images, residual_network, run
-from workers import enrolment
-from workers.enrolment import FEWEST_BATCHES, FRONTIER_BYTES, schedule
+from tests.workers.engine.test_sweep import Images, residual_network, run
+from workers.engine import enrolment
+from workers.engine.enrolment import FEWEST_BATCHES, FRONTIER_BYTES, schedule
 from workers.methods.layerwise_pruning import LayerwisePruning
 
 sizes = st.lists(st.integers(0, FRONTIER_BYTES), min_size=2, max_size=30)

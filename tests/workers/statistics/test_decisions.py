@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from workers.decisions import Activation, Kind, Reading, compare, probabilities, read
+from workers.statistics.decisions import Activation, Kind, Reading, compare, probabilities, read
 
 CLASSES = Reading(Kind.CLASSES)
 

@@ -5,7 +5,8 @@ import openvino as ov
 import openvino.opset13 as ops
 import pytest
 
-from workers.engine import compress, pose
+from workers.engine.moments import LayerMoments
+from workers.engine.sweep import compress, pose
 from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
 from workers.ir.frontier import EXACT
@@ -13,7 +14,6 @@ from workers.ir.layers import find_layers
 from workers.ir.names import name_operations, operation_types
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import LayerSolution, Method
-from workers.moments import LayerMoments
 
 
 class Untouched(Method):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from workers.intervals import (
+from workers.statistics.intervals import (
     Interval,
     Paired,
     bootstrap,

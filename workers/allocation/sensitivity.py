@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.enrolment import Batches, Stream
+from workers.engine.enrolment import Batches, Stream
 from workers.ir.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.frontier import Batch, Runner
 from workers.ir.layers import Layer

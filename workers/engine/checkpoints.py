@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from workers.engine import LayerResult
+from workers.engine.sweep import LayerResult
 from workers.methods.problem import Array
 
 BIAS = "bias/"  # before an operation's name, in the names of arrays

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from workers.benchmark import compare_speed
 from workers.calibration import Samples
-from workers.checkpoints import Checkpoints
+from workers.calibration.evidence import Evidence
 from workers.clock import Clock
 from workers.compression import Compressed, Weighings, batch_size, make_plan, run
-from workers.constraint import Drop, Verdict, measured_drop, verify
-from workers.engine import LayerResult
-from workers.evidence import Evidence
-from workers.fidelity import Comparison, compare_models
+from workers.engine.checkpoints import Checkpoints
+from workers.engine.sweep import LayerResult
+from workers.evaluation.benchmark import compare_speed
+from workers.evaluation.fidelity import Comparison, compare_models
 from workers.ir.exporter import Exported, export
 from workers.ir.importer import Imported
 from workers.ir.inputs import restore_batch
 from workers.jobs.job import Stage
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
+from workers.statistics.constraint import Drop, Verdict, measured_drop, verify
 
 MAKING = {"steps", "calibration", "preprocessing", "ignored_scope", "shapes", "seed"}  # parts of a recipe that make the model
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workers.moments import InputMoments, OutputMoments, pool
+from workers.engine.moments import InputMoments, OutputMoments, pool
 
 
 @pytest.mark.parametrize("groups", [1, 3])

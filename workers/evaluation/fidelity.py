@@ -12,14 +12,14 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.constraint import Outcomes
-from workers.decisions import Activation, Kind, Numbers, Reading, Rows, compare, read
 from workers.errors import LabelMismatch, NonFiniteResult
-from workers.intervals import Interval, Paired, Values, bootstrap, paired_difference, proportion
 from workers.ir.frontier import EXACT
 from workers.ir.normalise import set_batch
 from workers.report import Fidelity, OutputFidelity
 from workers.report.schema import Source
+from workers.statistics.constraint import Outcomes
+from workers.statistics.decisions import Activation, Kind, Numbers, Reading, Rows, compare, read
+from workers.statistics.intervals import Interval, Paired, Values, bootstrap, paired_difference, proportion
 
 # Operations that hand on what an activation made, be it moved, cut, averaged or resized.
 PASSING = frozenset(

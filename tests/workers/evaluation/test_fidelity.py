@@ -11,7 +11,7 @@ from openvino import opset13 as ops
 from scipy import special, stats
 
 from workers.errors import LabelMismatch, NonFiniteResult
-from workers.fidelity import Comparison, compare_models, examine, summarise
+from workers.evaluation.fidelity import Comparison, compare_models, examine, summarise
 from workers.report.schema import Source
 
 RNG = np.random.default_rng(0)

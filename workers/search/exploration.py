@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from workers.candidates import Candidate, Workshop
+from workers.calibration.evidence import Evidence
 from workers.errors import Breakdown, BudgetOutOfReach
-from workers.evidence import Evidence
-from workers.fidelity import summarise
+from workers.evaluation.fidelity import summarise
 from workers.recipe import BenchmarkSettings, Recipe, Search
 from workers.report.schema import CandidateReport, Exploration
-from workers.search import Ladder, bisect, climb, last_kept, on_front
+from workers.search.candidates import Candidate, Workshop
+from workers.search.strategy import Ladder, bisect, climb, last_kept, on_front
 
 WORK = "candidates"  # folder under the task's, gone at the end
 POINTS = "points"  # folder of the front's models

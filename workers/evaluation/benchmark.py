@@ -14,11 +14,11 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.intervals import Values, bootstrap
-from workers.kernels import precisions, profile
+from workers.evaluation.kernels import precisions, profile
 from workers.machine import fingerprint
 from workers.recipe import BenchmarkSettings
 from workers.report import Benchmark, Ratio, SideBenchmark
+from workers.statistics.intervals import Values, bootstrap
 
 SESSIONS = 20
 WARM_UP_ROUNDS = 2

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import openvino as ov
 
+from workers.allocation.sensitivity import output_errors
 from workers.calibration import Samples
-from workers.engine import LayerResult
+from workers.engine.sweep import LayerResult
 from workers.ir.batching import rebatch
 from workers.ir.layers import find_layers
 from workers.report.schema import LayerProfile, LayerReport, NextRun
-from workers.sensitivity import output_errors
 
 MOST_SAMPLES, FEWEST_SAMPLES = 64, 8
 PASSES = 2  # that the whole measurement may cost, in forward passes over the calibration samples

@@ -1,0 +1,1 @@
+"""Candidates: recipes tried one after another, and the choice among them."""
