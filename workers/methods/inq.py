@@ -23,6 +23,7 @@ PORTIONS = {
     3: (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
     2: (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 1.0),
 }
+SHIFTS = 4  # codebooks that are tried
 
 
 class Inq(Method):
@@ -35,23 +36,36 @@ class Inq(Method):
     portions: Portions | None = Field(
         default=None, description="Accumulated shares of frozen weights, rising to 1; the paper's for `bits` when absent."
     )
+    exponents: Literal["largest", "fitted"] = Field(
+        default="fitted",
+        description="Read the largest exponent off the largest weight, as the paper does, or choose the one up to "
+        "three below that serves the layer's outputs best.",
+    )
     partition: Literal["magnitude", "random"] = Field(default="magnitude", description="Which weights are frozen first.")
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Freeze by portions, then let no single weight of the result be better on another level."""
-        levels = powers_of_two(float(np.abs(problem.original).max()), self.bits)
+        levels = self._levels(problem)
         choose = nearest(levels, problem.support)
         free = np.ones(problem.target.shape, np.bool_) if problem.support is None else problem.support.copy()
         weight = np.where(free, problem.target, 0.0)
         order = rng.permutation(weight.size) if self.partition == "random" else None
         for portion in self.portions or PORTIONS[self.bits]:
-            frozen = _portion(weight, ~free, portion, order)
+            frozen = portion_to_freeze(weight, ~free, portion, order)
             fresh = frozen & free
             weight = np.where(fresh, round_to(levels, weight), weight)
             free &= ~fresh
             weight = re_solve(problem, free, weight)
         best = min(descend(problem, weight, choose), settle(problem, choose), key=problem.error)
         return LayerSolution(best, statistics=_exponents(levels))
+
+    def _levels(self, problem: LayerProblem) -> Array:
+        """The codebook: that of the largest weight, or the best of it and its shifts down by up to three exponents."""
+        largest = float(np.abs(problem.original).max())
+        books = [powers_of_two(largest / 2**shift, self.bits) for shift in range(SHIFTS if self.exponents == "fitted" else 1)]
+        if len(books) == 1:
+            return books[0]
+        return min(books, key=lambda levels: problem.error(settle(problem, nearest(levels, problem.support))))
 
 
 def powers_of_two(largest: float, bits: int) -> Array:
@@ -76,7 +90,7 @@ def round_to(levels: Array, values: Array) -> Array:
     return rounded
 
 
-def _portion(weight: Array, frozen: Mask, portion: float, order: np.ndarray | None) -> Mask:
+def portion_to_freeze(weight: Array, frozen: Mask, portion: float, order: np.ndarray | None) -> Mask:
     """The `portion` of all entries to be frozen: those that are, and next the largest, or the first in a random order."""
     rank = np.abs(weight).ravel() if order is None else np.empty(weight.size)
     if order is not None:

@@ -58,3 +58,15 @@ def test_presets_are_valid_portions():
 def test_portions_that_do_not_rise_to_one_are_refused(portions):
     with pytest.raises(ValidationError, match="rise strictly to 1"):
         Inq(portions=portions)
+
+
+@given(st.integers(0, 2**16), st.sampled_from([2, 3, 4]))
+def test_fitted_exponents_serve_no_worse_where_one_weight_stands_out(seed, bits):
+    posed = problem(shape=(1, 8, 16), seed=seed)
+    posed.original[0, 0, 0] = 8 * np.abs(posed.original).max()
+    rng = np.random.default_rng(0)
+    fitted = Inq(bits=bits).solve(posed, rng)
+    largest = Inq(bits=bits, exponents="largest").solve(posed, rng)
+    assert posed.error(fitted.weight) <= 1.05 * posed.error(largest.weight)
+    assert fitted.statistics["n1"] in largest.statistics["n1"] - np.arange(4)
+    assert np.isin(fitted.weight, powers_of_two(2.0 ** fitted.statistics["n1"], bits)).all()
