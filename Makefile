@@ -53,9 +53,9 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	@$(PIP) --editable '.[worker,postgres,test]'
+	@$(PIP) --editable '.[worker,postgres,finetune,test]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
-	@$(PIP) --editable '.[worker,postgres,test,dev,docs]'
+	@$(PIP) --editable '.[worker,postgres,finetune,test,dev,docs]'
 	@touch $@

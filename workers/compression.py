@@ -5,6 +5,7 @@ Consecutive layer methods share one sweep of the engine; a pass ends it, and a m
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 import openvino as ov
@@ -14,22 +15,26 @@ from workers.allocation.weighing import Sweep, Weighing, settle, waits, weigh
 from workers.calibration import Samples
 from workers.engine.checkpoints import NO_CHECKPOINTS, Checkpoints
 from workers.engine.sweep import LayerResult, Memory, compress
-from workers.errors import NothingToCompress
+from workers.errors import MissingExtra, NothingToCompress
 from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
+from workers.ir.growth import deepen, widen
 from workers.ir.importer import Imported
 from workers.ir.layers import Layer, Skipped, find_layers
 from workers.methods.channel_pruning import ChannelPruning
+from workers.methods.finetune import Finetune
 from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method, Pass, Step
-from workers.passes import Conditions, Progress, Workpiece, check_unchanged, rewrite
+from workers.methods.super_network import SuperNetwork
+from workers.passes import Conditions, Progress, Training, Workpiece, check_unchanged, rewrite
 from workers.recipe import Recipe
 from workers.scope import excluded_operations
 
 MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
 
+GROWTH = 13  # of the seed: its draws are no other step's
 UNTOUCHED = "the recipe's steps leave this layer as it is"
 
 
@@ -41,6 +46,7 @@ class Plan:
     layers: tuple[Layer, ...]  # that it may change
     skipped: tuple[Skipped, ...]  # weights that it does not reach, with the reason
     excluded: Mapping[str, str]  # operations to leave alone, and the rule of the ignored scope that says so
+    larger: bool = False  # than the original, which is then to be seen to compute the same
 
     @property
     def work(self) -> int:
@@ -59,6 +65,7 @@ class Compressed:
     model: ov.Model
     results: tuple[LayerResult, ...]
     skipped: tuple[Skipped, ...]
+    training: Training | None = None
 
 
 class Weighings:
@@ -84,8 +91,24 @@ class Weighings:
         return made
 
 
+def enlarged(imported: Imported, recipe: Recipe) -> Imported:
+    """The model that the other steps compress: a copy, made larger where the recipe asks for a super-network.
+
+    Raises NotExtensible where that cannot be done.
+    """
+    model = imported.model.clone()
+    step = recipe.steps[0]
+    if isinstance(step, SuperNetwork):
+        rng = np.random.default_rng([recipe.seed, GROWTH])
+        if (width := step.width**step.phi) > 1:
+            widen(model, find_layers(model)[0], width, rng)
+        if (depth := step.depth**step.phi) > 1:
+            deepen(model, find_layers(model)[0], depth)
+    return replace(imported, model=model)
+
+
 def make_plan(imported: Imported, recipe: Recipe) -> Plan:
-    """Which layers the recipe changes, by which methods, and what it leaves alone with the reason.
+    """Which layers of an `enlarged` model the recipe changes, by which methods, and what it leaves alone with the reason.
 
     Raises UnmatchedScope for a rule that matches nothing and NothingToCompress when no layer remains.
     """
@@ -97,12 +120,14 @@ def make_plan(imported: Imported, recipe: Recipe) -> Plan:
     weights = {layer.name: read_weight(imported.model, layer).astype(np.float64) for layer in chosen}
     parts = tuple(part for group in _groups(recipe.steps) if (part := _part(group, weights)))
     for step in recipe.steps:
+        if isinstance(step, Finetune) and find_spec("torch") is None:
+            raise MissingExtra("The step `finetune` needs torch.", hint="pip install 'fractune[finetune]' on the worker.")
         if isinstance(step, Int8):
             excluded_operations(imported.model, step.ignored_scope)  # a rule without a match is refused before anything runs
     if not chosen or not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
-    return Plan(parts, chosen, tuple(skipped), excluded)
+    return Plan(parts, chosen, tuple(skipped), excluded, isinstance(recipe.steps[0], SuperNetwork))
 
 
 def run(
@@ -126,19 +151,22 @@ def run(
     size = batch_size(imported, samples)
     conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer)
     workpiece = Workpiece(imported.model, {}, plan.skipped)
+    if plan.larger:
+        check_unchanged(original, imported.model, conditions, "super_network")
+        conditions = replace(conditions, original=imported.model.clone())  # the same, layer by layer comparable
     done = 0
     for number, part in enumerate(plan.parts):
         tell = _share(progress, done, plan.share(part), plan.work)
+        place = {"steps": list(map(_described, plan.parts[: number + 1])), "seed": seed, "threads": threads, "batch": size}
         if isinstance(part, Pass):
-            workpiece = _rewrite(part, workpiece, conditions, tell)
+            workpiece = _rewrite(part, workpiece, replace(conditions, folder=checkpoints.at(place).folder), tell)
         else:
-            place = {"steps": list(map(_described, plan.parts[: number + 1])), "seed": seed, "threads": threads, "batch": size}
             workpiece = _sweep(part, workpiece, conditions, weighings, checkpoints.at(place), tell)
         done += plan.share(part)
     known = {*workpiece.results, *(entry.name for entry in workpiece.skipped)}
     untouched = [layer for layer in plan.layers if layer.name not in known]
     skipped = (*workpiece.skipped, *(Skipped(layer.name, layer.type, UNTOUCHED) for layer in untouched))
-    return Compressed(workpiece.model, tuple(workpiece.results.values()), skipped)
+    return Compressed(workpiece.model, tuple(workpiece.results.values()), skipped, workpiece.training)
 
 
 def batch_size(imported: Imported, samples: Samples) -> int:
@@ -153,6 +181,8 @@ def _groups(steps: Iterable[Step]) -> list[list[Step]]:
     """Consecutive methods together, every pass by itself."""
     groups: list[list[Step]] = []
     for step in map(_carried_out, steps):
+        if isinstance(step, SuperNetwork):
+            continue
         if groups and isinstance(step, Method) and isinstance(groups[-1][0], Method):
             groups[-1].append(step)
         else:

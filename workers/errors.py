@@ -11,6 +11,9 @@ FractuneError
 │   ├── NothingToCompress       MODEL_NOTHING_TO_COMPRESS
 │   ├── AlreadyQuantized        ALREADY_QUANTIZED
 │   ├── NotQuantizable          MODEL_NOT_QUANTIZABLE
+│   ├── NotTrainable            MODEL_NOT_TRAINABLE
+│   ├── MissingExtra            EXTRA_MISSING
+│   ├── NotExtensible           MODEL_NOT_EXTENSIBLE
 │   ├── UnreadableData          DATA_UNREADABLE
 │   ├── UnsafeArchive           ARCHIVE_UNSAFE
 │   ├── DataMismatch            DATA_MISMATCH
@@ -130,6 +133,27 @@ class NotQuantizable(Refusal):
 
     code = "MODEL_NOT_QUANTIZABLE"
     hint = "Leave the step int8 out, or except the operations that stand in its way with ignored_scope."
+
+
+class NotTrainable(Refusal):
+    """The model cannot be trained."""
+
+    code = "MODEL_NOT_TRAINABLE"
+    hint = "Leave `finetune` out of the recipe, or put it before the step that writes such operations."
+
+
+class MissingExtra(Refusal):
+    """The recipe needs a package that this worker does not have."""
+
+    code = "EXTRA_MISSING"
+    hint = "Install it on the worker."
+
+
+class NotExtensible(Refusal):
+    """The model cannot be made larger."""
+
+    code = "MODEL_NOT_EXTENSIBLE"
+    hint = "Leave `super_network` out of the recipe, or set its width or depth to 1."
 
 
 class UnreadableData(Refusal):

@@ -3,7 +3,7 @@
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
 from math import prod
@@ -22,6 +22,7 @@ from workers.ir.importer import Imported
 from workers.ir.writer import Size as DiskSize
 from workers.jobs.job import Task
 from workers.machine import fingerprint
+from workers.passes import Training
 from workers.recipe import Recipe
 from workers.report import (
     CalibrationReport,
@@ -35,6 +36,7 @@ from workers.report import (
     SkippedLayer,
     StageTime,
     Tensor,
+    TrainingReport,
     render_card,
     render_html,
     save_pictures,
@@ -93,6 +95,7 @@ def assemble(found: Findings) -> Report:
         skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in chosen.compressed.skipped),
         next_run=next_run(layers),
         exploration=describe(found.explored, recipe, found.evidence) if found.explored.tried else None,
+        training=_training(chosen.compressed.training),
         size=_size(found),
         fidelity=summarise(chosen.comparison, np.random.default_rng([recipe.seed, 3])),
         fidelity_on_fractals=chosen.mirrored and summarise(chosen.mirrored, np.random.default_rng([recipe.seed, 6])),
@@ -181,6 +184,10 @@ def _layers(found: Findings) -> tuple[LayerReport, ...]:
         )
         for result in results
     )
+
+
+def _training(training: Training | None) -> TrainingReport | None:
+    return TrainingReport(**asdict(training)) if training else None
 
 
 def _size(found: Findings) -> Size:

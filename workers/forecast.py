@@ -10,12 +10,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from workers.matching import plain_rules
+from workers.methods.finetune import Finetune
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Step
 from workers.recipe import Recipe
 
 FLOPS = 1.5e10  # of one core in convolutions and matrix products, f32
 PRODUCTS = 320  # products of a layer's weights with H that a solve takes
+TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
+PASSES = 4  # forward passes that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
 LEVELS = 13  # settings at which `allocation: optimal` solves every layer besides
 JUDGES = 1000  # held-out samples, where their number is not known
 BASE_BYTES = 400e6  # of a process that has loaded OpenVINO
@@ -145,10 +148,17 @@ def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | Non
     weighing = recipe.calibration.count * forward + 0.2 * LEVELS * solve + 64 * len(layers) * forward
     optimal = any(isinstance(step, LayerwisePruning) and step.allocation == "optimal" for step in recipe.steps)
     speed = recipe.benchmark.time if recipe.benchmark else 0.0
-    total = _candidates(recipe) * once + (weighing if optimal else 0.0)
+    training = sum(_training(step, forward * FLOPS) for step in recipe.steps if isinstance(step, Finetune))
+    total = _candidates(recipe) * (once + training) + (weighing if optimal else 0.0)
     if recipe.search:
         total = min(total, recipe.search.max_time + once)
     return total + speed + 5
+
+
+def _training(step: Finetune, operations: float) -> float:
+    """Seconds of a distillation; `operations` are those of one sample."""
+    needed = PASSES * step.steps * step.batch_size * operations / TRAINING_FLOPS
+    return min(needed, step.max_time or needed)
 
 
 def _candidates(recipe: Recipe) -> int:
@@ -176,6 +186,8 @@ def _notes(recipe: Recipe, planned: Sequence[Planned]) -> tuple[str, ...]:
         notes.append("No layer is left to compress: the job would be refused.")
     if recipe.ignored_scope.subgraphs:
         notes.append("ignored_scope.subgraphs is resolved by the job: these figures take it for empty.")
+    if any(isinstance(step, Finetune) for step in recipe.steps):
+        notes.append("finetune needs torch on the worker: pip install 'fractune[finetune]'.")
     if recipe.search:
         notes.append("A search changes the setting of its knob: sizes are those of the recipe as it stands.")
     return tuple(notes)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from workers.allocation.budgets import losses
 from workers.calibration.evidence import gather
 from workers.clock import Clock
-from workers.compression import batch_size, make_plan
+from workers.compression import batch_size, enlarged, make_plan
 from workers.engine.checkpoints import Checkpoints
 from workers.engine.sweep import LayerResult
 from workers.errors import InvalidRecipe
@@ -72,7 +72,8 @@ def compress(task: Task, clock: Clock) -> None:
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
         original = imported.model.clone()
-        make_plan(imported, recipe)  # refuses what cannot be used before anything is computed
+        larger = enlarged(imported, recipe)
+        make_plan(larger, recipe)  # refuses what cannot be used before anything is computed
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         evidence = gather(task, imported, recipe, clock.progress)
         examine(original, evidence.judging, threads)
@@ -93,7 +94,7 @@ def compress(task: Task, clock: Clock) -> None:
         workshop.time(chosen, recipe.benchmark)
     with clock.run(Stage.REPORT):
         lost = losses(
-            original,
+            larger.model,
             chosen.compressed.results,
             evidence.calibration,
             batch_size=batch_size(imported, evidence.calibration),

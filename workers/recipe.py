@@ -113,6 +113,8 @@ class Recipe(Block):
         for step, following in pairwise(self.steps):
             if isinstance(step, Pass) and step.closes:
                 raise ValueError(f"{step.method} must be the last step, {following.method} cannot follow it")
+            if isinstance(following, Pass) and following.opens:
+                raise ValueError(f"{following.method} must be the first step, {step.method} cannot stand before it")
         return self
 
     @model_validator(mode="after")

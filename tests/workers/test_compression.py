@@ -1,14 +1,19 @@
 """How a recipe's steps follow one another."""
 
 import numpy as np
+import openvino as ov
 import pytest
+from pydantic import ValidationError
 
+from tests.workers.engine.test_sweep import residual_network
 from tests.workers.ir.tiny import cnn, save
 from tests.workers.passes.doubling import Doubling
 from workers.calibration import from_fractals
-from workers.compression import make_plan, run
-from workers.errors import Internal
+from workers.compression import enlarged, make_plan, run
+from workers.errors import Internal, MissingExtra
+from workers.ir.edit import read_weight, write_weight
 from workers.ir.importer import load
+from workers.ir.layers import find_layers
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.uniform import Uniform
 from workers.passes import REWRITES
@@ -65,3 +70,52 @@ def test_zeros_survive_a_pass_and_the_next_sweep(compress):
 def test_a_pass_that_is_not_as_exact_as_it_says_is_found_out(compress):
     with pytest.raises(Internal, match="doubling was to leave the outputs"):
         compress(PRUNING, Doubling(factor=1.01))
+
+
+def residual(folder):
+    ov.save_model(residual_network(), folder / "model.xml")
+    return load(folder / "model.xml")
+
+
+def test_a_super_network_is_planned_for_layer_by_layer(tmp_path):
+    recipe = Recipe.model_validate(
+        {"steps": [{"method": "super_network", "width": 1.5, "depth": 1.5}, {"method": "ec2t", "keep_ends": False}]}
+    )
+    imported = residual(tmp_path)
+    samples = from_fractals(imported, 16, 0, Preprocessing())
+    larger = enlarged(imported, recipe)
+    plan = make_plan(larger, recipe)
+    assert "deeper_1" in {layer.name for layer in plan.layers}
+    before = {layer.name: layer.size for layer in find_layers(imported.model)[0]}
+    assert sum(layer.size for layer in plan.layers) > 1.5 * sum(before.values())
+    quiet = {"on_layer": lambda result: None, "progress": lambda *told, **known: None}
+    done = run(larger, imported.model.clone(), plan, samples, seed=0, threads=1, **quiet)
+    assert {result.layer.name for result in done.results} == {layer.name for layer in plan.layers}
+    assert all(len(np.unique(result.weight)) <= 3 for result in done.results)
+
+
+def test_a_super_network_that_computes_something_else_is_an_error(tmp_path):
+    recipe = Recipe.model_validate({"steps": [{"method": "super_network"}, {"method": "uniform", "bits": 6}]})
+    imported = residual(tmp_path)
+    larger = enlarged(imported, recipe)
+    plan = make_plan(larger, recipe)
+    layer = find_layers(larger.model)[0][0]
+    write_weight(larger.model, layer, 2 * read_weight(larger.model, layer))
+    quiet = {"on_layer": lambda result: None, "progress": lambda *told, **known: None}
+    with pytest.raises(Internal, match="super_network"):
+        run(larger, imported.model.clone(), plan, from_fractals(imported, 16, 0, Preprocessing()), seed=0, threads=1, **quiet)
+
+
+def test_finetune_without_torch_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    recipe = Recipe.model_validate({"steps": [{"method": "mlq"}, {"method": "finetune"}]})
+    imported = load(save(cnn(), tmp_path / "cnn.onnx"))
+    monkeypatch.setattr("workers.compression.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="torch") as caught:
+        make_plan(imported, recipe)
+    assert "fractune[finetune]" in caught.value.hint
+
+
+@pytest.mark.parametrize("steps", [("mlq", "super_network"), ("int8", "finetune")])
+def test_steps_in_an_order_that_makes_no_sense_are_refused(steps):
+    with pytest.raises(ValidationError, match=r"must be the (first|last) step"):
+        Recipe.model_validate({"steps": [{"method": method} for method in steps]})

@@ -76,3 +76,14 @@ def test_a_recipe_that_leaves_nothing_says_so():
     found = forecast(ignored_scope={"patterns": [".*"]})
     assert found.layers == ()
     assert "refused" in found.notes[0]
+
+
+def test_a_distillation_takes_its_time_and_no_more_than_it_may():
+    prune = {"method": "layerwise_pruning", "sparsity_level": 0.75}
+    plain = forecast().seconds
+    long = forecast(steps=[prune, {"method": "finetune", "steps": 2000}])
+    longer = forecast(steps=[prune, {"method": "finetune", "steps": 4000}])
+    limited = forecast(steps=[prune, {"method": "finetune", "steps": 100_000, "max_time": 60}])
+    assert longer.seconds - plain == pytest.approx(2 * (long.seconds - plain))
+    assert limited.seconds == pytest.approx(plain + 60)
+    assert any("torch" in note for note in long.notes)

@@ -195,3 +195,24 @@ def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(job
     assert report["reused_layers"] == 0
     for name in ("1/model.xml", "1/model.bin"):
         assert Path(again.out, name).read_bytes() == Path(task.out, name).read_bytes()
+
+
+def test_a_distilled_super_network_from_recipe_to_report(tmp_path):
+    steps = [{"method": "super_network", "width": 1.3}, {"method": "ec2t"}, {"method": "finetune", "steps": 25}]
+    task = Task(
+        Kind.COMPRESS,
+        str(EXAMPLES / "digits.onnx"),
+        str(tmp_path / "out"),
+        recipe=RECIPE | {"steps": steps, "benchmark": None},
+        evaluation=str(EXAMPLES / "digits.npz"),
+        threads=1,
+        checkpoints=str(tmp_path / "checkpoints"),
+    )
+    code, events = do(tmp_path / "work", task)
+    assert code == 0, events[-1]
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["training"]["steps"] == 25
+    assert {layer["method"] for layer in report["layers"]} == {"ec2t + finetune", "finetune"}
+    assert "Distilled in 25 steps" in (tmp_path / "out/report.html").read_text()
+    model = ov.Core().read_model(tmp_path / "out/1/model.xml")
+    assert model.inputs[0].get_names() == ov.Core().read_model(task.model).inputs[0].get_names()

@@ -62,7 +62,7 @@ def split(samples: Samples, fractions: Sequence[float], rng: np.random.Generator
 
 
 def held(rows: Rows, count: int, item: Sequence[int], progress: Callable[[int, int], None], most: int = 256 * 2**20) -> Rows:
-    """`rows` of uint8 items, made once and kept if all `count` of them fit into `most` bytes."""
+    """`rows` of uint8 items; the first `count` are made once and kept if they fit into `most` bytes."""
     if count * int(np.prod(item)) > most:
         return rows
     kept = np.empty((count, *item), np.uint8)
@@ -71,4 +71,4 @@ def held(rows: Rows, count: int, item: Sequence[int], progress: Callable[[int, i
         stop = min(start + step, count)
         kept[start:stop] = rows(np.arange(start, stop))
         progress(stop, count)
-    return lambda numbers: kept[numbers]
+    return lambda numbers: kept[numbers] if numbers.max(initial=0) < count else rows(numbers)

@@ -40,7 +40,7 @@ class Sweeping:
 
     def __init__(self, owner: Checkpoints, folder: Path | None) -> None:
         self._owner = owner
-        self._folder = folder
+        self.folder = folder  # None keeps nothing
 
     def restore(self, start: LayerResult) -> LayerResult | None:
         """The result kept for a layer that stands as `start` before it is solved; None where none can be read."""
@@ -67,7 +67,7 @@ class Sweeping:
         partial.replace(path)
 
     def _path(self, layer: str) -> Path | None:
-        return self._folder and self._folder / f"{sha256(layer.encode()).hexdigest()}.npz"
+        return self.folder and self.folder / f"{sha256(layer.encode()).hexdigest()}.npz"
 
 
 def _packed(result: LayerResult) -> dict[str, Any]:

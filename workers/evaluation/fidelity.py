@@ -121,7 +121,7 @@ def examine(original: ov.Model, samples: Samples, threads: int) -> tuple[OutputC
     outputs = []
     for port, value in zip(original.outputs, values, strict=True):
         name = min(port.get_names(), default=port.get_node().friendly_name)
-        activation = _activation(port.get_node().input_value(0))
+        activation = activation_of(port.get_node().input_value(0))
         outputs.append(OutputComparison(name, read(name, value, activation)))
     _check_labels(_headline(outputs), samples.labels)
     return tuple(outputs)
@@ -235,7 +235,7 @@ def _check_labels(headline: OutputComparison | None, labels: NDArray[np.int64] |
     )
 
 
-def _activation(output: ov.Output) -> Activation:
+def activation_of(output: ov.Output) -> Activation:
     """The softmax or sigmoid that made an output, if only moves lie between."""
     node = output.get_node()
     while node.get_type_name() in PASSING:

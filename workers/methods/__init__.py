@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from workers.methods.ec2t import Ec2t
+from workers.methods.finetune import Finetune
 from workers.methods.inq import Inq
 from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
@@ -13,10 +14,24 @@ from workers.methods.mcq_activations import McqActivations
 from workers.methods.mlq import Mlq
 from workers.methods.problem import Step
 from workers.methods.slq import Slq
+from workers.methods.super_network import SuperNetwork
 from workers.methods.uniform import Uniform
 
-METHODS: tuple[type[Step], ...] = (LayerwisePruning, Mcq, Inq, Slq, Mlq, Ec2t, Uniform, Int8, McqActivations)
+METHODS: tuple[type[Step], ...] = (
+    SuperNetwork,
+    LayerwisePruning,
+    Mcq,
+    Inq,
+    Slq,
+    Mlq,
+    Ec2t,
+    Uniform,
+    Int8,
+    McqActivations,
+    Finetune,
+)
 
 AnyStep = Annotated[
-    LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform | Int8 | McqActivations, Field(discriminator="method")
+    SuperNetwork | LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform | Int8 | McqActivations | Finetune,
+    Field(discriminator="method"),
 ]

@@ -89,4 +89,5 @@ class Pass(Step, ABC):
     """A step that rewrites the graph, as `workers.passes` knows how; it ends the sweep of the methods before it."""
 
     exact: ClassVar[bool] = False  # whether the outputs stay as they are, up to rounding: they are then compared
+    opens: ClassVar[bool] = False  # whether it must be the first step: it changes what there is to plan for
     closes: ClassVar[bool] = False  # whether no later step can follow, for want of weights in floating point

@@ -3,15 +3,17 @@
 from importlib import import_module
 
 from workers.methods.channel_pruning import ChannelPruning
+from workers.methods.finetune import Finetune
 from workers.methods.int8 import Int8
 from workers.methods.mcq_activations import McqActivations
 from workers.methods.problem import Pass
 from workers.passes.unchanged import check_unchanged
-from workers.passes.workpiece import Conditions, Progress, Workpiece
+from workers.passes.workpiece import Conditions, Progress, Training, Workpiece
 
-# Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO.
+# Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO, and torch need not be there.
 REWRITES: dict[type[Pass], str] = {
     ChannelPruning: "workers.passes.channels",
+    Finetune: "workers.passes.finetune",
     Int8: "workers.passes.int8",
     McqActivations: "workers.passes.mcq_activations",
 }
@@ -23,4 +25,4 @@ def rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress: 
     return done
 
 
-__all__ = ["REWRITES", "Conditions", "Progress", "Workpiece", "check_unchanged", "rewrite"]
+__all__ = ["REWRITES", "Conditions", "Progress", "Training", "Workpiece", "check_unchanged", "rewrite"]

@@ -6,6 +6,7 @@ A pass is two things: its knobs, a `Pass` in `workers.methods` that loads nowher
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import openvino as ov
@@ -35,6 +36,19 @@ class Conditions:
     seed: int
     threads: int
     on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed
+    folder: Path | None = None  # where a long step may keep what an interrupted attempt of it has reached
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a training went."""
+
+    steps: int
+    seconds: float
+    kept: int  # the step of the state that was kept; 0 is the model as it came
+    selecting: int  # samples that chose it
+    difference: float  # of an operation between torch and OpenVINO, relative to its largest output, at the most
+    curve: tuple[tuple[int, float, float], ...]  # step, loss in training since the last point, loss of the selecting samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +58,4 @@ class Workpiece:
     model: ov.Model  # batch 1 where the batch is open; a step may change it in place
     results: Mapping[str, LayerResult]  # by layer name
     skipped: tuple[Skipped, ...] = ()  # weights that the steps so far have left as they are
+    training: Training | None = None

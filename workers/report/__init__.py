@@ -20,6 +20,7 @@ from workers.report.schema import (
     SkippedLayer,
     StageTime,
     Tensor,
+    TrainingReport,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SkippedLayer",
     "StageTime",
     "Tensor",
+    "TrainingReport",
     "content_security_policy",
     "render_card",
     "render_html",

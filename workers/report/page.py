@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from workers.report import charts, words
+from workers.report.learning import learning
 from workers.report.pictures import Picture
 from workers.report.plane import plane
 from workers.report.schema import LayerReport, Report
@@ -43,6 +44,7 @@ def context(report: Report) -> dict[str, Any]:
         "charts": charts,
         "words": words,
         "plane": plane,
+        "learning": learning,
         "sources": SOURCES,
         "worst": worst_layers(report.layers),
         "profile": {row.name: row for row in report.benchmark.profile} if report.benchmark else {},

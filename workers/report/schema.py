@@ -107,6 +107,21 @@ class CandidateReport(Part):
     folder: str | None = Field(default=None, description="Where its IR lies among the results.")
 
 
+class TrainingReport(Part):
+    """How the distillation of `finetune` went."""
+
+    steps: int = Field(description="Of the optimiser, that were done.")
+    seconds: float
+    kept: int = Field(description="The step of the state that was kept; 0 is the model as it was before.")
+    selecting: int = Field(description="Samples that chose it; they neither trained nor judge.")
+    difference: float = Field(
+        description="Of an operation between torch and OpenVINO, relative to its largest output, at the most."
+    )
+    curve: tuple[tuple[int, float, float], ...] = Field(
+        description="Step, loss in training since the last point, loss of the outputs on the selecting samples."
+    )
+
+
 class Exploration(Part):
     """The candidates that a search or a front has made, in the order of their setting."""
 
@@ -269,6 +284,7 @@ class Report(Part):
     skipped: tuple[SkippedLayer, ...] = ()
     next_run: NextRun | None = Field(default=None, description="None where no few layers cause most of the error.")
     exploration: Exploration | None = Field(default=None, description="None unless the recipe asks for a search or a front.")
+    training: TrainingReport | None = Field(default=None, description="None unless the recipe ends with `finetune`.")
     size: Size
     fidelity: Fidelity | None = Field(description="None when there was no sample to compare on.")
     fidelity_on_fractals: Fidelity | None = Field(

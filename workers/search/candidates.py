@@ -11,7 +11,7 @@ import openvino as ov
 from workers.calibration import Samples
 from workers.calibration.evidence import Evidence
 from workers.clock import Clock
-from workers.compression import Compressed, Weighings, batch_size, make_plan, run
+from workers.compression import Compressed, Weighings, batch_size, enlarged, make_plan, run
 from workers.engine.checkpoints import Checkpoints
 from workers.engine.sweep import LayerResult
 from workers.evaluation.benchmark import compare_speed
@@ -67,7 +67,7 @@ class Workshop:
     def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
         """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
         began = time.perf_counter()
-        fresh = replace(self.imported, model=self.imported.model.clone())
+        fresh = enlarged(self.imported, recipe)
         plan = make_plan(fresh, recipe)
         with self.clock.run(Stage.COMPRESS, plan.work):
             compressed = run(

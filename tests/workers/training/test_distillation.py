@@ -1,0 +1,158 @@
+"""`finetune` as a step of a recipe, on a small network."""
+
+from dataclasses import replace
+
+import numpy as np
+import openvino as ov
+import pytest
+
+from tests.workers.engine.test_sweep import residual_network
+from workers.calibration.samples import Samples
+from workers.engine.sweep import compress
+from workers.errors import LabelMismatch, NotTrainable
+from workers.ir.batching import rebatch
+from workers.ir.edit import ensure_bias, read_bias, read_weight, write_bias
+from workers.ir.layers import find_layers
+from workers.methods.finetune import Finetune
+from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.mlq import Mlq
+from workers.passes import rewrite
+from workers.passes.workpiece import Conditions, Workpiece
+from workers.training import distillation
+
+PIXELS = np.random.default_rng(0).normal(0.3, 1, size=(160, 3, 10, 10)).astype(np.float32)
+SAMPLES = Samples("dataset", {"x": lambda numbers: PIXELS[numbers]}, np.arange(160))
+
+
+def compressed(step, precision="f32"):
+    """The network after a step, and what it was like before."""
+    model = residual_network()
+    original = model.clone()
+    plan = [(layer, (step,)) for layer in find_layers(model)[0]]
+    results = compress(model, rebatch(model, 16), plan, SAMPLES, batch_size=16, seed=0, threads=1)
+    conditions = Conditions(original, SAMPLES, 16, precision, {}, 0, 1, lambda result: None)
+    return Workpiece(model, {result.layer.name: result for result in results}), conditions
+
+
+def tuned(step, prior=None, **changes):
+    workpiece, conditions = compressed(prior or Mlq())
+    return rewrite(step, workpiece, replace(conditions, **changes), lambda *told, **known: None)
+
+
+def weights(workpiece):
+    return {layer.name: read_weight(workpiece.model, layer) for layer in find_layers(workpiece.model)[0]}
+
+
+def test_the_student_comes_nearer_to_its_teacher():
+    workpiece, conditions = compressed(LayerwisePruning(sparsity_level=0.5))
+    place = ensure_bias(workpiece.model, [layer for layer in find_layers(workpiece.model)[0] if layer.name == "second"])[
+        "second"
+    ]
+    write_bias(workpiece.model, place, read_bias(workpiece.model, place) + 0.5)
+    step = Finetune(steps=100, batch_size=16, learning_rate=0.01)
+    training = rewrite(step, workpiece, conditions, lambda *told, **known: None).training
+    assert training.steps == 100
+    assert training.kept > 0
+    assert min(point[2] for point in training.curve) < 0.3 * training.curve[0][2]
+    assert training.difference < 1e-4
+
+
+def test_weights_stay_in_the_set_and_results_tell_of_them():
+    done = tuned(Finetune(steps=30, batch_size=16, learning_rate=0.01))
+    for name, weight in weights(done).items():
+        assert len(np.unique(weight)) <= 3
+        np.testing.assert_array_equal(done.results[name].weight.astype(np.float32), weight)
+        assert [step.method for step in done.results[name].steps] == ["mlq", "finetune"]
+        assert 0 < done.results[name].relative_error < 1
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first, second = (weights(tuned(Finetune(steps=20, batch_size=16))) for _ in range(2))
+    other = weights(tuned(Finetune(steps=20, batch_size=16), seed=1))
+    for name, weight in first.items():
+        np.testing.assert_array_equal(weight, second[name])
+    assert any((weight != other[name]).any() for name, weight in first.items())
+
+
+def test_a_training_that_only_harms_is_not_kept():
+    workpiece, _ = compressed(LayerwisePruning(sparsity_level=0.1))
+    before = weights(workpiece)
+    done = tuned(Finetune(steps=25, batch_size=16, learning_rate=1.0), LayerwisePruning(sparsity_level=0.1))
+    assert done.training.kept == 0
+    for name, weight in weights(done).items():
+        np.testing.assert_array_equal(weight, before[name])
+
+
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(distillation, "SAVE_EVERY_S", 0.0)
+    step = Finetune(steps=50, batch_size=16)
+    whole = weights(tuned(step))
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(done, total, message=""):
+        if done >= 480:
+            raise Interrupted
+
+    workpiece, conditions = compressed(Mlq())
+    with pytest.raises(Interrupted):
+        rewrite(step, workpiece, replace(conditions, folder=tmp_path), interrupt)
+    learned = []
+    monkeypatch.setattr(
+        distillation.Distillation,
+        "_learn",
+        lambda self, optimizer, learn=distillation.Distillation._learn: learned.append(1) or learn(self, optimizer),
+    )
+    resumed = weights(tuned(step, folder=tmp_path))
+    assert 20 <= len(learned) < 30
+    for name, weight in whole.items():
+        np.testing.assert_array_equal(weight, resumed[name])
+
+
+def test_time_ends_a_training():
+    training = tuned(Finetune(steps=1_000_000, max_time=1.0, batch_size=16)).training
+    assert training.steps < 1_000_000
+    assert 1.0 <= training.seconds < 10
+
+
+def test_small_batches_make_up_a_large_one():
+    training = tuned(Finetune(steps=10, batch_size=40)).training
+    assert training.steps == 10
+
+
+def test_layers_left_alone_by_the_recipe_stay_as_they_are():
+    workpiece, conditions = compressed(Mlq())
+    before = weights(workpiece)
+    done = rewrite(
+        Finetune(steps=20, batch_size=16),
+        workpiece,
+        replace(conditions, excluded={"stem": "a rule"}),
+        lambda *told, **known: None,
+    )
+    np.testing.assert_array_equal(weights(done)["stem"], before["stem"])
+
+
+def test_free_weights_of_a_half_precision_model_are_halves():
+    done = tuned(Finetune(steps=20, batch_size=16), LayerwisePruning(sparsity_level=0.5), precision="f16")
+    for weight in weights(done).values():
+        np.testing.assert_array_equal(weight, weight.astype(np.float16))
+
+
+def test_labels_can_join_in():
+    labelled = replace(SAMPLES, labels=np.random.default_rng(1).integers(0, 5, 160))
+    plain = tuned(Finetune(steps=25, batch_size=16))
+    mixed = tuned(Finetune(steps=25, batch_size=16, label_weight=0.5), samples=labelled)
+    assert mixed.training.curve[1][1] > plain.training.curve[1][1]  # random labels cannot be learnt
+    with pytest.raises(LabelMismatch, match="label_weight"):
+        tuned(Finetune(label_weight=0.5))
+
+
+def test_a_model_that_cannot_be_differentiated_is_refused(monkeypatch):
+    workpiece, conditions = compressed(Mlq())
+    model = workpiece.model
+    head = model.get_results()[0].input_value(0)
+    summed = ov.opset13.cum_sum(head, ov.opset13.constant(1))
+    odd = replace(workpiece, model=ov.Model([ov.opset13.result(summed)], model.get_parameters()))
+    with pytest.raises(NotTrainable, match="CumSum"):
+        rewrite(Finetune(steps=1, batch_size=16), odd, conditions, lambda *told, **known: None)

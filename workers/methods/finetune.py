@@ -1,0 +1,35 @@
+"""End-to-end distillation: its knobs; `workers.training` does the work, with torch."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from workers.methods.problem import Pass
+
+
+class Finetune(Pass):
+    """The compressed model learns to answer as the original does, its weights never leaving their allowed set."""
+
+    method: Literal["finetune"] = "finetune"
+    steps: int = Field(default=2000, ge=1, le=1_000_000, description="Steps of the optimiser (Adam).")
+    max_time: float | None = Field(
+        default=None,
+        gt=0,
+        le=7 * 86400,
+        description="Seconds after which training is over, if `steps` are not done before; bytes then depend on the machine.",
+    )
+    batch_size: int = Field(default=64, ge=1, le=4096, description="Samples of a step.")
+    learning_rate: float = Field(
+        default=2e-3,
+        gt=0,
+        le=1,
+        description="Relative to the size of a layer's weights, falling to 0 as a cosine; centroids get a tenth.",
+    )
+    temperature: float = Field(default=2.0, ge=1, le=20, description="Softens the class probabilities that are compared.")
+    feature_weight: float = Field(
+        default=1.0, ge=0, le=100, description="Weight of the error in what layers read, beside that of the outputs."
+    )
+    label_weight: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the loss that is cross-entropy with the labels of the dataset."
+    )
+    augment: bool = Field(default=True, description="Mirror and shift images; fractals are also drawn anew at every step.")

@@ -1,0 +1,1 @@
+"""Training without labels: a compressed model, made differentiable, learns to answer as the original does."""

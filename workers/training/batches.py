@@ -1,0 +1,92 @@
+"""What a model is trained on: shuffled rounds through a dataset, or fractals that never come twice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from workers.calibration import Samples
+
+SHIFT = 8  # images move by up to this part of their sides
+MOST_SELECTING = 512
+ORDER, AUGMENTATION = 11, 12  # streams of the seed
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Model inputs by name, and labels (n,) where there are some."""
+
+    feeds: Mapping[str, Tensor]
+    labels: Tensor | None
+
+
+class Batches:
+    """Batches by number: the same number gives the same batch. Every tenth sample of a dataset is kept for selecting."""
+
+    def __init__(self, samples: Samples, size: int, *, augment: bool, seed: int) -> None:
+        self.size, self.augment, self.seed = size, augment, seed
+        self.endless = samples.source != "dataset"
+        held = min(max(samples.count // 10, 1), MOST_SELECTING)
+        if self.endless:
+            self.selecting = replace(samples, numbers=samples.count + np.arange(held), labels=None)
+            self._first, self._samples = samples.count + held, samples
+        else:
+            chosen = np.random.default_rng([seed, ORDER]).permutation(samples.count)
+            self.selecting = samples.take(np.sort(chosen[:held]))
+            self._samples = samples.take(np.sort(chosen[held:])) if held < samples.count else samples
+
+    def training(self, number: int) -> Batch:
+        """Batch `number`, augmented."""
+        start = number * self.size
+        if self.endless:
+            part = replace(self._samples, numbers=self._first + start + np.arange(self.size), labels=None)
+        else:
+            part = self._samples.take(self._shuffled(start))
+        batch = _tensors(part)
+        if not self.augment:
+            return batch
+        rng = np.random.default_rng([self.seed, AUGMENTATION, number])
+        return Batch({name: self._augmented(name, value, rng) for name, value in batch.feeds.items()}, batch.labels)
+
+    def selection(self) -> list[Batch]:
+        """Whole batches of the samples to select by; the last is filled up from the first."""
+        wanted = max(1, -(-self.selecting.count // self.size))
+        order = np.arange(wanted * self.size) % self.selecting.count
+        return [_tensors(self.selecting.take(part)) for part in np.split(order, wanted)]
+
+    def _shuffled(self, start: int) -> list[int]:
+        """Positions of the samples from `start` on, in rounds each shuffled by itself."""
+        count = self._samples.count
+        rounds = range(start // count, (start + self.size - 1) // count + 1)
+        orders = np.concatenate([np.random.default_rng([self.seed, ORDER, turn + 1]).permutation(count) for turn in rounds])
+        first = start - rounds[0] * count
+        return [int(position) for position in orders[first : first + self.size]]
+
+    def _augmented(self, name: str, value: Tensor, rng: np.random.Generator) -> Tensor:
+        layout = self._samples.applied.get(name, {}).get("layout")
+        if layout is None or value.dim() != 4 or not value.is_floating_point():
+            return value
+        first = value if layout == "NCHW" else value.permute(0, 3, 1, 2)
+        moved = _moved(first, rng)
+        return moved if layout == "NCHW" else moved.permute(0, 2, 3, 1)
+
+
+def _moved(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Images (n, c, h, w), half of them mirrored, each shifted by itself with its edge repeated."""
+    n, _, height, width = images.shape
+    mirrored = torch.from_numpy(rng.random(n) < 0.5)
+    images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+    reach = (height // SHIFT, width // SHIFT)
+    padded = F.pad(images, (reach[1], reach[1], reach[0], reach[0]), mode="replicate")
+    down, right = (torch.from_numpy(rng.integers(0, 2 * side + 1, n)) for side in reach)
+    rows = (down[:, None] + torch.arange(height))[:, None, :, None]
+    columns = (right[:, None] + torch.arange(width))[:, None, None, :]
+    return padded[torch.arange(n)[:, None, None, None], torch.arange(images.shape[1])[None, :, None, None], rows, columns]
+
+
+def _tensors(samples: Samples) -> Batch:
+    feeds = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in samples.batch(0, samples.count).items()}
+    return Batch(feeds, None if samples.labels is None else torch.from_numpy(samples.labels))

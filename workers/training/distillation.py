@@ -1,0 +1,187 @@
+"""The student learns from the teacher: Adam, a falling rate, and the best state by samples that neither train nor judge."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workers.methods.finetune import Finetune
+from workers.training.batches import Batch, Batches
+from workers.training.confinement import Confined, size_of
+from workers.training.losses import Loss, Run
+from workers.training.network import Network
+
+CHECKS = 25  # selections over the whole training
+SAVE_EVERY_S = 60.0
+LARGEST_NORM = 1.0  # gradients are scaled down to it
+
+Tell = Callable[[int, int, str], None]  # done, total, message
+
+
+@dataclass(slots=True)
+class Curve:
+    """What was seen on the way: (step, mean loss in training since the last check, loss of the selecting samples)."""
+
+    points: list[tuple[int, float, float]] = field(default_factory=list)
+    kept: int = 0  # the step of the state that was kept; 0 is the model as it came
+    best: float = float("inf")
+
+
+class Student(nn.Module):
+    """The trained constants of a network by name: weights that stay in their sets, and biases."""
+
+    def __init__(self, weights: Mapping[str, Confined], biases: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.names = [*weights], [*biases]
+        self.weights = nn.ModuleList(weights.values())
+        self.biases = nn.ParameterList(nn.Parameter(value.clone()) for value in biases.values())
+
+    def forward(self) -> dict[str, Tensor]:
+        """The value of every trained constant."""
+        values = [weight() for weight in self.weights]
+        return dict(zip(self.names[0], values, strict=True)) | dict(zip(self.names[1], self.biases, strict=True))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all weights are in their sets."""
+        return all(weight.complete for weight in self.weights)
+
+    def settle(self, progress: float) -> None:
+        """See `Confined.settle`."""
+        for weight in self.weights:
+            weight.settle(progress)  # type: ignore[operator]
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Parameters and their learning rates: `rate` is relative to their size."""
+        groups = [group for weight in self.weights for group in weight.rates(rate)]  # type: ignore[operator]
+        usual = size_of(torch.cat([bias.reshape(-1) for bias in self.biases])) if len(self.biases) else 0.0
+        return [*groups, {"params": list(self.biases), "lr": rate * usual}]
+
+    def values(self) -> dict[str, Tensor]:
+        """A copy of all trained constants, as inference will use them."""
+        with torch.no_grad():
+            return {name: value.detach().clone() for name, value in self().items()}
+
+
+@dataclass(slots=True)
+class Distillation:
+    """A training run that can be interrupted: its state goes to `folder`, where one is given, and is taken up again."""
+
+    step: Finetune
+    teacher: Network
+    network: Network
+    student: Student
+    batches: Batches
+    loss: Loss
+    features: Sequence[str]
+    folder: Path | None = None
+    curve: Curve = field(default_factory=Curve)
+    number: int = 0  # steps done
+    seconds: float = 0.0
+
+    def run(self, start: Mapping[str, Tensor], tell: Tell) -> Mapping[str, Tensor]:
+        """The trained constants of the best state; `start` are those of the model as it came, which may be the best."""
+        optimizer = torch.optim.Adam(self.student.groups(self.step.learning_rate))
+        rates = [group["lr"] for group in optimizer.param_groups]
+        selection = [(batch, self._teach(batch)) for batch in self.batches.selection()]
+        self.curve.best = self._judge(start, selection)
+        self.curve.points.append((0, self.curve.best, self.curve.best))
+        best = self._restore(optimizer, dict(start))
+        began, saved, since, sums = time.monotonic() - self.seconds, time.monotonic(), 0, 0.0
+        due = self._next_check()
+        while self.progress < 1:
+            self.student.settle(self.progress)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * (1 + cos(pi * self.progress)) / 2
+            sums, since = sums + self._learn(optimizer), since + 1
+            self.number, self.seconds = self.number + 1, time.monotonic() - began
+            if self.progress < due:
+                continue
+            self.student.settle(min(self.progress, 1.0))
+            best = self._check(sums / since, selection, best)
+            due, sums, since = self._next_check(), 0.0, 0
+            tell(round(1000 * min(self.progress, 1)), 1000, f"finetune: loss {self.curve.points[-1][2]:.4f}")
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                self._save(optimizer, best)
+                saved = time.monotonic()
+        return best
+
+    @property
+    def progress(self) -> float:
+        """How far the training is; 1 or more at its end."""
+        timed = self.seconds / self.step.max_time if self.step.max_time else 0.0
+        return max(self.number / self.step.steps, timed)
+
+    def _next_check(self) -> float:
+        return min((int(self.progress * CHECKS + 1e-9) + 1) / CHECKS, 1.0)
+
+    def _learn(self, optimizer: torch.optim.Optimizer) -> float:
+        """One step of the optimiser, over as many batches as make up its samples; returns the loss."""
+        optimizer.zero_grad()
+        parts = -(-self.step.batch_size // self.batches.size)
+        total = 0.0
+        for part in range(parts):
+            batch = self.batches.training(self.number * parts + part)
+            taught = self._teach(batch)
+            loss = self.loss.training(self.network.run(batch.feeds, self.student(), self.features), taught, batch.labels)
+            torch.autograd.backward(loss / parts)
+            total += float(loss.detach()) / parts
+        nn.utils.clip_grad_norm_(self.student.parameters(), LARGEST_NORM)
+        optimizer.step()
+        return total
+
+    def _teach(self, batch: Batch) -> Run:
+        with torch.no_grad():
+            return self.teacher.run(batch.feeds, {}, self.features)
+
+    def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[Batch, Run]]) -> float:
+        """The loss of the outputs on the selecting samples."""
+        with torch.no_grad():
+            runs = [self.network.run(batch.feeds, values)[0] for batch, _ in selection]
+            losses = [self.loss.outputs(run, taught[0]) for run, (_, taught) in zip(runs, selection, strict=True)]
+        return float(torch.stack(losses).mean())
+
+    def _check(
+        self, training: float, selection: Sequence[tuple[Batch, Run]], best: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """The better of the state now, where it is complete, and the best so far."""
+        values = self.student.values()
+        found = self._judge(values, selection)
+        self.curve.points.append((self.number, training, found))
+        if not self.student.complete or found >= self.curve.best:
+            return best
+        self.curve.kept, self.curve.best = self.number, found
+        return values
+
+    def _save(self, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]) -> None:
+        if self.folder is None:
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = {
+            "student": self.student.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "best": dict(best),
+            "number": self.number,
+            "seconds": self.seconds,
+            "curve": (self.curve.points, self.curve.kept, self.curve.best),
+        }
+        partial = self.folder / "training.part"
+        torch.save(state, partial)
+        partial.replace(self.folder / "training.pt")
+
+    def _restore(self, optimizer: torch.optim.Optimizer, start: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        path = self.folder / "training.pt" if self.folder else None
+        if path is None or not path.is_file():
+            return start
+        state = torch.load(path, weights_only=True)
+        self.student.load_state_dict(state["student"])
+        optimizer.load_state_dict(state["optimizer"])
+        self.number, self.seconds = state["number"], state["seconds"]
+        self.curve = Curve([*map(tuple, state["curve"][0])], *state["curve"][1:])
+        best: dict[str, Tensor] = state["best"]
+        return best

@@ -1,0 +1,73 @@
+"""How far a student is from its teacher: class probabilities, other outputs, and what layers read on the way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from workers.statistics.decisions import Kind, Reading
+
+TINY = 1e-12
+DECIDED = (Kind.CLASSES, Kind.CLASS_MAP)
+Run = tuple[Sequence[Tensor], Mapping[str, Tensor]]  # outputs, and features by name
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The loss of a student's run against the teacher's on the same inputs."""
+
+    readings: Sequence[Reading]  # of the outputs
+    samples: int  # of a batch
+    temperature: float
+    feature_weight: float
+    label_weight: float
+
+    def training(self, student: Run, teacher: Run, labels: Tensor | None) -> Tensor:
+        """What is minimised."""
+        loss = self.outputs(student[0], teacher[0], self.temperature)
+        if labels is not None and self.label_weight:
+            loss = (1 - self.label_weight) * loss + self.label_weight * self._cross_entropy(student[0], labels)
+        if self.feature_weight and student[1]:
+            apart = [relative_error(student[1][name], teacher[1][name]) for name in student[1]]
+            loss = loss + self.feature_weight * torch.stack(apart).mean()
+        return loss
+
+    def outputs(self, student: Sequence[Tensor], teacher: Sequence[Tensor], temperature: float = 1.0) -> Tensor:
+        """The sum over the outputs: divergences in nats where classes are told apart, relative errors elsewhere."""
+        parts = [
+            self._divergence(reading, s, t, temperature) if reading.kind in DECIDED else relative_error(s, t)
+            for reading, s, t in zip(self.readings, student, teacher, strict=True)
+            if reading.kind is not Kind.CODES
+        ]
+        return torch.stack(parts).sum()
+
+    def _divergence(self, reading: Reading, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Kullback-Leibler divergence of softened probabilities, times T² as its gradients shrink with it (Hinton 2015)."""
+        log_s = (_logits(reading, self.samples, student) / temperature).log_softmax(-1)
+        log_t = (_logits(reading, self.samples, teacher) / temperature).log_softmax(-1)
+        return (log_t.exp() * (log_t - log_s)).sum(-1).mean() * temperature**2
+
+    def _cross_entropy(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+        decided = [
+            (reading, value) for reading, value in zip(self.readings, outputs, strict=True) if reading.kind is Kind.CLASSES
+        ]
+        return torch.stack(
+            [F.cross_entropy(_logits(pair[0], self.samples, pair[1]).flatten(0, -2), labels) for pair in decided]
+        ).mean()
+
+
+def relative_error(found: Tensor, expected: Tensor) -> Tensor:
+    """‖found − expected‖² / ‖expected − mean‖²."""
+    energy = (expected - expected.mean()).square().sum()
+    return (found - expected).square().sum() / (energy + TINY)
+
+
+def _logits(reading: Reading, samples: int, value: Tensor) -> Tensor:
+    """Scores with the classes on the last axis, (n, ..., k)."""
+    by_sample = value if len(value) == samples else value.reshape(samples, -1, *value.shape[1:])
+    scores = by_sample.movedim(reading.class_axis + 1, -1)
+    if reading.kind is Kind.CLASSES:
+        scores = scores.reshape(len(scores), -1)
+    return scores.clamp(min=TINY).log() if reading.normalised else scores
