@@ -44,7 +44,7 @@ KILLED = {  # the words of a command by which a process is known
     "broker": {"valkey-server", "redis-server"},
     "api": {"service.api"},
 }
-ODDS = (0.4, 0.3, 0.2, 0.1)
+ODDS = (0.3, 0.3, 0.2, 0.2)
 FAULTS = ("lost", "duplicated_effects", "other_bytes", "left_behind")
 READY_S, END_S = 60.0, 3600.0
 HASHED = ("1/model.xml", "1/model.bin", "model.zip")
@@ -268,9 +268,9 @@ def summary(seconds: Sequence[float]) -> dict[str, float | int]:
 
 
 def command(process: psutil.Process) -> list[str]:
-    """The words of its command line, without folders; empty once it is gone."""
+    """The words of its command line, without folders; empty once it is gone. A server may write them all into one argument."""
     try:
-        return [Path(word).name for word in process.cmdline()]
+        return [Path(word).name for argument in process.cmdline() for word in argument.split()]
     except psutil.Error:
         return []
 

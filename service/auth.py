@@ -94,7 +94,7 @@ class Needs:
     def __init__(self, role: Role) -> None:
         self.role = role
 
-    def __call__(self, principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+    async def __call__(self, principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
         if not principal.may(self.role):
             raise Forbidden(f"This needs the role {self.role}; the key {principal.name!r} is a {principal.role}'s.")
         return principal

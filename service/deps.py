@@ -1,4 +1,4 @@
-"""What a route may ask for."""
+"""What a route may ask for. Coroutines where nothing waits: FastAPI sends plain functions through a thread each."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -10,22 +10,22 @@ from workers.jobs.store import Store
 from workers.settings import Settings
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _store(request: Request) -> Store:
+async def _store(request: Request) -> Store:
     store: Store = request.app.state.store
     return store
 
 
-def _artifacts(request: Request) -> Artifacts:
+async def _artifacts(request: Request) -> Artifacts:
     artifacts: Artifacts = request.app.state.artifacts
     return artifacts
 
 
-def _announce(request: Request) -> Callable[[str], None]:
+async def _announce(request: Request) -> Callable[[str], None]:
     announce: Callable[[str], None] = request.app.state.announce
     return announce
 

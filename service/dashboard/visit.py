@@ -40,8 +40,8 @@ class _Visitor:
     def __init__(self, role: Role) -> None:
         self._needs = Needs(role)
 
-    def __call__(self, principal: Annotated[Principal, Depends(visitor)]) -> Principal:
-        return self._needs(principal)
+    async def __call__(self, principal: Annotated[Principal, Depends(visitor)]) -> Principal:
+        return await self._needs(principal)
 
 
 Visitor = Annotated[Principal, Depends(visitor)]

@@ -1,5 +1,7 @@
 """API keys and what was done with them."""
 
+import time
+
 from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 
 from workers.errors import NotFound
@@ -33,10 +35,9 @@ class Keys:
 
     def used(self, key: ApiKey) -> None:
         """Note that the key was used, to the minute."""
+        if key.used_at is not None and key.used_at > time.time() - TOUCH_S:
+            return
         stale = or_(keys.c.used_at.is_(None), keys.c.used_at < now() - TOUCH_S)
-        with self._database.read() as connection:
-            if connection.scalar(select(keys.c.id).where(keys.c.id == key.id, stale)) is None:
-                return
         with self._database.write() as connection:
             connection.execute(update(keys).where(keys.c.id == key.id, stale).values(used_at=now()))
 
