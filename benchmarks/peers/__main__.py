@@ -3,8 +3,8 @@
     python -m benchmarks.peers --zoo FOLDER --environments FOLDER
     python -m benchmarks.peers --zoo FOLDER --environments FOLDER --models resnet20_cifar10 --rows int8
 
-POT 2023.3 gets an environment of its own, made in the folder of environments when it is missing. Every run is a process, timed as
-a whole: processor seconds with imports, peak of resident memory. All results are judged by one OpenVINO in f32 on the same
+POT 2023.3 gets an environment of its own, made in the folder of environments when it is missing. Every run is a process, timed
+as a whole: processor seconds with imports, peak of resident memory. All results are judged by one OpenVINO in f32 on the same
 labelled test images. Rows are merged into `benchmarks/results/peers.json`; the table of all is printed.
 """
 

@@ -85,7 +85,7 @@ def test_stop_does_not_wait_for_ever(tmp_path: Path, supervise: Callable[[Server
     started = time.monotonic()
     supervisor.stop()
     assert time.monotonic() - started < GRACE_S + 1
-    assert not any(alive(pid) for pid in pids(tmp_path)[0])
+    wait_for(lambda: not any(alive(pid) for pid in pids(tmp_path)[0]))
 
 
 def test_a_server_that_never_comes_up_is_named_with_its_last_words(
