@@ -35,6 +35,7 @@ ROWS: dict[str, tuple[Steps, str, float | None]] = {  # steps before finetune, d
     "ec2t 45 real": ([{"method": "ec2t", "gamma": 0.02}], "real", 90.0),
     "ec2t 60 real": ([{"method": "ec2t", "gamma": 0.1}], "real", 89.5),
     "ec2t fractals": ([{"method": "ec2t", "gamma": 0.02}], "fractals", 80.0),
+    "ec2t wide real": ([{"method": "super_network", "width": 1.4}, {"method": "ec2t", "gamma": 0.07}], "real", None),
     "mlq real": ([{"method": "mlq"}], "real", 89.5),
     "inq 3 real": ([{"method": "inq", "bits": 3}], "real", 90.5),
     "inq 2 real": ([{"method": "inq", "bits": 2}], "real", 88.0),
@@ -102,6 +103,7 @@ def _figures(report: dict[str, Any]) -> dict[str, Any]:
         "accuracy": 100 * fidelity["accuracy_compressed"]["value"],
         "original": 100 * fidelity["accuracy_original"]["value"],
         "zeros": report["sparsity"],
+        "nonzeros": round(sum(layer["weights"] * (1 - layer["sparsity"]) for layer in report["layers"])),
         "compressed_bytes": report["size"]["compressed_bytes"],
         "cpu_s": sum(stage["cpu_s"] for name, stage in report["time"].items() if name == "compress"),
     }
