@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         store.migrate()
         app.state.artifacts = artifacts = Artifacts(settings.data_dir, depot_of(settings))
         clean = partial(sweep, store, artifacts, settings.retention_s)
-        with chores((settings.lease_s / 4, mend), (1.0, messenger), (3600.0, clean)):
+        with chores((settings.heartbeat_s, mend), (1.0, messenger), (3600.0, clean)):
             yield
         store.close()
         celery.close()

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
 
     log_format: Literal["json", "console"] = "json"
 
+    @property
+    def answer_s(self) -> float:
+        """How soon a worker that lives has answered, in seconds: its heartbeat may be a quarter late."""
+        return 1.25 * self.heartbeat_s
+
     @classmethod
     def settings_customise_sources(
         cls,

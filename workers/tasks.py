@@ -79,11 +79,14 @@ def leave(signum: int, frame: FrameType | None) -> None:
 
 
 def run_job(bench: Bench, job_id: str) -> None:
-    """Do a job if it still waits. Whatever becomes of the work is recorded, once."""
+    """Do the foremost job of those that wait beside `job_id`. Whatever becomes of the work is recorded, once."""
     settings, leases = bench.settings, bench.store.leases
-    job = leases.claim(job_id, bench.worker, settings.lease_s)
-    if job is None:
-        return  # a second message, or canceled meanwhile
+    job = None
+    while job is None:
+        foremost = leases.foremost(job_id)
+        if foremost is None:
+            return  # a second message, or canceled meanwhile
+        job = leases.claim(foremost, bench.worker, settings.lease_s)  # unless another worker is quicker
     structlog.contextvars.bind_contextvars(job_id=job.id, attempt=job.attempt)
     log.info("job started", kind=job.kind)
     try:

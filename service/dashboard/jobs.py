@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.dashboard.pages import fill, go, render
 from service.dashboard.visit import Form, OperatorHere, Visitor
-from service.deps import Announce, Files, JobId, Rows
+from service.deps import Announce, Configuration, Files, JobId, Rows
 from service.routes.jobs import again
 from workers.jobs.job import Kind, State
 from workers.jobs.store import Store
@@ -107,9 +107,9 @@ def _changes(request: Request, asked: Asked, lines: Lines, known: dict[str, int]
 
 
 @router.post("/jobs/{job_id}/cancel")
-def cancel(request: Request, store: Rows, _: OperatorHere, fields: Form, job_id: JobId) -> Response:
+def cancel(request: Request, store: Rows, settings: Configuration, _: OperatorHere, fields: Form, job_id: JobId) -> Response:
     """End it, and back to where the button was."""
-    store.jobs.cancel(job_id)
+    store.jobs.cancel(job_id, settings.answer_s)
     return _back(request, fields, f"jobs/{job_id}")
 
 

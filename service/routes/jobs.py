@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.auth import Operator, Viewer
-from service.deps import Announce, Cursor, Files, JobId, Limit, Part, Rows
+from service.deps import Announce, Configuration, Cursor, Files, JobId, Limit, Part, Rows
 from service.schemas import JobCreate, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest
 from workers.forecast import Forecast, foresee
@@ -81,9 +81,9 @@ def remove(store: Rows, artifacts: Files, _: Operator, job_id: JobId) -> None:
 
 
 @router.post("/{job_id}:cancel", status_code=202, response_model=JobView)
-def cancel(store: Rows, _: Operator, job_id: JobId) -> Job:
+def cancel(store: Rows, settings: Configuration, _: Operator, job_id: JobId) -> Job:
     """End a waiting job; ask the worker of a running one to stop."""
-    return store.jobs.cancel(job_id)
+    return store.jobs.cancel(job_id, settings.answer_s)
 
 
 @router.post("/{job_id}:retry", status_code=202, response_model=JobView)

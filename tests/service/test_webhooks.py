@@ -119,7 +119,7 @@ def test_only_what_was_asked_for_is_told(admin: httpx.Client, service: Installat
     hook = subscribe(admin, target, events=["job.failed"])
     model = admin.post("/v1/models", content=b"m").json()["sha256"]
     job = service.store.jobs.submit(Request(Kind.COMPRESS, model, RECIPE), "me")[0]
-    service.store.jobs.cancel(job.id)
+    service.store.jobs.cancel(job.id, 30)
     assert deliveries(admin, hook) == []
     admin.delete(f"/v1/webhooks/{hook['id']}")
 

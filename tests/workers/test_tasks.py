@@ -5,12 +5,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.stand_in import INSPECTION
+from workers.errors import Conflict
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Kind, State
 from workers.jobs.records import AssetKind, Job, Request
@@ -45,10 +47,12 @@ def submit(bench: Bench, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Jo
         "me",
         lambda: bench.artifacts.place(incoming.path, AssetKind.MODEL, sha256, "model.onnx"),
     )
+    inspection = bench.store.assets.get(AssetKind.MODEL, sha256).job_id
+    assert inspection is not None
     if kind == Kind.INSPECT:
-        job_id = bench.store.assets.get(AssetKind.MODEL, sha256).job_id
-        assert job_id is not None
-        return bench.store.jobs.get(job_id)
+        return bench.store.jobs.get(inspection)
+    with suppress(Conflict):  # ended, where the model is known already
+        bench.store.jobs.cancel(inspection, 30)  # it would come first
     return bench.store.jobs.submit(Request(kind, sha256, RECIPE), "me")[0]
 
 
@@ -163,7 +167,7 @@ def test_a_running_job_is_canceled_with_all_its_processes(bench: Bench) -> None:
     thread.start()
     until(lambda: bench.store.jobs.layers(job.id) != [])
     family = set(psutil.Process().children(recursive=True)) - before
-    bench.store.jobs.cancel(job.id)
+    bench.store.jobs.cancel(job.id, 30)
     thread.join(5)
     assert not thread.is_alive()
     assert bench.store.jobs.get(job.id).state == State.CANCELED

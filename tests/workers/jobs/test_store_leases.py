@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -13,14 +14,14 @@ from workers.jobs.store import Store
 MODEL = "a" * 64
 LEASE_S = 30.0
 EXPIRED = -1.0
+REQUEST = Request(Kind.COMPRESS, MODEL, {"steps": [{"method": "layerwise_pruning"}, {"method": "int8"}]})
 FAILURE = Failure(OutOfMemory.code, "It needed 9 GB.", OutOfMemory.hint, Stage.COMPRESS, "conv1")
 
 
 @pytest.fixture
 def job(store: Store) -> Job:
     store.assets.add(AssetKind.MODEL, MODEL, "model.onnx", 10, "me", lambda: None)
-    recipe = {"steps": [{"method": "layerwise_pruning"}, {"method": "int8"}]}
-    return store.jobs.submit(Request(Kind.COMPRESS, MODEL, recipe), "me")[0]
+    return store.jobs.submit(REQUEST, "me")[0]
 
 
 def states(store: Store, job: Job) -> list[str]:
@@ -117,13 +118,13 @@ def test_a_released_job_waits_again(store: Store, job: Job) -> None:
 
 
 def test_cancel_ends_a_waiting_job(store: Store, job: Job) -> None:
-    assert store.jobs.cancel(job.id).state == State.CANCELED
+    assert store.jobs.cancel(job.id, LEASE_S).state == State.CANCELED
     assert store.leases.claim(job.id, "w", LEASE_S) is None
 
 
 def test_cancel_asks_a_running_job_to_stop(store: Store, job: Job) -> None:
     store.leases.claim(job.id, "w", LEASE_S)
-    assert store.jobs.cancel(job.id).state == State.CANCELING
+    assert store.jobs.cancel(job.id, LEASE_S).state == State.CANCELING
     assert store.leases.renew(job.id, 1, LEASE_S) == State.CANCELING
     assert not store.leases.publish(job.id, 1, []), "a canceled job must not succeed"
     assert store.leases.fail(job.id, 1, FAILURE)
@@ -131,9 +132,44 @@ def test_cancel_asks_a_running_job_to_stop(store: Store, job: Job) -> None:
     assert store.jobs.get(job.id).failure is None
 
 
+def test_cancel_waits_for_a_dead_worker_no_longer_than_a_live_one_needs_to_answer(store: Store, job: Job) -> None:
+    store.leases.claim(job.id, "w", LEASE_S)
+    store.jobs.cancel(job.id, 0.01)
+    time.sleep(0.02)
+    assert store.leases.expire(max_attempts=3) == []
+    assert store.jobs.get(job.id).state == State.CANCELED
+
+
+def test_a_worker_that_answers_a_cancel_keeps_the_job_until_it_has_stopped(store: Store, job: Job) -> None:
+    store.leases.claim(job.id, "w", LEASE_S)
+    store.jobs.cancel(job.id, LEASE_S / 2)
+    assert store.leases.renew(job.id, 1, LEASE_S) == State.CANCELING
+    assert store.leases.expire(max_attempts=3) == []
+    assert store.jobs.get(job.id).state == State.CANCELING
+
+
+def test_cancel_makes_no_lease_longer(store: Store, job: Job) -> None:
+    store.leases.claim(job.id, "w", EXPIRED)
+    store.jobs.cancel(job.id, LEASE_S)
+    store.leases.expire(max_attempts=3)
+    assert store.jobs.get(job.id).state == State.CANCELED
+
+
+def test_the_foremost_is_the_oldest_that_waits_for_the_same_workers(store: Store, job: Job) -> None:
+    store.leases.claim(store.assets.get(AssetKind.MODEL, MODEL).job_id, "w", LEASE_S)
+    second, _ = store.jobs.submit(replace(REQUEST, name="later"), "me")
+    elsewhere, _ = store.jobs.submit(replace(REQUEST, runs_on="isa=avx2"), "me")
+    assert store.leases.foremost(second.id) == job.id
+    assert store.leases.foremost(elsewhere.id) == elsewhere.id
+    store.leases.claim(job.id, "w", LEASE_S)
+    assert store.leases.foremost(job.id) == second.id, "though its message names another"
+    store.leases.release(job.id, 1)
+    assert store.leases.foremost(second.id) == job.id, "it lost its worker, not its place"
+
+
 def test_a_job_whose_worker_died_while_canceling_is_canceled(store: Store, job: Job) -> None:
     store.leases.claim(job.id, "w", EXPIRED)
-    store.jobs.cancel(job.id)
+    store.jobs.cancel(job.id, LEASE_S)
     assert store.leases.expire(max_attempts=3) == []
     assert store.jobs.get(job.id).state == State.CANCELED
 

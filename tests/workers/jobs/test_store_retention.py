@@ -30,7 +30,7 @@ def upload(store: Store, artifacts: Artifacts, data: bytes) -> str:
 def ended(store: Store, artifacts: Artifacts, model: str) -> Job:
     job = store.jobs.submit(Request(Kind.COMPRESS, model, {"steps": []}), "me", "key")[0]
     artifacts.workdir(job.id, 1)
-    return store.jobs.cancel(job.id)
+    return store.jobs.cancel(job.id, 30)
 
 
 def names(folder: Path) -> set[str]:
@@ -49,7 +49,7 @@ def test_old_jobs_and_unused_uploads_go_with_their_files(store: Store, artifacts
     model = upload(store, artifacts, b"m")
     inspection = store.assets.get(AssetKind.MODEL, model).job_id
     assert inspection is not None
-    store.jobs.cancel(inspection)
+    store.jobs.cancel(inspection, 30)
     job = ended(store, artifacts, model)
     store.audit.note("me", "", "POST /v1/jobs", "/v1/jobs", 202)
     time.sleep(0.02)
@@ -78,7 +78,7 @@ def test_the_inspection_of_a_model_stays_as_long_as_the_model(store: Store, arti
     model = upload(store, artifacts, b"m")
     inspection = store.assets.get(AssetKind.MODEL, model).job_id
     assert inspection is not None
-    store.jobs.cancel(inspection)
+    store.jobs.cancel(inspection, 30)
     time.sleep(0.02)
     assert store.retention.ended_jobs(0.01, 10) == []
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_, select, update
 
 from workers.errors import Conflict, IdempotencyMismatch, NotFound
 from workers.jobs.job import Kind, State
@@ -80,8 +80,11 @@ class Jobs:
         with self._database.read() as connection:
             return rows.page(connection.execute(query).all(), limit, rows.job)
 
-    def cancel(self, job_id: str) -> Job:
-        """End a waiting job, or ask the worker of a running one to stop. Raises NotFound, Conflict when it has ended."""
+    def cancel(self, job_id: str, patience_s: float) -> Job:
+        """End a waiting job, or ask the worker of a running one to stop: it has `patience_s` seconds to show that it lives.
+
+        Raises NotFound, Conflict when the job has ended.
+        """
         with self._database.write() as connection:
             row = find(connection, job_id, lock=True)
             if row.state in {State.SUCCEEDED, State.FAILED}:
@@ -89,10 +92,12 @@ class Jobs:
             if row.state == State.QUEUED:
                 row = end(connection, job_id, {State.QUEUED}, State.CANCELED) or row
             elif row.state == State.RUNNING:
-                row = (
-                    advance(connection, job_id, {State.RUNNING}, "state", {"state": State.CANCELING}, state=State.CANCELING)
-                    or row
-                )
+                heard = now() + patience_s
+                asked = advance(
+                    connection, job_id, {State.RUNNING}, "state", {"state": State.CANCELING},
+                    state=State.CANCELING, lease_until=case((jobs.c.lease_until < heard, jobs.c.lease_until), else_=heard),
+                )  # fmt: skip
+                row = asked or row
             return rows.job(row)
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:

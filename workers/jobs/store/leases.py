@@ -25,6 +25,18 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def foremost(self, job_id: str) -> str | None:
+        """The job that was submitted first of all that wait for the same workers as `job_id` was for; None if none does.
+
+        So a job that lost its worker goes on before those that came after it, wherever its message stands in the queue.
+        """
+        same = jobs.alias()
+        runs_on = select(same.c.runs_on).where(same.c.id == job_id).scalar_subquery()
+        waiting = and_(jobs.c.state == State.QUEUED, jobs.c.runs_on.is_not_distinct_from(runs_on))
+        query = select(jobs.c.id).where(waiting).order_by(jobs.c.created_at, jobs.c.id).limit(1)
+        with self._database.read() as connection:
+            return connection.scalar(query)
+
     def claim(self, job_id: str, worker: str, lease_s: float) -> Job | None:
         """Take a waiting job for `lease_s` seconds; None when it does not wait (any more)."""
         with self._database.write() as connection:
