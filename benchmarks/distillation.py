@@ -33,7 +33,7 @@ ROWS: dict[str, tuple[Steps, str, float | None]] = {  # steps before finetune, d
     "prune 80 real": ([{"method": "layerwise_pruning", "sparsity_level": 0.8}], "real", 90.0),
     "prune 80 fractals": ([{"method": "layerwise_pruning", "sparsity_level": 0.8}], "fractals", 87.0),
     "ec2t 45 real": ([{"method": "ec2t", "gamma": 0.02}], "real", 90.0),
-    "ec2t 60 real": ([{"method": "ec2t", "gamma": 0.1}], "real", 89.5),
+    "ec2t 60 real": ([{"method": "ec2t", "gamma": 0.05}], "real", 89.5),
     "ec2t fractals": ([{"method": "ec2t", "gamma": 0.02}], "fractals", 80.0),
     "ec2t wide real": ([{"method": "super_network", "width": 1.4}, {"method": "ec2t", "gamma": 0.07}], "real", None),
     "mlq real": ([{"method": "mlq"}], "real", 89.5),

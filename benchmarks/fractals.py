@@ -36,13 +36,13 @@ F32 = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "IN
 TESTED = 200  # images of an album that test
 DRAWN = 4  # images drawn for one that the model chooses
 PLAIN = FractalRecipe(
-    fractals=(1, 1), extent=(1.0, 1.0), solidity=0, spectrum=(8, 8), saturation=0, cast=0, softness=0, resolution=1
+    fractals=(1, 1), smallest=1024, largest=1.0, solidity=0, spectrum=(8, 8), saturation=0, cast=0, softness=0, resolution=1
 )
 DEFAULT = FractalRecipe()
 ADDITIONS: dict[str, dict[str, Any]] = {
     "+ colour": {"saturation": DEFAULT.saturation, "cast": DEFAULT.cast},
     "+ 1/f background": {"spectrum": DEFAULT.spectrum},
-    "+ 2-5 of all scales": {"fractals": DEFAULT.fractals, "extent": DEFAULT.extent},
+    "+ many, of all scales": {name: getattr(DEFAULT, name) for name in ("fractals", "copies", "smallest", "largest")},
     "+ filled gaps": {"solidity": DEFAULT.solidity},
     "+ finer rendering": {"resolution": DEFAULT.resolution},
 }

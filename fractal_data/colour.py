@@ -7,6 +7,9 @@ Table = NDArray[np.float32]
 
 SHADES = 256  # entries of a palette
 CONTROL_COLOURS = 3  # colours that a palette passes through
+BLEND = np.maximum(1 - np.abs(np.linspace(0, CONTROL_COLOURS - 1, SHADES) - np.arange(CONTROL_COLOURS)[:, None]), 0).astype(
+    np.float32
+)  # (CONTROL_COLOURS, SHADES): the share of each of them in a shade
 
 
 def colour_basis(channels: int, correlation: float, saturation: float = 1.0) -> Table:
@@ -38,6 +41,4 @@ def sample_colours(rng: np.random.Generator, basis: Table, count: int) -> Table:
 
 def sample_palette(rng: np.random.Generator, basis: Table) -> Table:
     """A walk (channels, SHADES) through random colours."""
-    position = np.linspace(0, CONTROL_COLOURS - 1, SHADES)
-    colours = sample_colours(rng, basis, CONTROL_COLOURS)
-    return np.stack([np.interp(position, np.arange(CONTROL_COLOURS), row) for row in colours]).astype(np.float32)
+    return mix(sample_colours(rng, basis, CONTROL_COLOURS), BLEND)

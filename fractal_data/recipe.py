@@ -7,7 +7,9 @@ from typing import Final
 LIMITS: Final[dict[str, tuple[float, float]]] = {
     "fractals": (0, 64),
     "maps": (2, 16),
-    "extent": (0.01, 16),
+    "copies": (0, 16),
+    "smallest": (1, 1024),
+    "largest": (0.01, 16),
     "solidity": (0, 1),
     "spectrum": (0, 8),
     "correlation": (0, 1),
@@ -24,17 +26,19 @@ LIMITS: Final[dict[str, tuple[float, float]]] = {
 class FractalRecipe:
     """What the images are like. A pair is the range that every image or fractal draws from; ValueError beyond LIMITS."""
 
-    fractals: tuple[int, int] = (2, 5)  # fractals an image; (0, 0) leaves the background
+    fractals: tuple[int, int] = (2, 5)  # different fractals an image; (0, 0) leaves the background
     maps: tuple[int, int] = (2, 4)  # affine maps of a fractal
-    extent: tuple[float, float] = (0.4, 2.0)  # diameter of a fractal over the shorter side, log-uniform: the mix of scales
-    solidity: float = 0.6  # share of the fractals whose gaps are filled
+    copies: tuple[float, float] = (0.9, 2.2)  # of all fractals together, per octave of scale; each has its own view and colours
+    smallest: float = 12.0  # diameter of a copy in pixels; log-uniform up to the largest: the mix of scales
+    largest: float = 2.0  # diameter of a copy over the shorter side
+    solidity: float = 0.8  # share of the copies whose gaps are filled
     spectrum: tuple[float, float] = (3.0, 4.5)  # exponent of the background's power spectrum
     correlation: float = 0.9  # average correlation of two channels, at saturation 1
     saturation: float = 1.0  # multiplies the chroma; 0 is grey
     contrast: tuple[float, float] = (0.12, 0.28)  # deviation of the background within an image, over the range of a pixel
     brightness: float = 0.45  # mean of a pixel, over its range
     cast: float = 0.12  # deviation of the mean colour between images, over the range of a pixel
-    softness: float = 0.4  # share of the images that are out of focus: rendered at half the resolution and enlarged
+    softness: float = 0.3  # share of the images that are out of focus: rendered at half the resolution and enlarged
     resolution: int = 64  # smaller images are rendered with at least this shorter side and averaged
 
     def __post_init__(self) -> None:

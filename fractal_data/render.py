@@ -1,5 +1,7 @@
 """From the points of an attractor to the pixels it covers: random views and density histograms."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,27 +16,47 @@ MARGIN = 2  # histogram cells around the window: one that collects the points ou
 BLOCK = 4  # pixels over which gaps between points are filled
 
 
-def sample_view(rng: np.random.Generator, cloud: Cloud, height: int, width: int, extent: float) -> Array:
-    """A random view [A | t] (2, 3) of `cloud` (2, n) in pixels: rotated, mirrored, centred anywhere in the image.
+@dataclass(frozen=True, slots=True)
+class Fractal:
+    """A code with points of its attractor, and how they lie."""
 
-    `extent` is the diameter of the fractal (four root-mean-square radii) over the shorter side of the image.
-    """
-    x, y = cloud[:, :: -(-cloud.shape[1] // SAMPLE)].astype(np.float64)
+    code: Array  # (maps, 2, 3)
+    cloud: Cloud  # (2, n)
+    centre: Array  # (2,)
+    deviations: Array  # (2,) along the principal axes
+    axes: Array  # (2, 2), in columns
+
+
+def measured(code: Array, cloud: Cloud) -> Fractal:
+    """The fractal of `code`, of which `cloud` (2, n) are points."""
+    x, y = sparse(cloud, SAMPLE).astype(np.float64)
     centre = np.array([x.mean(), y.mean()])
     x -= centre[0]
     y -= centre[1]
     variances, axes = np.linalg.eigh([[np.mean(x * x), np.mean(x * y)], [np.mean(x * y), np.mean(y * y)]])
-    deviations = np.sqrt(np.maximum(variances, 1e-12))
-    wanted = np.maximum(deviations, SLENDERNESS * deviations.max())
+    return Fractal(code, cloud, centre, np.sqrt(np.maximum(variances, 1e-12)), axes)
+
+
+def sparse(cloud: Cloud, count: float) -> Cloud:
+    """About `count` points or more of `cloud` (2, n), evenly chosen."""
+    return cloud[:, :: max(1, int(cloud.shape[1] / count))]
+
+
+def sample_view(rng: np.random.Generator, fractal: Fractal, height: int, width: int, extent: float) -> Array:
+    """A random view [A | t] (2, 3) of a fractal in pixels: rotated, mirrored, centred anywhere in the image.
+
+    `extent` is its diameter (four root-mean-square radii) over the shorter side of the image.
+    """
+    wanted = np.maximum(fractal.deviations, SLENDERNESS * fractal.deviations.max())
     wanted *= extent * min(height, width) / 4 / np.sqrt(np.sum(wanted**2))
     mirror = (1, rng.integers(0, 2) * 2 - 1)
-    linear = rotations(rng, 1)[0] * mirror @ ((wanted / deviations)[:, None] * axes.T)
-    return np.column_stack([linear, rng.uniform(0.15, 0.85, 2) * (width, height) - linear @ centre])
+    linear = rotations(rng, 1)[0] * mirror @ ((wanted / fractal.deviations)[:, None] * fractal.axes.T)
+    return np.column_stack([linear, rng.uniform(0.15, 0.85, 2) * (width, height) - linear @ fractal.centre])
 
 
 def window(view: Array, cloud: Cloud, height: int, width: int) -> tuple[slice, slice]:
     """Rows and columns of the image that the view of `cloud` touches; at least one pixel."""
-    x, y = cloud[:, :: -(-cloud.shape[1] // SAMPLE)]
+    x, y = sparse(cloud, SAMPLE)
     (a, b, e), (c, d, f) = view.astype(np.float32)
     return _span(c * x + d * y + f, height), _span(a * x + b * y + e, width)
 

@@ -14,9 +14,8 @@ from workers.allocation.allocate import allocate
 from workers.allocation.weighing import Sweep, Weighing, settle, waits, weigh
 from workers.calibration import Samples
 from workers.engine.checkpoints import NO_CHECKPOINTS, Checkpoints
-from workers.engine.sweep import LayerResult, Memory, compress
+from workers.engine.sweep import LayerResult, Memory
 from workers.errors import MissingExtra, NothingToCompress
-from workers.ir.batching import rebatch
 from workers.ir.edit import read_weight
 from workers.ir.growth import deepen, widen
 from workers.ir.importer import Imported
@@ -28,6 +27,8 @@ from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method, Pass, Step
 from workers.methods.super_network import SuperNetwork
 from workers.passes import Conditions, Progress, Training, Workpiece, check_unchanged, rewrite
+from workers.passes.sweeping import batched
+from workers.passes.sweeping import sweep as solve
 from workers.recipe import Recipe
 from workers.scope import excluded_operations
 
@@ -229,33 +230,12 @@ def _sweep(
     progress: Progress,
 ) -> Workpiece:
     """Solve the layers that are still there; what they are to reproduce is the model as it stands."""
-    size = conditions.batch_size
-    batched = rebatch(workpiece.model, size) if size > 1 else workpiece.model.clone()
     layers = [layer for layer in find_layers(workpiece.model)[0] if layer.name in sweep]
     if waits(sweep):
-        sweep = settle(sweep, weighings.of(layers, batched, workpiece, conditions))
+        sweep = settle(sweep, weighings.of(layers, batched(workpiece.model, conditions.batch_size), workpiece, conditions))
     plan = [(layer, sweep[layer.name]) for layer in layers if sweep[layer.name]]
-    done: dict[str, LayerResult] = {}
-
-    def on_layer(result: LayerResult) -> None:
-        done[result.layer.name] = result
-        conditions.on_layer(result)
-        progress(len(done), len(plan), result.layer.name)
-
-    compress(
-        workpiece.model,
-        batched,
-        plan,
-        conditions.samples,
-        batch_size=size,
-        seed=conditions.seed,
-        threads=conditions.threads,
-        stored=np.float16 if conditions.precision == "f16" else np.float32,
-        earlier=workpiece.results,
-        memory=memory,
-        on_layer=on_layer,
-    )
-    return replace(workpiece, results={**workpiece.results, **done})
+    solved = solve(workpiece, plan, conditions, progress, memory=memory, told=conditions.on_layer)
+    return replace(workpiece, results={**workpiece.results, **{result.layer.name: result for result in solved}})
 
 
 def _share(progress: Progress, before: int, share: int, whole: int) -> Progress:

@@ -73,7 +73,9 @@ def test_what_cannot_be_drawn_is_refused(count, size, channels, start):
     [
         {"fractals": (0, 0)},
         {"maps": (2, 2)},
-        {"extent": (0.2, 0.3)},
+        {"copies": (4.0, 5.0)},
+        {"smallest": 4.0},
+        {"largest": 0.5},
         {"solidity": 0.0},
         {"spectrum": (0.0, 0.1)},
         {"correlation": 0.1},

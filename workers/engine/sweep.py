@@ -21,6 +21,7 @@ from workers.ir.segments import cut
 from workers.methods.problem import Array, LayerProblem, Mask, Method, Step
 
 DAMPING = 1e-3  # of the mean diagonal of H
+CAUTION = 0.1  # the same for the last layer, where the samples are made up: the deeper, the less they tell of real ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def compress(
     batch_size: int,
     seed: int,
     threads: int,
+    caution: float = DAMPING,
     stored: type[np.float32] | type[np.float16] = np.float32,
     earlier: Mapping[str, LayerResult] = NOTHING_YET,
     memory: Memory = FORGETFUL,
@@ -83,7 +85,8 @@ def compress(
 
     `batched` is the same model, with the same names, for `batch_size` samples at once; it is consumed. Free weights are
     rounded to `stored`, the type the model keeps its weights in. Layers in `earlier`, the results of sweeps before this one,
-    keep their zeros. What `memory` can restore is not solved again, and phases of which all is restored cost nothing.
+    keep their zeros. The damping of H rises geometrically from DAMPING in the first layer to `caution` in the last. What
+    `memory` can restore is not solved again, and phases of which all is restored cost nothing.
     Returns the results in the order in which they were solved.
     """
     layers = [layer for layer, _ in plan]
@@ -115,7 +118,8 @@ def compress(
                 start = replace(starts[layer.name], samples=stream.samples(batches))
                 support = start.weight != 0 if layer.name in earlier else None
                 rng = np.random.default_rng([seed, phase, len(results)])
-                result = _solve(model, start, methods, support, outputs, biases, stored, rng)
+                damping = DAMPING * (caution / DAMPING) ** (len(results) / max(len(plan) - 1, 1))
+                result = _solve(model, start, methods, support, outputs, damping, biases, stored, rng)
                 memory.save(result)
             for part in (model, *(segment.model for segment in compressed.segments[phase:])):
                 _write(part, result, biases)
@@ -150,13 +154,14 @@ def _solve(
     methods: tuple[Method, ...],
     support: Mask | None,
     outputs: Mapping[str, OutputMoments],
+    damping: float,
     biases: Mapping[str, Bias],
     stored: type[np.float32] | type[np.float16],
     rng: np.random.Generator,
 ) -> LayerResult:
     moments = pool(list(outputs.values()))
     taps = start.layer.geometry.taps
-    problem = replace(pose(start.layer.name, start.weight, moments), taps=taps, support=support)
+    problem = replace(pose(start.layer.name, start.weight, moments, damping), taps=taps, support=support)
     statistics = dict(start.statistics)
     for method in methods:
         solution = method.solve(problem, rng)
@@ -174,12 +179,12 @@ def _solve(
     )
 
 
-def pose(name: str, original: Array, moments: LayerMoments) -> LayerProblem:
-    """The problem of a layer with weights `original` (g, r, c), damped towards them."""
-    level = DAMPING * np.einsum("gcc->g", moments.covariance) / original.shape[2]
-    damping = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
-    hessian = moments.covariance + damping * np.eye(original.shape[2])
-    pull = moments.cross + damping * original
+def pose(name: str, original: Array, moments: LayerMoments, damping: float = DAMPING) -> LayerProblem:
+    """The problem of a layer with weights `original` (g, r, c), damped towards them by a share of H's mean diagonal."""
+    level = damping * np.einsum("gcc->g", moments.covariance) / original.shape[2]
+    ridge = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
+    hessian = moments.covariance + ridge * np.eye(original.shape[2])
+    pull = moments.cross + ridge * original
     target: Array = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2).astype(np.float64)
     return LayerProblem(name, target, hessian, original)
 

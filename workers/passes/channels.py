@@ -8,15 +8,15 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.engine.sweep import LayerResult, compress
+from workers.engine.sweep import LayerResult
 from workers.errors import BudgetOutOfReach
-from workers.ir.batching import rebatch
 from workers.ir.channels import Coupling, couple, shape_of
 from workers.ir.edit import read_weight
 from workers.ir.layers import Layer, find_layers, nodes_by_name
 from workers.ir.removal import remove_channels
 from workers.methods.channel_pruning import LEAST_KEPT, ChannelPruning, KeptColumns, Listening, Reader, elimination
-from workers.methods.problem import Array, LayerProblem, Mask, Method
+from workers.methods.problem import Array, LayerProblem, Mask
+from workers.passes.sweeping import sweep
 from workers.passes.unchanged import check_unchanged
 from workers.passes.workpiece import Conditions, Progress, Workpiece
 
@@ -74,7 +74,7 @@ def rewrite(step: ChannelPruning, workpiece: Workpiece, conditions: Conditions, 
     del problems
     masks = {layer.name: _kept_columns(layer, coupling, removed) for layer in layers}
     plan = [(layer, (KeptColumns(kept=masks[layer.name]),)) for layer in layers]
-    solved = {result.layer.name: result for result in _sweep(workpiece, plan, conditions, progress, 1)}
+    solved = {result.layer.name: result for result in sweep(workpiece, plan, conditions, _half(progress, 1))}
     before = model.clone()
     remove_channels(model, couple(model, layers), removed)  # the same numbers, and the biases that the sweep has added
     check_unchanged(before, model, conditions, step.method)
@@ -84,33 +84,13 @@ def rewrite(step: ChannelPruning, workpiece: Workpiece, conditions: Conditions, 
     return replace(workpiece, results={**workpiece.results, **results})
 
 
-def _sweep(
-    workpiece: Workpiece,
-    plan: Sequence[tuple[Layer, tuple[Method, ...]]],
-    conditions: Conditions,
-    progress: Progress,
-    half: int,
-) -> list[LayerResult]:
-    """A sweep of the engine, which is the first or second `half` of the step."""
-    size, done = conditions.batch_size, 0
+def _half(progress: Progress, half: int) -> Progress:
+    """Tells `progress` of a sweep that is the first or second `half` of the step."""
 
-    def told(result: LayerResult) -> None:
-        nonlocal done
-        done += 1
-        progress(half * len(plan) + done, 2 * len(plan), result.layer.name)
+    def tell(done: int, total: int, layer: str | None = None, message: str = "") -> None:
+        progress(half * total + done, 2 * total, layer, message)
 
-    return compress(
-        workpiece.model,
-        rebatch(workpiece.model, size) if size > 1 else workpiece.model.clone(),
-        plan,
-        conditions.samples,
-        batch_size=size,
-        seed=conditions.seed,
-        threads=conditions.threads,
-        stored=np.float16 if conditions.precision == "f16" else np.float32,
-        earlier=workpiece.results,
-        on_layer=told,
-    )
+    return tell
 
 
 def _listen(
@@ -119,7 +99,7 @@ def _listen(
     """The problems of all layers in the model as it stands, by name."""
     listening = Listening(problems={})
     copy = replace(workpiece, model=workpiece.model.clone())
-    _sweep(copy, [(layer, (listening,)) for layer in layers], conditions, progress, 0)
+    sweep(copy, [(layer, (listening,)) for layer in layers], conditions, _half(progress, 0))
     return listening.problems
 
 

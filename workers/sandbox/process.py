@@ -162,6 +162,7 @@ def _environment(task: Task, temporary: Path) -> dict[str, str]:
         "TMPDIR": str(temporary),
         "HOME": str(temporary),
         "CI": "true",  # OpenVINO and NNCF then send no telemetry
+        "OMP_WAIT_POLICY": "PASSIVE",  # else threads that wait for one another spin, which a busy machine turns into minutes
         "MALLOC_ARENA_MAX": "2",  # else every thread reserves 64 MiB of address space
         "PYTHONPATH": str(PACKAGES),
         "PYTHONSAFEPATH": "1",  # no module is imported from the folder it works in

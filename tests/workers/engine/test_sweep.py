@@ -70,11 +70,11 @@ def outputs(model, samples):
     return compiled(samples.batch(0, samples.count))[0]
 
 
-def run(model, methods, samples=None, seed=0, batch_size=16):
+def run(model, methods, samples=None, seed=0, batch_size=16, **options):
     layers, _ = find_layers(model)
     plan = [(layer, methods(layer)) for layer in layers]
     images = samples or Images()
-    return compress(model, rebatch(model, batch_size), plan, images, batch_size=batch_size, seed=seed, threads=1)
+    return compress(model, rebatch(model, batch_size), plan, images, batch_size=batch_size, seed=seed, threads=1, **options)
 
 
 def test_layers_without_a_restriction_keep_the_model_as_it_is():
@@ -111,6 +111,23 @@ def test_same_inputs_and_seed_give_the_same_bytes():
     two = run(second, lambda layer: (LayerwisePruning(sparsity_level=0.6),))
     for left, right in zip(one, two, strict=True):
         np.testing.assert_array_equal(left.weight, right.weight)
+
+
+def test_caution_trusts_the_samples_less_the_deeper_the_layer():
+    plain, careful = residual_network(), residual_network()
+    before = {layer.name: read_weight(plain, layer) for layer in find_layers(plain)[0]}
+
+    def methods(layer):
+        return (LayerwisePruning(sparsity_level=0.5),)
+
+    believed, doubted = (
+        {result.layer.name: result for result in run(model, methods, **options)}
+        for model, options in ((plain, {}), (careful, {"caution": 10.0}))
+    )
+    np.testing.assert_array_equal(believed["stem"].weight, doubted["stem"].weight)
+    kept = doubted["head"].weight != 0
+    original = before["head"].reshape(kept.shape)
+    assert np.abs(doubted["head"].weight - original)[kept].max() < 0.2 * np.abs(believed["head"].weight - original)[kept].max()
 
 
 def test_a_last_batch_that_is_not_full_counts_only_its_samples():

@@ -1,5 +1,6 @@
 """Whole channels: what goes together, what goes first, and that nothing else changes when they go."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -151,9 +152,9 @@ def answers(model, data):
     return list(compiled({0: data}).values())
 
 
-def compress(found, *steps, count=48):
+def compress(found, *steps, count=48, source="fractals"):
     plan = make_plan(found, Recipe.model_construct(steps=steps))
-    samples = from_fractals(found, count, 0, Preprocessing())
+    samples = replace(from_fractals(found, count, 0, Preprocessing()), source=source)
     original = found.model.clone()
     return run(found, original, plan, samples, seed=0, threads=1, on_layer=lambda _: None, progress=lambda *_, **__: None)
 
@@ -174,11 +175,11 @@ def test_takes_the_share_asked_for(imported, name, allocation):
 
 
 def test_repeated_channels_go_without_loss(imported):
-    """A network with every channel twice, at half the width: the same answers."""
+    """A network with every channel twice, at half the width: the same answers, where the samples are believed."""
     found = imported(twice)
     data = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
     before = answers(found.model.clone(), data)[0]
-    done = compress(found, channels(0.3))
+    done = compress(found, channels(0.3), source="dataset")
     assert {layer.name: layer.channels for layer in find_layers(done.model)[0]}["one"] <= 6
     np.testing.assert_allclose(answers(done.model, data)[0], before, atol=0.02 * np.abs(before).max())
 
