@@ -19,6 +19,7 @@ import httpx
 
 from service import local_service
 from service.supervisor import Server, Supervisor
+from workers import machine
 from workers.errors import Conflict, Unavailable
 from workers.settings import Settings
 
@@ -79,13 +80,14 @@ def prepare(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 def _servers(settings: Settings, environment: Mapping[str, str], listener: socket.socket, workers: int) -> list[Server]:
     logs = settings.data_dir / "logs"
+    shared = {"FRACTUNE_THREADS": str(settings.threads or machine.threads(jobs=max(workers, 1)))}
     servers = []
     if settings.broker_url is None:
         servers.append(Server("broker", _broker_command(settings.data_dir.resolve()), logs / "broker.log"))
     for number in range(1, workers + 1):
         name = "worker" if workers == 1 else f"worker {number}"
         log = logs / f"worker-{number}.log"
-        servers.append(Server(name, (sys.executable, "-m", "workers"), log, environment=environment))
+        servers.append(Server(name, (sys.executable, "-m", "workers"), log, environment={**environment, **shared}))
     descriptor = listener.fileno()
     api = (sys.executable, "-m", "service.api", "--fd", str(descriptor))
     servers.append(Server("API", api, logs / "api.log", environment=environment, pass_fds=(descriptor,)))

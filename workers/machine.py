@@ -4,6 +4,7 @@ import os
 import platform
 import re
 from importlib import metadata
+from math import ceil, inf
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -53,12 +54,11 @@ def fingerprint(root: Path = Path("/")) -> Machine:
     """Describe this machine, as the files under `root`/proc and `root`/sys tell."""
     processor = _processor(root)
     features = set(processor.get("flags", processor.get("Features", "")).split())
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Machine(
         cpu=processor.get("model name") or platform.processor() or platform.machine(),
         architecture=platform.machine(),
         cores=os.cpu_count() or 1,
-        usable_cores=usable or 1,
+        usable_cores=_usable_cores(),
         instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in features),
         microcode=processor.get("microcode"),
         governor=_read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -71,6 +71,17 @@ def fingerprint(root: Path = Path("/")) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         versions=versions(),
     )
+
+
+def threads(root: Path = Path("/"), jobs: int = 1) -> int:
+    """How many threads each of `jobs` at once should take.
+
+    That is its share of the processors that this process may run on and of the time that its container may use, and no more
+    than OMP_NUM_THREADS.
+    """
+    whole = ceil(min(_usable_cores(), _cpu_quota(root) or inf))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(whole // jobs, int(asked) if asked.isdigit() and int(asked) else whole))
 
 
 def labels(machine: Machine) -> dict[str, str]:
@@ -89,6 +100,10 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read(path: Path) -> str | None:

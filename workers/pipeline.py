@@ -4,7 +4,6 @@ Knows neither queue nor database: the same code runs behind the service and behi
 """
 
 import json
-import os
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import openvino as ov
 from pydantic import ValidationError
 
+from workers import machine
 from workers.allocation.budgets import losses
 from workers.calibration.evidence import gather
 from workers.clock import Clock
@@ -68,7 +68,7 @@ def compress(task: Task, clock: Clock) -> None:
     Raises a Refusal for what cannot be used and a Breakdown for what cannot be finished.
     """
     recipe = read_recipe(task)
-    threads = task.threads or usable_cores()
+    threads = task.threads or machine.threads()
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
         original = imported.model.clone()
@@ -112,11 +112,6 @@ def read_recipe(task: Task) -> Recipe:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidRecipe(f"{where}: {first['msg']}") from error
-
-
-def usable_cores() -> int:
-    """How many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shapes(task: Task) -> dict[str, tuple[int, ...]]:

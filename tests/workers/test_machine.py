@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workers.machine import fingerprint
+from workers.machine import fingerprint, threads
 
 
 @pytest.fixture
@@ -79,3 +79,16 @@ def test_a_machine_with_more_work_than_processors_is_busy() -> None:
     machine = fingerprint()
     assert machine.model_copy(update={"load_average": machine.usable_cores + 0.5}).busy
     assert not machine.model_copy(update={"load_average": 0.1}).busy
+
+
+def test_threads_keep_within_processors_quota_and_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    usable = fingerprint(root).usable_cores
+    assert threads(root) == usable
+    assert threads(root, jobs=usable) == threads(root, jobs=10 * usable) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert threads(root) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", str(10 * usable))
+    assert threads(root) == usable
+    write(root, "sys/fs/cgroup/cpu.max", "50000 100000\n")
+    assert threads(root) == 1

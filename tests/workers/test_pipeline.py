@@ -141,7 +141,7 @@ def test_the_report_shows_what_fractals_alone_would_have_told(job):
 
 def test_pruning_and_int8_end_to_end(tmp_path):
     steps = [{"method": "layerwise_pruning", "sparsity_level": 0.6, "allocation": "uniform"}, {"method": "int8"}]
-    recipe = RECIPE | {"steps": steps, "calibration": {"count": 32}}
+    recipe = RECIPE | {"steps": steps, "calibration": {"count": 128}}
     task = Task(
         Kind.COMPRESS,
         str(EXAMPLES / "digits.onnx"),

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
 
+from workers import machine
 from workers.errors import Breakdown, Canceled, Crashed, TimedOut
 from workers.jobs.job import Failure, Task
 from workers.sandbox import launcher
@@ -155,7 +156,7 @@ def _argv(command: Sequence[str], limits: Limits, memory: int) -> list[str]:
 
 def _environment(task: Task, temporary: Path) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    threads = {name: str(task.threads) for name in THREAD_VARIABLES} if task.threads else {}
+    threads = {name: str(task.threads or machine.threads()) for name in THREAD_VARIABLES}
     return {
         **passed_on,
         **threads,
