@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format serve docs bundle venv clean
+.PHONY: help demo test bench check format serve docs bundle venv clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -17,6 +17,11 @@ serve: $(VENV)/.run ## start the embedded service
 
 test: $(VENV)/.test ## run the test suite
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.run ## measure what a few minutes can: drawing, the API under load, more workers
+	$(BIN)/python benchmarks/fractals.py speed
+	$(BIN)/python benchmarks/service_load.py
+	$(BIN)/python benchmarks/scale_out.py
 
 check: $(VENV)/.check ## format, lint, types, import contracts, container files, documentation
 	$(BIN)/ruff format --check

@@ -8,27 +8,22 @@ is 1 if one has not, or if anything was left behind.
 """
 
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import numpy as np
 import psutil
 import typer
 from rich.console import Console
+from served import READY_S, Service, ready, served
 
-from service import local_service
 from service.client import Client
 from workers.jobs.job import TERMINAL
 from workers.machine import fingerprint
@@ -37,7 +32,7 @@ MODEL = Path(__file__).parents[1] / "examples" / "digits.onnx"
 SPARSITIES = (0.3, 0.5, 0.7, 0.8)
 # How soon a silent worker is given up; in the field these are larger, and recovery takes longer in proportion.
 PATIENCE = {"FRACTUNE_LEASE_S": "4", "FRACTUNE_HEARTBEAT_S": "0.5", "FRACTUNE_REQUEUE_S": "4"}
-ATTEMPTS = 20  # so that chance alone makes no job poison
+VARIABLES = {**PATIENCE, "FRACTUNE_MAX_ATTEMPTS": "20", "FRACTUNE_THREADS": "1"}  # so that chance alone makes no job poison
 KILLED = {  # the words of a command by which a process is known
     "child": {"workers.child"},
     "worker": {"workers"},
@@ -46,7 +41,7 @@ KILLED = {  # the words of a command by which a process is known
 }
 ODDS = (0.3, 0.3, 0.2, 0.2)
 FAULTS = ("lost", "duplicated_effects", "other_bytes", "left_behind")
-READY_S, END_S = 60.0, 3600.0
+END_S = 3600.0
 HASHED = ("1/model.xml", "1/model.bin", "model.zip")
 console = Console(stderr=True)
 
@@ -63,28 +58,22 @@ class Kill:
     at_work_s: float | None = None  # until the job was at work again, after its turn in the queue
 
 
-class Service:
-    """A running `fractune serve`."""
+def family(service: Service) -> list[psutil.Process]:
+    """Every process but the supervisor itself."""
+    return psutil.Process(service.process.pid).children(recursive=True)
 
-    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
-        self.process, self.folder = process, folder
-        self.url, self.key = wait_until_ready(folder)
 
-    def family(self) -> list[psutil.Process]:
-        """Every process but the supervisor itself."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def strike(self, what: str, rng: np.random.Generator) -> Kill | None:
-        """Kill one process of that kind, if there is one."""
-        found = [process for process in self.family() if KILLED[what] & set(command(process))]
-        if not found:
-            return None
-        victim = found[rng.integers(len(found))]
-        held = next(filter(None, map(workplace, [victim, *descendants(victim)])), None)
-        with suppress(psutil.NoSuchProcess):
-            victim.kill()
-            return Kill(time.time(), what, *(held or ()))
+def strike(service: Service, what: str, rng: np.random.Generator) -> Kill | None:
+    """Kill one process of that kind, if there is one."""
+    found = [process for process in family(service) if KILLED[what] & set(command(process))]
+    if not found:
         return None
+    victim = found[rng.integers(len(found))]
+    held = next(filter(None, map(workplace, [victim, *descendants(victim)])), None)
+    with suppress(psutil.NoSuchProcess):
+        victim.kill()
+        return Kill(time.time(), what, *(held or ()))
+    return None
 
 
 def main(
@@ -96,7 +85,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
 ) -> None:
     """Disturb, count, print."""
-    with served(workers) as service, Client(service.url, service.key, patience_s=120) as client:
+    with served(workers, VARIABLES) as service, Client(service.url, service.key, patience_s=120) as client:
         model = client.upload_model(MODEL)
         console.print(f"{len(SPARSITIES)} jobs in peace")
         peaceful = [hashes(client, in_peace(client, model, place)) for place in range(len(SPARSITIES))]
@@ -105,8 +94,8 @@ def main(
         strikes = disturb(service, client, kills, pause_s, np.random.default_rng(seed))
         seconds = time.monotonic() - began
         figures = examine(service, client, ids, peaceful, strikes)
-        family = service.family()
-    figures["left_behind"] += [str(process) for process in family if alive(process)]
+        left = family(service)
+    figures["left_behind"] += [str(process) for process in left if alive(process)]
     figures["seconds"] = round(seconds, 1)
     figures["good"] = figures["ended"] == jobs and not any(figures[name] for name in FAULTS)
     console.print_json(json.dumps(figures))
@@ -147,39 +136,6 @@ def examine(
     }
 
 
-@contextmanager
-def served(workers: int) -> Iterator[Service]:
-    """The embedded service in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="fractune-") as folder:
-        variables = {**PATIENCE, "FRACTUNE_MAX_ATTEMPTS": str(ATTEMPTS), "FRACTUNE_THREADS": "1"}
-        serve = [sys.executable, "-m", "service", "serve", "--port", "0", "--workers", str(workers), "--data-dir", folder]
-        process = subprocess.Popen(serve, env={**os.environ, **variables}, stderr=subprocess.DEVNULL)
-        try:
-            yield Service(process, Path(folder))
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def wait_until_ready(folder: Path) -> tuple[str, str]:
-    """URL and key of the service on `folder`. Raises TimeoutError."""
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        local = local_service.read(folder)
-        if local.key and ready(local.url):
-            return local.url, local.key
-        time.sleep(0.2)
-    raise TimeoutError(f"The service is not ready after {READY_S:g} s.")
-
-
-def ready(url: str) -> bool:
-    """Whether every part of it works."""
-    try:
-        return httpx.get(f"{url}/readyz", timeout=5).is_success
-    except httpx.TransportError:
-        return False
-
-
 def recipe(place: int) -> dict[str, Any]:
     """A small job; every so many are alike."""
     return {
@@ -205,7 +161,7 @@ def disturb(service: Service, client: Client, kills: int, pause_s: float, rng: n
     while (left := unfinished(client)) and time.monotonic() < deadline:
         if len(strikes) < kills:
             time.sleep(rng.exponential(pause_s))
-            kill = service.strike(str(rng.choice(list(KILLED), p=ODDS)), rng)
+            kill = strike(service, str(rng.choice(list(KILLED), p=ODDS)), rng)
             if kill is not None:
                 strikes.append(kill)
                 console.print(f"{left} jobs left; kill {len(strikes)}: {kill.what} {kill.job or ''}")

@@ -10,13 +10,8 @@ percentile took longer than LIMIT_MS.
 
 import asyncio
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,14 +20,13 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import typer
+from served import served
 
-from service import local_service
 from workers.machine import fingerprint
 
 BUSY = (sys.executable, "-c", "while True: pass")
 RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
 JOBS = 50
-READY_S = 60.0
 LIMIT_MS = 250.0
 
 
@@ -54,9 +48,9 @@ def main(
 ) -> None:
     """Measure, print, and write the figures."""
     clients = Clients(pollers, listers, followers)
-    with tempfile.TemporaryDirectory(prefix="fractune-") as folder, served(Path(folder)) as (url, key):
-        jobs = submit(url, key)
-        waits, failures = asyncio.run(play(url, key, jobs, clients, seconds))
+    with served(1, {"FRACTUNE_CHILD_COMMAND": json.dumps(BUSY)}) as service:
+        jobs = submit(service.url, service.key)
+        waits, failures = asyncio.run(play(service.url, service.key, jobs, clients, seconds))
     figures = {name: summary(np.array(each)) for name, each in waits.items() if each}
     met = not failures and all(figure["p99_ms"] < LIMIT_MS for figure in figures.values())
     record = {
@@ -73,32 +67,6 @@ def main(
     if out:
         out.write_text(text + "\n")
     raise typer.Exit(0 if met else 1)
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[str, str]]:
-    """A service with one worker; its URL and key."""
-    environment = {**os.environ, "FRACTUNE_DATA_DIR": str(folder), "FRACTUNE_CHILD_COMMAND": json.dumps(BUSY)}
-    service = subprocess.Popen(
-        [sys.executable, "-m", "service", "serve", "--port", "0"], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield wait_until_ready(folder)
-    finally:
-        service.terminate()
-        service.wait(30)
-
-
-def wait_until_ready(folder: Path) -> tuple[str, str]:
-    """URL and key of the service on `folder`. Raises TimeoutError."""
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        local = local_service.read(folder)
-        with suppress(httpx.TransportError):
-            if local.key and httpx.get(f"{local.url}/readyz").is_success:
-                return local.url, local.key
-        time.sleep(0.2)
-    raise TimeoutError(f"The service is not ready after {READY_S:g} s; see {folder}/logs.")
 
 
 def submit(url: str, key: str) -> list[str]:

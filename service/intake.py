@@ -9,11 +9,12 @@ from fastapi import Depends, Request
 
 from service.auth import Operator
 from service.deps import Announce, Configuration, Files, Rows
-from workers.errors import InvalidRequest, QuotaExceeded, TooLarge
+from workers.errors import InvalidRequest, TooLarge
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.incoming import Incoming
 from workers.jobs.records import Asset, AssetKind
 from workers.jobs.store import Store
+from workers.jobs.store.assets import check_quota
 from workers.settings import Settings
 
 NAME_LENGTH = 200
@@ -33,9 +34,7 @@ class Intake:
         """Raises TooLarge, QuotaExceeded."""
         if size > self.settings.max_upload_bytes:
             raise TooLarge(f"The upload is larger than {self.settings.max_upload_bytes} bytes.")
-        stored = self.store.assets.stored_bytes(self.owner)
-        if stored + size > self.settings.quota_bytes:
-            raise QuotaExceeded(f"{stored} of {self.settings.quota_bytes} bytes are used; {size} more are too many.")
+        check_quota(self.store.assets.stored_bytes(self.owner), size, self.settings.quota_bytes)
 
     @contextmanager
     def receiving(self) -> Iterator[Incoming]:
@@ -52,7 +51,13 @@ class Intake:
             raise InvalidRequest("The upload is empty.", hint="Send the file as the body of the request.")
         name = "".join(letter for letter in name if letter.isprintable())[-NAME_LENGTH:] or kind.value
         asset, new, job = self.store.assets.add(
-            kind, sha256, name, incoming.size, self.owner, lambda: self.artifacts.place(incoming.path, kind, sha256, name)
+            kind,
+            sha256,
+            name,
+            incoming.size,
+            self.owner,
+            lambda: self.artifacts.place(incoming.path, kind, sha256, name),
+            self.settings.quota_bytes,
         )
         if job is not None:
             self.announce(job.id)

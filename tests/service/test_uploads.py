@@ -91,6 +91,13 @@ def test_a_key_may_not_store_more_than_its_quota(small: httpx.Client) -> None:
     assert small.post("/v1/datasets", content=b"x" * 900).status_code == 201
 
 
+def test_a_quota_holds_for_uploads_that_do_not_tell_their_length(small: httpx.Client) -> None:
+    assert small.post("/v1/datasets", content=bytes(900)).status_code == 201
+    response = small.post("/v1/datasets", content=iter([b"x" * 900]))
+    assert (response.status_code, response.json()["code"]) == (507, "QUOTA_EXCEEDED")
+    assert small.head(f"/v1/datasets/{sha256(b'x' * 900)}").status_code == 404
+
+
 def test_a_full_disk_is_told() -> None:
     with installation(min_free_bytes=1 << 60) as service, service.http() as http:
         response = http.post("/v1/models", content=b"raw")

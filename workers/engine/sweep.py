@@ -21,7 +21,7 @@ from workers.ir.segments import cut
 from workers.methods.problem import Array, LayerProblem, Mask, Method, Step
 
 DAMPING = 1e-3  # of the mean diagonal of H
-CAUTION = 0.1  # the same for the last layer, where the samples are made up: the deeper, the less they tell of real ones
+CAUTION = 0.3  # the same for the last layer, where the samples are made up: the deeper, the less they tell of real ones
 
 
 @dataclass(frozen=True, slots=True)

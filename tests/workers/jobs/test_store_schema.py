@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 
-from workers.errors import Unavailable
+from workers.errors import QuotaExceeded, Unavailable
 from workers.jobs.job import Kind
 from workers.jobs.records import AssetKind, Request
 from workers.jobs.store import Store
@@ -114,3 +114,16 @@ def die_while_writing(path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("UPDATE assets SET size = 8")
     os.kill(os.getpid(), 9)
+
+
+def test_a_quota_holds_for_uploads_that_end_together(store: Store) -> None:
+    def add(number: int) -> bool:
+        try:
+            return store.assets.add(AssetKind.DATASET, f"{number:064}", "d", 10, "me", lambda: None, quota_bytes=35)[1]
+        except QuotaExceeded:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(add, range(8))) == 3
+    assert store.assets.stored_bytes("me") == 30
+    assert store.assets.add(AssetKind.DATASET, f"{8:064}", "d", 10, "another", lambda: None, quota_bytes=35)[1]

@@ -6,7 +6,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from workers.errors import Breakdown, Conflict, NotFound
+from workers.errors import Breakdown, Conflict, NotFound, QuotaExceeded
 from workers.jobs.job import TERMINAL, Kind, State
 from workers.jobs.records import Asset, AssetKind, Job, Page, Request, Upload
 from workers.jobs.store import rows
@@ -25,16 +25,28 @@ class Assets:
         self._database = database
 
     def add(
-        self, kind: AssetKind, sha256: str, name: str, size: int, owner: str, place: Callable[[], object]
+        self,
+        kind: AssetKind,
+        sha256: str,
+        name: str,
+        size: int,
+        owner: str,
+        place: Callable[[], object],
+        quota_bytes: int | None = None,
     ) -> tuple[Asset, bool, Job | None]:
         """Put an upload on record; `place` puts its file in place.
 
         Returns the asset, whether it is new, and the job that will inspect it, if it is a model that needs inspection.
+        Raises QuotaExceeded where it is new, and the owner's files together would be larger than `quota_bytes`.
         """
         values = {"kind": kind, "sha256": sha256, "name": name, "size": size, "owner": owner}
         insertion = self._database.insert(assets).values(**values, created_at=now(), used_at=now()).on_conflict_do_nothing()
         with self._database.write() as connection:
-            new = connection.execute(insertion).rowcount == 1
+            if quota_bytes is not None:
+                self._database.queue_up(connection, f"quota of {owner}")
+            new = connection.scalar(insertion.returning(assets.c.sha256)) is not None
+            if new and quota_bytes is not None:
+                check_quota(_stored(connection, owner) - size, size, quota_bytes)
             asset = _find(connection, kind, sha256, lock=True)
             place()
             job = None
@@ -69,10 +81,9 @@ class Assets:
 
     def stored_bytes(self, owner: str) -> int:
         """What the owner has stored, and has announced to store."""
+        announced = select(func.coalesce(func.sum(uploads.c.size), 0)).where(uploads.c.owner == owner)
         with self._database.read() as connection:
-            stored = select(func.coalesce(func.sum(assets.c.size), 0)).where(assets.c.owner == owner)
-            announced = select(func.coalesce(func.sum(uploads.c.size), 0)).where(uploads.c.owner == owner)
-            return int(connection.scalar(stored) or 0) + int(connection.scalar(announced) or 0)
+            return _stored(connection, owner) + int(connection.scalar(announced) or 0)
 
     def announce(self, kind: AssetKind, sha256: str, name: str, size: int, owner: str) -> Upload:
         """Begin an upload in parts."""
@@ -103,6 +114,17 @@ def _needs(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
     if kind == AssetKind.MODEL:
         return jobs.c.model == sha256
     return or_(jobs.c.dataset == sha256, jobs.c.evaluation == sha256)
+
+
+def check_quota(stored: int, size: int, quota_bytes: int) -> None:
+    """Raises QuotaExceeded where `size` bytes more than `stored` are too many."""
+    if stored + size > quota_bytes:
+        raise QuotaExceeded(f"{stored} of {quota_bytes} bytes are used; {size} more are too many.")
+
+
+def _stored(connection: Connection, owner: str) -> int:
+    stored = select(func.coalesce(func.sum(assets.c.size), 0)).where(assets.c.owner == owner)
+    return int(connection.scalar(stored) or 0)
 
 
 def _find(connection: Connection, kind: AssetKind, sha256: str, *, lock: bool = False) -> Asset:

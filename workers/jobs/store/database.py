@@ -74,6 +74,11 @@ class Database:
         with _store_errors(), self._reader.connect() as connection:
             yield connection
 
+    def queue_up(self, connection: Connection, name: str) -> None:
+        """Wait until no other writing transaction that named the same is open. SQLite has one at a time anyway."""
+        if self.dialect == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """An INSERT that knows ON CONFLICT."""
         return postgresql.insert(table) if self.dialect == "postgresql" else sqlite.insert(table)
