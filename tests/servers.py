@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +71,43 @@ def postgres_binaries() -> Path | None:
     return installed[-1].parent if installed else None
 
 
+class Cluster:
+    """The files of a PostgreSQL server, which may run again and again."""
+
+    def __init__(self, binaries: Path, home: Path, user: str | None) -> None:
+        self._binaries, self._home, self._user = binaries, home, user
+        initialise = [str(binaries / "initdb"), "-D", str(home / "data"), "-U", "fractune", "-A", "trust"]
+        subprocess.run(initialise, check=True, capture_output=True, user=user, cwd=home)
+
+    def url(self, name: str) -> str:
+        """Of a database of that name."""
+        return f"postgresql+psycopg://fractune@/{name}?host={self._home}"
+
+    def running(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """The server, killed at the end of the block."""
+        options = ["-k", str(self._home), "-c", "listen_addresses=", "-c", "fsync=off"]
+        command = [str(self._binaries / "postgres"), "-D", str(self._home / "data"), *options]
+        return process(command, ready=self._ready, user=self._user)
+
+    def _ready(self) -> bool:
+        try:
+            psycopg.connect(host=str(self._home), user="fractune", dbname="postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
 @contextmanager
-def postgres(binaries: Path) -> Iterator[Callable[[str], str]]:
-    """A PostgreSQL server; gives the URL of a database of that name."""
+def cluster(binaries: Path) -> Iterator[Cluster]:
+    """A PostgreSQL server that does not run yet."""
     names = {entry.pw_name for entry in pwd.getpwall()}
     user = next(name for name in ("postgres", "nobody") if name in names) if os.geteuid() == 0 else None  # it refuses root
     with folder(user) as home:
-        data = str(home / "data")
-        initialise = [str(binaries / "initdb"), "-D", data, "-U", "fractune", "-A", "trust"]
-        subprocess.run(initialise, check=True, capture_output=True, user=user, cwd=home)
+        yield Cluster(binaries, home, user)
 
-        def ready() -> bool:
-            try:
-                psycopg.connect(host=str(home), user="fractune", dbname="postgres").close()
-            except psycopg.OperationalError:
-                return False
-            return True
 
-        command = [str(binaries / "postgres"), "-D", data, "-k", str(home), "-c", "listen_addresses=", "-c", "fsync=off"]
-        with process(command, ready=ready, user=user):
-            yield lambda name: f"postgresql+psycopg://fractune@/{name}?host={home}"
+@contextmanager
+def postgres(binaries: Path) -> Iterator[Callable[[str], str]]:
+    """A PostgreSQL server; gives the URL of a database of that name."""
+    with cluster(binaries) as made, made.running():
+        yield made.url

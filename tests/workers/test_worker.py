@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers import folder, valkey
+from tests.servers import cluster, folder, postgres_binaries, valkey
 from workers import broker
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Kind, State
@@ -30,9 +30,11 @@ ROOT = Path(__file__).parents[2]
 class House:
     """A data directory with a store and a queue, as the API sees them."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, database_url: str | None = None) -> None:
         command = (sys.executable, str(ROOT / "tests" / "stand_in.py"))
-        self.settings = Settings(data_dir=home, child_command=command, heartbeat_s=0.2, lease_s=2, requeue_s=1)
+        self.settings = Settings(
+            data_dir=home, database_url=database_url, child_command=command, heartbeat_s=0.2, lease_s=2, requeue_s=1
+        )
         self.store = Store(self.settings.database)
         self.store.migrate()
         self.artifacts = Artifacts(home)
@@ -83,6 +85,7 @@ class House:
             "FRACTUNE_HEARTBEAT_S": "0.2",
             "FRACTUNE_LEASE_S": "2",
             "FRACTUNE_REQUEUE_S": "1",
+            "FRACTUNE_DATABASE_URL": self.settings.database,
         }
         process = subprocess.Popen([sys.executable, "-m", "workers"], env=os.environ | variables | more, cwd=ROOT)
         try:
@@ -194,6 +197,28 @@ def test_a_queue_that_lost_everything_loses_no_job(house: House) -> None:
         house.until_ended(*jobs)
     assert {house.state(job) for job in jobs} == {State.SUCCEEDED}
     assert {house.store.jobs.get(job.id).attempt for job in jobs} == {1}
+
+
+def test_a_database_that_crashes_under_a_job_loses_nothing(tmp_path: Path) -> None:
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL IS NOT TESTED: it is not installed")
+    with cluster(binaries) as database, folder() as home, ExitStack() as stack:
+        with database.running() as server:
+            house = House(home, database.url("postgres"))
+            stack.enter_context(valkey(home / "broker.sock"))
+            stack.enter_context(house.worker())
+            job, following = house.submit("wait"), house.submit()
+            house.until_at_work(job)
+            server.send_signal(signal.SIGQUIT)  # it drops everything, without a checkpoint
+            server.wait(10)
+        (home / "go").touch()
+        stack.enter_context(database.running())
+        house.until_ended(job, following)
+        ended = house.store.jobs.get(job.id)
+        assert (ended.state, house.state(following)) == (State.SUCCEEDED, State.SUCCEEDED)
+        assert [event.data["state"] for event in house.store.jobs.events(job.id) if event.type == "state"][-1] == "SUCCEEDED"
+        house.store.close()
 
 
 def test_a_job_that_was_never_announced_is_found(running: House) -> None:
