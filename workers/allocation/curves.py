@@ -69,6 +69,6 @@ def error_curves(
 
 
 def _curve(layer: Layer, weight: Array, moments: LayerMoments) -> Curve:
-    solved = list(prune_gradually(pose(layer.name, weight, moments), LEVELS))
+    solved = list(prune_gradually(pose(layer, weight, moments), LEVELS))
     errors = np.array([moments.error(pruned) for pruned in solved])
     return Curve(layer, errors / (moments.energy or 1.0), solved[REFERENCE])

@@ -160,8 +160,7 @@ def _solve(
     rng: np.random.Generator,
 ) -> LayerResult:
     moments = pool(list(outputs.values()))
-    taps = start.layer.geometry.taps
-    problem = replace(pose(start.layer.name, start.weight, moments, damping), taps=taps, support=support)
+    problem = replace(pose(start.layer, start.weight, moments, damping), support=support)
     statistics = dict(start.statistics)
     for method in methods:
         solution = method.solve(problem, rng)
@@ -179,14 +178,14 @@ def _solve(
     )
 
 
-def pose(name: str, original: Array, moments: LayerMoments, damping: float = DAMPING) -> LayerProblem:
-    """The problem of a layer with weights `original` (g, r, c), damped towards them by a share of H's mean diagonal."""
+def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING) -> LayerProblem:
+    """The problem of `layer` with weights `original` (g, r, c), damped towards them by a share of H's mean diagonal."""
     level = damping * np.einsum("gcc->g", moments.covariance) / original.shape[2]
     ridge = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
     hessian = moments.covariance + ridge * np.eye(original.shape[2])
     pull = moments.cross + ridge * original
     target: Array = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2).astype(np.float64)
-    return LayerProblem(name, target, hessian, original)
+    return LayerProblem(layer.name, target, hessian, original, taps=layer.geometry.taps)
 
 
 def _bias(bias: Float32, weight: Array, seen: OutputMoments) -> Array:

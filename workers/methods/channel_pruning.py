@@ -104,7 +104,7 @@ class KeptColumns(Method):
         """The least squares solution on the kept columns, and on what an earlier step has left."""
         if problem.support is not None:
             free = problem.support & self.kept
-            return LayerSolution(masked_least_squares(problem.target, problem.hessian, free, np.zeros_like(problem.target)))
+            return LayerSolution(masked_least_squares(problem, free, np.zeros_like(problem.target)))
         weight = np.zeros_like(problem.target)
         pull = (problem.target @ problem.hessian)[:, :, self.kept]
         hessian = problem.hessian[:, self.kept][:, :, self.kept]

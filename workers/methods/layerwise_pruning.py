@@ -11,8 +11,8 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from workers.methods.least_squares import masked_least_squares
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, working_precision
+from workers.methods.least_squares import relax
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, Work
 
 GRADUAL_STEPS = 8
 ZEROS = {"2:4": (2, 4), "4:8": (4, 8)}  # zeros in a block, and its size
@@ -65,27 +65,26 @@ class LayerwisePruning(Method):
 
 def prune_gradually(problem: LayerProblem, levels: Iterable[float], pattern: str = "unstructured") -> Iterator[Array]:
     """The weights (g, r, c) at every one of the rising sparsity `levels`; each begins where the one before has ended."""
-    weight = problem.target
+    weight, pull = problem.target, np.zeros_like(problem.target)
     for level in levels:
-        scores = _score(problem, weight)
+        scores = _score(problem, weight, pull)
         if pattern in ZEROS:
             kept = keep_in_blocks(scores, *ZEROS[pattern], problem.taps, 2 * level)
             kept = kept if problem.support is None else kept & problem.support
         else:
             kept = keep_highest(scores, level, problem.support)
-        weight = masked_least_squares(problem.target, problem.hessian, kept, np.where(kept, weight, 0.0))
+        weight, pull = relax(problem, kept, np.where(kept, weight, 0.0))
         yield weight
 
 
-def _score(problem: LayerProblem, weight: Array) -> Array:
+def _score(problem: LayerProblem, weight: Array, pull: Work) -> Array:
     """What each weight would save if it alone were free: H_jj v², with v its best value given all others, (g, r, c).
 
     For a kept weight v is its present value; a pruned one returns to the mask when its v has grown beyond a kept one's.
+    `pull` is (W* − Ŵ) H.
     """
-    dtype = working_precision(problem.hessian)
     curvature = np.einsum("gcc->gc", problem.hessian)[:, None, :]
-    slope = (weight - problem.target).astype(dtype) @ problem.hessian.astype(dtype)
-    best = weight - slope / curvature
+    best = weight + pull / curvature
     scores: Array = curvature * best**2
     return scores
 

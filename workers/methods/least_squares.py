@@ -7,41 +7,17 @@ import numpy as np
 
 from workers.methods.problem import Array, LayerProblem, Mask, Work, working_precision
 
-EFFORT = 1e10  # operations in products with H that one solve may take
-ITERATIONS = (8, 60)  # fewest and most, whatever they take
-
+EFFORT = 5e9  # operations in products with H that one solve may take
+ITERATIONS = (5, 60)  # fewest and most, whatever they take
 ENOUGH = 20  # iterations for weights that will move again
+TOLERANCE = 1e-3  # of a row's residual: what is left of its error is a millionth
 
 
 def masked_least_squares(
-    target: Array, hessian: Array, free: Mask, start: Array, *, iterations: int | None = None, tolerance: float = 1e-5
+    problem: LayerProblem, free: Mask, start: Array, *, iterations: int | None = None, tolerance: float = TOLERANCE
 ) -> Array:
-    """Re-solve the entries where `free` is true and keep the others as in `start`; all (g, r, c).
-
-    Conjugate gradient on all rows at once, preconditioned by the diagonal of H; a row stops counting when its residual has
-    fallen by `tolerance`. Without `iterations` a layer gets as many as EFFORT allows: all that small layers can use, and few
-    for the largest, where each takes a third of a second and the first ones do nearly all.
-    """
-    dtype = working_precision(hessian)
-    metric: Work = hessian.astype(dtype)
-    scale = 1 / np.einsum("gcc->gc", metric)[:, None, :]
-    mask: Work = free.astype(dtype)
-    residual: Work = mask * ((target - start).astype(dtype) @ metric)
-    step = np.zeros_like(residual)
-    direction = scale * residual
-    energy = _dot(residual, direction)
-    goal = energy * tolerance**2
-    for _ in range(iterations or affordable_iterations(target)):
-        active = energy > goal
-        if not active.any():
-            break
-        image = mask * (direction @ metric)
-        length = np.where(active, energy / np.maximum(_dot(direction, image), np.finfo(dtype).tiny), 0)
-        step += length * direction
-        residual -= length * image
-        previous, energy = energy, _dot(residual, scale * residual)
-        direction = scale * residual + energy / np.maximum(previous, np.finfo(dtype).tiny) * direction
-    return np.where(free, start + step, start)
+    """Re-solve the entries where `free` is true and keep the others as in `start`; all (g, r, c). See `relax`."""
+    return relax(problem, free, start, iterations, tolerance)[0]
 
 
 def re_solve(problem: LayerProblem, free: Mask, weight: Array) -> Array:
@@ -49,8 +25,56 @@ def re_solve(problem: LayerProblem, free: Mask, weight: Array) -> Array:
 
     They are on their way to a level, and need not be exact.
     """
-    iterations = min(ENOUGH, affordable_iterations(problem.target))
-    return masked_least_squares(problem.target, problem.hessian, free, weight, iterations=iterations, tolerance=1e-3)
+    return relax(problem, free, weight, min(ENOUGH, affordable_iterations(problem.target)))[0]
+
+
+def relax(
+    problem: LayerProblem, free: Mask, start: Array, iterations: int | None = None, tolerance: float = TOLERANCE
+) -> tuple[Array, Work]:
+    """The re-solved weights Ŵ, and the pull (W* − Ŵ) H that is left on every entry, free or not; all (g, r, c).
+
+    Conjugate gradient on all rows at once, preconditioned by the blocks of H that belong to one input channel; a row stops
+    counting when its residual has fallen by `tolerance`. Without `iterations` a layer gets as many as EFFORT allows: all that
+    small layers can use, and few for the largest, where each takes a third of a second and the first ones do nearly all.
+    """
+    dtype = working_precision(problem.hessian)
+    metric: Work = problem.hessian.astype(dtype)
+    blocks: Work = _inverse_blocks(problem).astype(dtype)
+    mask: Work = free.astype(dtype)
+    pull: Work = (problem.target - start).astype(dtype) @ metric
+    residual: Work = mask * pull
+    direction = gain = mask * _by_block(residual, blocks)
+    step = np.zeros_like(pull)
+    energy = _dot(residual, gain)
+    goal = energy * tolerance**2
+    for _ in range(iterations or affordable_iterations(problem.target)):
+        active = energy > goal
+        if not active.any():
+            break
+        image = direction @ metric
+        length = np.where(active, energy / np.maximum(_dot(direction, image), np.finfo(dtype).tiny), 0)
+        step += length * direction
+        pull -= length * image
+        residual = mask * pull
+        gain = mask * _by_block(residual, blocks)
+        previous, energy = energy, _dot(residual, gain)
+        direction = gain + energy / np.maximum(previous, np.finfo(dtype).tiny) * direction
+    return np.where(free, start + step, start), pull
+
+
+def _inverse_blocks(problem: LayerProblem) -> Array:
+    """The inverses of the blocks of H on its diagonal, one for the taps of every input channel, (g, channels, taps, taps)."""
+    groups, cols, _ = problem.hessian.shape
+    channels = cols // problem.taps
+    by_tap = problem.hessian.reshape(groups, channels, problem.taps, channels, problem.taps)
+    return np.linalg.inv(np.einsum("gitiu->gitu", by_tap))
+
+
+def _by_block(rows: Work, blocks: Work) -> Work:
+    """`rows` (g, r, c) times the block diagonal matrix of `blocks` (g, channels, taps, taps)."""
+    groups, channels, taps, _ = blocks.shape
+    parts = rows.reshape(groups, -1, channels, taps).swapaxes(1, 2)
+    return np.asarray((parts @ blocks).swapaxes(1, 2).reshape(rows.shape))
 
 
 def affordable_iterations(target: Array) -> int:

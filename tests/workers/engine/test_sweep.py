@@ -150,6 +150,7 @@ def test_pose_gives_the_optimum_of_the_centred_problem():
     y, weight = rng.normal(size=(4000, 6)), rng.normal(size=(3, 6))
     z = y @ weight.T + 0.01 * rng.normal(size=(4000, 3))
     moments = LayerMoments((y.T @ y / 4000)[None], (z.T @ y / 4000)[None], float(np.square(z).mean(axis=0).sum()))
-    problem = pose("layer", weight[None], moments)
+    layer = next(layer for layer in find_layers(residual_network())[0] if layer.type == "MatMul")
+    problem = pose(layer, weight[None], moments)
     np.testing.assert_allclose(problem.target[0], np.linalg.lstsq(y, z, rcond=None)[0].T, atol=1e-3)
     assert moments.error(problem.target) == pytest.approx(np.square(z - y @ problem.target[0].T).mean(axis=0).sum(), rel=1e-3)
