@@ -63,7 +63,7 @@ def error_curves(
             tally.add(seen, seen, stream.share(number))
         for layer in layers:
             if parts.phases[layer.nodes[0]] == phase:
-                moments = pool([tally.outputs[node] for node in layer.nodes if node in tally.outputs])
+                moments = pool([tally.outputs()[node] for node in layer.nodes])
                 curves.append(_curve(layer, weights[layer.name], moments))
     return curves
 

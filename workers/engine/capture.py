@@ -20,6 +20,7 @@ from workers.ir.segments import Key, key_of
 
 ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
 FEWEST_ROWS = 16_384
+ROWS_AT_ONCE = 1024  # that a product takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Tally:
     """The statistics at each site of one phase, batch by batch.
 
     `batches` is how many will come: together they give each layer the rows it needs. Sites that read the same tensor in the
-    same way share their input statistics.
+    same way share their rows and their input statistics. Rows are gathered until they are ROWS_AT_ONCE, for a product of many
+    rows is faster than many of few.
     """
 
     def __init__(self, sites: Sequence[Site], batches: int, rng: np.random.Generator) -> None:
@@ -66,19 +68,37 @@ class Tally:
         self._batches = batches
         self._rng = rng
         self._inputs: dict[object, InputMoments] = {}
-        self.outputs = {site.node: OutputMoments(self._inputs.setdefault(_reading(site), InputMoments())) for site in sites}
+        self._outputs = {site.node: OutputMoments(self._inputs.setdefault(_reading(site), InputMoments())) for site in sites}
+        self._rows: dict[object, list[Float32]] = {reading: [] for reading in self._inputs}  # (g, n, c) each
+        self._targets: dict[str, list[Float32]] = {site.node: [] for site in sites}  # (g, n, r) each
 
     def add(self, dense: Batch, sparse: Batch, share: float) -> None:
         """Count one batch: the original's and the compressed model's tensors, and how much of it is samples, not padding."""
-        drawn: dict[object, tuple[Indices, Float32]] = {}
+        drawn: dict[object, Indices] = {}
         for site in self._sites:
             reading = _reading(site)
             if reading not in drawn:
-                index = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, self._rng)
-                rows = site.layer.geometry.input_rows(sparse[site.source], index)
-                drawn[reading] = index, self._inputs[reading].add(rows)
-            index, rows = drawn[reading]
-            self.outputs[site.node].add(_target(site, dense, sparse, index), rows)
+                drawn[reading] = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, self._rng)
+                self._rows[reading].append(site.layer.geometry.input_rows(sparse[site.source], drawn[reading]))
+            self._targets[site.node].append(_target(site, dense, sparse, drawn[reading]))
+        for reading, rows in self._rows.items():
+            if sum(part.shape[1] for part in rows) >= ROWS_AT_ONCE:
+                self._count(reading)
+
+    def outputs(self) -> dict[str, OutputMoments]:
+        """The statistics of all that was added, by operation."""
+        for reading, rows in self._rows.items():
+            if rows:
+                self._count(reading)
+        return self._outputs
+
+    def _count(self, reading: object) -> None:
+        shifted = self._inputs[reading].add(np.concatenate(self._rows[reading], axis=1))
+        self._rows[reading].clear()
+        for site in self._sites:
+            if _reading(site) == reading:
+                self._outputs[site.node].add(np.concatenate(self._targets[site.node], axis=1), shifted)
+                self._targets[site.node].clear()
 
 
 def _reading(site: Site) -> object:

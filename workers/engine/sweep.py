@@ -18,6 +18,7 @@ from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bia
 from workers.ir.frontier import advance
 from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.segments import cut
+from workers.methods.least_squares import solved
 from workers.methods.problem import Array, LayerProblem, Mask, Method, Step
 
 DAMPING = 1e-3  # of the mean diagonal of H
@@ -114,7 +115,7 @@ def compress(
                 continue
             result = restored.get(layer.name)
             if result is None:
-                outputs = {node: tally.outputs[node] for node in layer.nodes if node in tally.outputs}
+                outputs = {node: tally.outputs()[node] for node in layer.nodes}
                 start = replace(starts[layer.name], samples=stream.samples(batches))
                 support = start.weight != 0 if layer.name in earlier else None
                 rng = np.random.default_rng([seed, phase, len(results)])
@@ -183,8 +184,7 @@ def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = 
     level = damping * np.einsum("gcc->g", moments.covariance) / original.shape[2]
     ridge = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
     hessian = moments.covariance + ridge * np.eye(original.shape[2])
-    pull = moments.cross + ridge * original
-    target: Array = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2).astype(np.float64)
+    target = solved(hessian, moments.cross + ridge * original)
     return LayerProblem(layer.name, target, hessian, original, taps=layer.geometry.taps)
 
 

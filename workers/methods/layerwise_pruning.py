@@ -11,7 +11,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from workers.methods.least_squares import relax
+from workers.methods.least_squares import Relaxation
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, Work
 
 GRADUAL_STEPS = 8
@@ -65,6 +65,7 @@ class LayerwisePruning(Method):
 
 def prune_gradually(problem: LayerProblem, levels: Iterable[float], pattern: str = "unstructured") -> Iterator[Array]:
     """The weights (g, r, c) at every one of the rising sparsity `levels`; each begins where the one before has ended."""
+    relax = Relaxation(problem)
     weight, pull = problem.target, np.zeros_like(problem.target)
     for level in levels:
         scores = _score(problem, weight, pull)
@@ -73,7 +74,7 @@ def prune_gradually(problem: LayerProblem, levels: Iterable[float], pattern: str
             kept = kept if problem.support is None else kept & problem.support
         else:
             kept = keep_highest(scores, level, problem.support)
-        weight, pull = relax(problem, kept, np.where(kept, weight, 0.0))
+        weight, pull = relax(kept, np.where(kept, weight, 0.0))
         yield weight
 
 

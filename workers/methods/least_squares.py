@@ -4,20 +4,28 @@ All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H 
 """
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from workers.methods.problem import Array, LayerProblem, Mask, Work, working_precision
 
 EFFORT = 5e9  # operations in products with H that one solve may take
-ITERATIONS = (5, 60)  # fewest and most, whatever they take
+ITERATIONS = (4, 60)  # fewest and most, whatever they take
 ENOUGH = 20  # iterations for weights that will move again
 TOLERANCE = 1e-3  # of a row's residual: what is left of its error is a millionth
+
+
+def solved(hessian: Array, pull: Array) -> Array:
+    """`pull` H⁻¹ (g, r, c) with H `hessian` (g, c, c), by Cholesky decomposition, group by group."""
+    dtype = working_precision(hessian)
+    rows = [cho_solve(cho_factor(h.astype(dtype), lower=True), p.T.astype(dtype)).T for h, p in zip(hessian, pull, strict=True)]
+    return np.stack(rows).astype(np.float64)
 
 
 def masked_least_squares(
     problem: LayerProblem, free: Mask, start: Array, *, iterations: int | None = None, tolerance: float = TOLERANCE
 ) -> Array:
-    """Re-solve the entries where `free` is true and keep the others as in `start`; all (g, r, c). See `relax`."""
-    return relax(problem, free, start, iterations, tolerance)[0]
+    """Re-solve the entries where `free` is true and keep the others as in `start`; all (g, r, c)."""
+    return Relaxation(problem)(free, start, iterations, tolerance)[0]
 
 
 def re_solve(problem: LayerProblem, free: Mask, weight: Array) -> Array:
@@ -25,41 +33,51 @@ def re_solve(problem: LayerProblem, free: Mask, weight: Array) -> Array:
 
     They are on their way to a level, and need not be exact.
     """
-    return relax(problem, free, weight, min(ENOUGH, affordable_iterations(problem.target)))[0]
+    return masked_least_squares(problem, free, weight, iterations=min(ENOUGH, affordable_iterations(problem.target)))
 
 
-def relax(
-    problem: LayerProblem, free: Mask, start: Array, iterations: int | None = None, tolerance: float = TOLERANCE
-) -> tuple[Array, Work]:
-    """The re-solved weights Ŵ, and the pull (W* − Ŵ) H that is left on every entry, free or not; all (g, r, c).
+class Relaxation:
+    """Conjugate gradient on all rows of a problem at once, preconditioned by the blocks of H that belong to one input channel.
 
-    Conjugate gradient on all rows at once, preconditioned by the blocks of H that belong to one input channel; a row stops
-    counting when its residual has fallen by `tolerance`. Without `iterations` a layer gets as many as EFFORT allows: all that
-    small layers can use, and few for the largest, where each takes a third of a second and the first ones do nearly all.
+    A row stops counting when its residual has fallen by the tolerance. Unless told, a layer gets as many iterations as EFFORT
+    allows: all that small layers can use, and few for the largest, where each takes a third of a second and the first ones do
+    nearly all.
     """
-    dtype = working_precision(problem.hessian)
-    metric: Work = problem.hessian.astype(dtype)
-    blocks: Work = _inverse_blocks(problem).astype(dtype)
-    mask: Work = free.astype(dtype)
-    pull: Work = (problem.target - start).astype(dtype) @ metric
-    residual: Work = mask * pull
-    direction = gain = mask * _by_block(residual, blocks)
-    step = np.zeros_like(pull)
-    energy = _dot(residual, gain)
-    goal = energy * tolerance**2
-    for _ in range(iterations or affordable_iterations(problem.target)):
-        active = energy > goal
-        if not active.any():
-            break
-        image = direction @ metric
-        length = np.where(active, energy / np.maximum(_dot(direction, image), np.finfo(dtype).tiny), 0)
-        step += length * direction
-        pull -= length * image
-        residual = mask * pull
-        gain = mask * _by_block(residual, blocks)
-        previous, energy = energy, _dot(residual, gain)
-        direction = gain + energy / np.maximum(previous, np.finfo(dtype).tiny) * direction
-    return np.where(free, start + step, start), pull
+
+    def __init__(self, problem: LayerProblem) -> None:
+        self._target = problem.target
+        self._dtype = working_precision(problem.hessian)
+        self._metric: Work = problem.hessian.astype(self._dtype, copy=False)
+        self._blocks: Work = _inverse_blocks(problem).astype(self._dtype)
+
+    def __call__(
+        self, free: Mask, start: Array, iterations: int | None = None, tolerance: float = TOLERANCE
+    ) -> tuple[Array, Work]:
+        """The weights Ŵ, re-solved where `free` and elsewhere as in `start`, and the pull (W* − Ŵ) H that is left on every entry.
+
+        All are (g, r, c).
+        """
+        tiny = np.finfo(self._dtype).tiny
+        mask: Work = free.astype(self._dtype)
+        pull: Work = (self._target - start).astype(self._dtype) @ self._metric
+        residual: Work = mask * pull
+        direction = gain = mask * _by_block(residual, self._blocks)
+        step = np.zeros_like(pull)
+        energy = _dot(residual, gain)
+        goal = energy * tolerance**2
+        for _ in range(iterations or affordable_iterations(self._target)):
+            active = energy > goal
+            if not active.any():
+                break
+            image = direction @ self._metric
+            length = np.where(active, energy / np.maximum(_dot(direction, image), tiny), 0)
+            step += length * direction
+            pull -= length * image
+            residual = mask * pull
+            gain = mask * _by_block(residual, self._blocks)
+            previous, energy = energy, _dot(residual, gain)
+            direction = gain + energy / np.maximum(previous, tiny) * direction
+        return np.where(free, start + step, start), pull
 
 
 def _inverse_blocks(problem: LayerProblem) -> Array:
@@ -73,6 +91,8 @@ def _inverse_blocks(problem: LayerProblem) -> Array:
 def _by_block(rows: Work, blocks: Work) -> Work:
     """`rows` (g, r, c) times the block diagonal matrix of `blocks` (g, channels, taps, taps)."""
     groups, channels, taps, _ = blocks.shape
+    if taps == 1:
+        return rows * blocks.reshape(groups, 1, channels)
     parts = rows.reshape(groups, -1, channels, taps).swapaxes(1, 2)
     return np.asarray((parts @ blocks).swapaxes(1, 2).reshape(rows.shape))
 

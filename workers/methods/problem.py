@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Work = NDArray[Any]
 
-SINGLE_PRECISION_FROM = 1024  # columns; beyond, products with H dominate and float32 halves them
+SINGLE_PRECISION_FROM = 256  # columns; beyond, products with H dominate and float32 halves them
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.workers.methods.problems import problem
-from workers.methods.least_squares import masked_least_squares, relax
+from workers.methods.least_squares import Relaxation, masked_least_squares
 from workers.methods.problem import LayerProblem
 
 
@@ -32,7 +32,7 @@ def test_agrees_with_the_closed_form(shape, taps):
 def test_the_pull_is_what_every_entry_would_follow(taps):
     posed = replace(problem(), taps=taps)
     free = np.random.default_rng(1).random(posed.target.shape) < 0.5
-    weight, pull = relax(posed, free, 0 * posed.target)
+    weight, pull = Relaxation(posed)(free, 0 * posed.target)
     np.testing.assert_allclose(pull, (posed.target - weight) @ posed.hessian, atol=1e-10)
     assert np.abs(pull[free]).max() < 1e-3 * np.abs(pull[~free]).max()
 
@@ -44,7 +44,7 @@ def test_blocks_of_taps_need_fewer_steps():
     target = rng.normal(size=(1, 5, 72))
     posed = LayerProblem("layer", target, (inputs.T @ inputs / 500)[None], target)
     free = rng.random(target.shape) < 0.5
-    errors = [posed.error(relax(replace(posed, taps=taps), free, 0 * target, 4)[0]) for taps in (1, 9)]
+    errors = [posed.error(Relaxation(replace(posed, taps=taps))(free, 0 * target, 4)[0]) for taps in (1, 9)]
     exact = posed.error(closed_form(target, posed.hessian, free, 0 * target))
     assert errors[1] - exact < 0.5 * (errors[0] - exact)
 
