@@ -87,8 +87,8 @@ def node_operations(node: ov.Node) -> float:
     outputs = prod(node.output(0).get_shape())
     weight = node.input(1).get_shape()
     if kind == MATMUL:
-        return 2.0 * outputs * weight[-1 if node.get_attributes()["transpose_b"] else -2]
-    return 2.0 * outputs * prod(weight[1:] if kind == CONVOLUTION else weight[2:])
+        return float(2 * outputs * weight[-1 if node.get_attributes()["transpose_b"] else -2])
+    return float(2 * outputs * prod(weight[1:] if kind == CONVOLUTION else weight[2:]))
 
 
 def model_operations(model: ov.Model) -> float:

@@ -53,10 +53,7 @@ class Relaxation:
     def __call__(
         self, free: Mask, start: Array, iterations: int | None = None, tolerance: float = TOLERANCE
     ) -> tuple[Array, Work]:
-        """The weights Ŵ, re-solved where `free` and elsewhere as in `start`, and the pull (W* − Ŵ) H that is left on every entry.
-
-        All are (g, r, c).
-        """
+        """The weights Ŵ, re-solved where `free` and elsewhere as in `start`, and the pull (W* − Ŵ) H on all; each (g, r, c)."""
         tiny = np.finfo(self._dtype).tiny
         mask: Work = free.astype(self._dtype)
         pull: Work = (self._target - start).astype(self._dtype) @ self._metric
