@@ -10,7 +10,7 @@ from contextlib import closing
 from service import local_service
 from service.auth import issue, verify
 from service.sessions import TICKET_S, open_session
-from workers.errors import Unauthenticated
+from workers.errors import FractuneError, Unauthenticated
 from workers.jobs.records import Role
 from workers.jobs.store import Store
 from workers.settings import Settings
@@ -43,4 +43,7 @@ def _opened(store: Store, key: str | None) -> str | None:
 
 
 if __name__ == "__main__":
-    json.dump(prepare(Settings()), sys.stdout)
+    try:
+        json.dump(prepare(Settings()), sys.stdout)
+    except FractuneError as error:
+        sys.exit(f"{error.message} {error.hint}")

@@ -8,6 +8,7 @@ import socket
 import sys
 
 from workers.broker import queues
+from workers.errors import FractuneError
 from workers.logs import configure
 from workers.machine import fingerprint, labels
 from workers.presence import announce
@@ -35,4 +36,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FractuneError as error:
+        sys.exit(f"{error.code} {error.message}\n{error.hint}")

@@ -51,6 +51,14 @@ def migrate(url: str) -> None:
     store.close()
 
 
+def test_a_schema_of_a_newer_version_is_refused_by_name(store: Store, database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'of_tomorrow'"))
+    with pytest.raises(Unavailable, match="newer version of Fractune.*of_tomorrow") as refused:
+        store.migrate()
+    assert "Upgrade" in refused.value.hint
+
+
 def test_the_clock_is_the_databases_in_seconds(database: Database) -> None:
     with database.read() as connection:
         assert abs(connection.scalar(select(now())) - time.time()) < 1

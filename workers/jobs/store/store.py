@@ -4,8 +4,10 @@ from importlib.resources import files
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import select
 
+from workers.errors import Unavailable
 from workers.jobs.store.assets import Assets
 from workers.jobs.store.database import Database
 from workers.jobs.store.figures import Figures
@@ -18,6 +20,8 @@ from workers.jobs.store.sessions import Sessions
 from workers.jobs.store.tables import jobs
 from workers.jobs.store.webhooks import Webhooks
 from workers.jobs.store.workers import Workers
+
+TOO_OLD = "Upgrade this process too, or restore the backup from before the upgrade: the schema only moves forward."
 
 
 class Store:
@@ -51,12 +55,18 @@ class Store:
         self.retention = Retention(self._database)
 
     def migrate(self) -> None:
-        """Bring the schema up to date; safe when several processes start at once."""
+        """Bring the schema up to date; safe when several processes start at once.
+
+        Raises Unavailable where a newer version of Fractune has already moved it beyond what this one knows.
+        """
         config = Config()
         config.set_main_option("script_location", str(files("workers.jobs") / "migrations"))
         with self._database.migration() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise Unavailable(f"The job store is of a newer version of Fractune ({error}).", hint=TOO_OLD) from error
 
     def ping(self) -> None:
         """Raises Unavailable when the database does not answer."""
