@@ -17,6 +17,7 @@ from workers.settings import Settings
 
 QUEUE = "fractune"  # of jobs that any worker may do; "fractune.isa=avx2" and so on are those of the classes of workers
 RUN_JOB = "fractune.run_job"
+HELP = "fractune.help"
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.1}
 
 
@@ -50,6 +51,13 @@ def enqueue(celery: Celery, job_id: str, runs_on: str | None = None) -> None:
     """Tell some worker of a job, one of the class `runs_on` if given. Raises Unavailable."""
     with broker_errors():
         celery.send_task(RUN_JOB, (job_id,), queue=queue(runs_on))
+
+
+def call_for_help(celery: Celery, job_id: str, attempt: int, helpers: int, runs_on: str | None) -> None:
+    """Ask so many workers to help with a running job. Raises Unavailable."""
+    with broker_errors():
+        for _ in range(helpers):
+            celery.send_task(HELP, (job_id, attempt), queue=queue(runs_on))
 
 
 def announce(celery: Celery, store: Store, job_id: str) -> None:

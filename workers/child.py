@@ -14,7 +14,7 @@ from typing import Any
 from workers.clock import Clock
 from workers.errors import FractuneError, Internal, OutOfDisk, OutOfMemory, Refusal
 from workers.jobs.job import Kind, Stage, Task
-from workers.pipeline import compress, inspect
+from workers.pipeline import assist, compress, inspect
 
 REFUSED, FAILED = 2, 1
 NO_SPACE = 28  # errno.ENOSPC
@@ -27,6 +27,8 @@ def main(workdir: Path) -> int:
         task = read_task(workdir / "task.json")
         if task.kind is Kind.INSPECT:
             inspect(task, clock)
+        elif task.helping:
+            assist(task, clock)
         else:
             compress(task, clock)
     except FractuneError as error:

@@ -27,13 +27,15 @@ from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method, Pass, Step
 from workers.methods.super_network import SuperNetwork
 from workers.passes import Conditions, Progress, Training, Workpiece, check_unchanged, rewrite
-from workers.passes.sweeping import batched
+from workers.passes.sweeping import batched, help_sweep
 from workers.passes.sweeping import sweep as solve
 from workers.recipe import Recipe
 from workers.scope import excluded_operations
 
 MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
+
+Settled = Sequence[tuple[Layer, tuple[Method, ...]]]  # layers to solve, and by what
 
 GROWTH = 13  # of the seed: its draws are no other step's
 UNTOUCHED = "the recipe's steps leave this layer as it is"
@@ -141,6 +143,7 @@ def run(
     threads: int,
     on_layer: Callable[[LayerResult], None],
     progress: Progress,
+    apart: bool = False,
     weighings: "Weighings | None" = None,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Compressed:
@@ -150,7 +153,7 @@ def run(
     """
     weighings = weighings or Weighings()
     size = batch_size(imported, samples)
-    conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer)
+    conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer, apart)
     workpiece = Workpiece(imported.model, {}, plan.skipped)
     if plan.larger:
         check_unchanged(original, imported.model, conditions, "super_network")
@@ -158,7 +161,7 @@ def run(
     done = 0
     for number, part in enumerate(plan.parts):
         tell = _share(progress, done, plan.share(part), plan.work)
-        place = {"steps": list(map(_described, plan.parts[: number + 1])), "seed": seed, "threads": threads, "batch": size}
+        place = _place(plan, number, conditions)
         if isinstance(part, Pass):
             workpiece = _rewrite(part, workpiece, replace(conditions, folder=checkpoints.at(place).folder), tell)
         else:
@@ -168,6 +171,30 @@ def run(
     untouched = [layer for layer in plan.layers if layer.name not in known]
     skipped = (*workpiece.skipped, *(Skipped(layer.name, layer.type, UNTOUCHED) for layer in untouched))
     return Compressed(workpiece.model, tuple(workpiece.results.values()), skipped, workpiece.training)
+
+
+def assist(imported: Imported, plan: Plan, samples: Samples, *, seed: int, threads: int, checkpoints: Checkpoints) -> None:
+    """Help another process with the first sweep of the same plan, if it begins with one whose layers are solved apart."""
+    sweep = plan.parts[0]
+    if isinstance(sweep, Pass):
+        return
+    size = batch_size(imported, samples)
+    original, told = imported.model.clone(), lambda result: None
+    conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, told, apart=True)
+    workpiece = Workpiece(imported.model, {}, plan.skipped)
+    settled = _settled(sweep, workpiece, conditions, Weighings())
+    help_sweep(workpiece, settled, conditions, checkpoints.at(_place(plan, 0, conditions)))
+
+
+def _place(plan: Plan, number: int, conditions: Conditions) -> dict[str, object]:
+    """All that tells a part of a plan from others, in JSON values."""
+    return {
+        "steps": list(map(_described, plan.parts[: number + 1])),
+        "seed": conditions.seed,
+        "threads": conditions.threads,
+        "batch": conditions.batch_size,
+        "apart": conditions.apart,
+    }
 
 
 def batch_size(imported: Imported, samples: Samples) -> int:
@@ -230,12 +257,17 @@ def _sweep(
     progress: Progress,
 ) -> Workpiece:
     """Solve the layers that are still there; what they are to reproduce is the model as it stands."""
+    plan = _settled(sweep, workpiece, conditions, weighings)
+    solved = solve(workpiece, plan, conditions, progress, memory=memory, told=conditions.on_layer)
+    return replace(workpiece, results={**workpiece.results, **{result.layer.name: result for result in solved}})
+
+
+def _settled(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, weighings: Weighings) -> Settled:
+    """The layers that are still there, with their methods; levels that wait for a weighing are settled."""
     layers = [layer for layer in find_layers(workpiece.model)[0] if layer.name in sweep]
     if waits(sweep):
         sweep = settle(sweep, weighings.of(layers, batched(workpiece.model, conditions.batch_size), workpiece, conditions))
-    plan = [(layer, sweep[layer.name]) for layer in layers if sweep[layer.name]]
-    solved = solve(workpiece, plan, conditions, progress, memory=memory, told=conditions.on_layer)
-    return replace(workpiece, results={**workpiece.results, **{result.layer.name: result for result in solved}})
+    return [(layer, sweep[layer.name]) for layer in layers if sweep[layer.name]]
 
 
 def _share(progress: Progress, before: int, share: int, whole: int) -> Progress:

@@ -61,7 +61,7 @@ class Findings:
     original_size: DiskSize
     losses: Mapping[str, float]  # of the outputs, by layer
     spent: dict[str, dict[str, float]]
-    reused: int  # layers that an interrupted attempt had solved
+    reused: int  # layers that an interrupted attempt, or another worker, had solved
 
     @property
     def chosen(self) -> Candidate:

@@ -11,17 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workers.matching import plain_rules
 from workers.methods.finetune import Finetune
-from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.layerwise_pruning import GRADUAL_STEPS, LayerwisePruning
+from workers.methods.least_squares import affordable_iterations
 from workers.methods.problem import Step
 from workers.recipe import Recipe
 
-FLOPS = 1.5e10  # of one core in convolutions and matrix products, f32
-PRODUCTS = 320  # products of a layer's weights with H that a solve takes
+FLOPS = 6e10  # of one core in convolutions and matrix products, f32
 TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
 PASSES = 4  # forward passes that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
 LEVELS = 13  # settings at which `allocation: optimal` solves every layer besides
-JUDGES = 1000  # held-out samples, where their number is not known
+JUDGES = 500  # held-out samples, where their number is not known
 BASE_BYTES = 400e6  # of a process that has loaded OpenVINO
+ROWS_PER_COLUMN = 10  # that the statistics of a layer are taken from
 COPIES = 40  # bytes per weight of the models and solutions in memory
 FRONTIER_BYTES = 2**30  # that the engine lets activations take
 XML_BYTES, XML_INT8_BYTES = 400, 4500  # of model.xml for an operation, and for a layer with quantised activations
@@ -143,8 +144,9 @@ def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | Non
     if any(layer.get("macs") is None for layer in layers):
         return None
     forward = 2.0 * sum(int(layer["macs"]) for layer in layers) / FLOPS
-    solve = 2.0 * PRODUCTS * sum(int(layer["weights"]) * _columns(layer) for layer in layers) / FLOPS
-    once = 2 * recipe.calibration.count * forward + solve + 2 * JUDGES * forward
+    solve = sum(_solving(int(layer["weights"]), _columns(layer)) for layer in layers) / FLOPS
+    passes = 1 if recipe.calibrate_on == "original" else 2
+    once = passes * recipe.calibration.count * forward + solve + 2 * JUDGES * forward
     weighing = recipe.calibration.count * forward + 0.2 * LEVELS * solve + 64 * len(layers) * forward
     optimal = any(isinstance(step, LayerwisePruning) and step.allocation == "optimal" for step in recipe.steps)
     speed = recipe.benchmark.time if recipe.benchmark else 0.0
@@ -153,6 +155,12 @@ def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | Non
     if recipe.search:
         total = min(total, recipe.search.max_time + once)
     return total + speed + 5
+
+
+def _solving(weights: int, cols: int) -> float:
+    """Operations of the products with H that solving a layer step by step takes, and of the statistics."""
+    products = GRADUAL_STEPS * (1 + affordable_iterations(weights, cols))
+    return 2.0 * products * weights * cols + 2.0 * ROWS_PER_COLUMN * cols**3
 
 
 def _training(step: Finetune, operations: float) -> float:

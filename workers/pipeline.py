@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from workers import machine
 from workers.allocation.budgets import losses
-from workers.calibration.evidence import gather
+from workers.calibration.evidence import calibrating, gather
 from workers.clock import Clock
+from workers.compression import assist as share
 from workers.compression import batch_size, enlarged, make_plan
 from workers.engine.checkpoints import Checkpoints
 from workers.engine.sweep import LayerResult
@@ -102,6 +103,21 @@ def compress(task: Task, clock: Clock) -> None:
         )
         sizes = saved_size(original, half=imported.precision == "f16")
         write_report(Findings(task, recipe, imported, evidence, explored, sizes, lost, dict(clock.spent), checkpoints.reused))
+
+
+def assist(task: Task, clock: Clock) -> None:
+    """Solve layers for the process that compresses by the same task: they appear among its checkpoints. Raises as it does."""
+    recipe = read_recipe(task)
+    with clock.run(Stage.IMPORT):
+        imported = load(Path(task.model), recipe.shapes)
+        larger = enlarged(imported, recipe)
+        plan = make_plan(larger, recipe)
+    with clock.run(Stage.CALIBRATE, recipe.calibration.count):
+        samples = calibrating(task, imported, recipe, clock.progress)
+    with clock.run(Stage.COMPRESS):
+        checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
+        threads = task.threads or machine.threads()
+        share(larger, plan, samples, seed=recipe.seed, threads=threads, checkpoints=checkpoints)
 
 
 def read_recipe(task: Task) -> Recipe:

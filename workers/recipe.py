@@ -99,6 +99,11 @@ class Recipe(Block):
 
     steps: tuple[AnyStep, ...] = Field(min_length=1)
     calibration: Calibration = Calibration()
+    calibrate_on: Literal["compressed", "original"] = Field(
+        default="compressed",
+        description="Whose inputs a layer is solved on: those of the model as compressed so far, which makes up for the layers "
+        "before it, or the original's, which takes one pass less and lets idle workers share the layers of the job.",
+    )
     preprocessing: Preprocessing = Preprocessing()
     constraint: Constraint | None = None
     search: Search | None = None

@@ -3,8 +3,10 @@
 import errno
 import json
 import signal
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,11 +15,11 @@ import structlog
 from celery import Celery
 
 from workers import sandbox
-from workers.broker import RUN_JOB, make_celery
-from workers.errors import Canceled, FractuneError, Internal, OutOfDisk, OutOfMemory, Poison
+from workers.broker import HELP, RUN_JOB, call_for_help, make_celery
+from workers.errors import Canceled, FractuneError, Internal, NotFound, OutOfDisk, OutOfMemory, Poison, Unavailable
 from workers.jobs.artifacts import LOG, OUT, Artifacts
 from workers.jobs.depot import depot_of
-from workers.jobs.job import Failure, Kind, Task
+from workers.jobs.job import Failure, Kind, State, Task
 from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.recorder import Recorder
 from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
@@ -30,6 +32,9 @@ from workers.settings import Settings
 log = structlog.get_logger(__name__)
 
 
+Call = Callable[[str, int, int, str | None], None]  # for help with a job: its id, attempt, how many, of which class
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """Where a worker works."""
@@ -38,6 +43,7 @@ class Bench:
     store: Store
     artifacts: Artifacts
     settings: Settings
+    call: Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +65,26 @@ def make_worker(settings: Settings, worker: str) -> Celery:
     """A Celery application that can do the task."""
     celery = make_celery(settings)
 
-    @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
-    def run(job_id: str) -> None:
+    @contextmanager
+    def bench() -> Iterator[Bench]:
         signal.signal(signal.SIGTERM, leave)
         try:
             artifacts = Artifacts(settings.data_dir, depot_of(settings))
             with closing(Store(settings.database)) as store:
-                run_job(Bench(worker, store, artifacts, settings), job_id)
+                yield Bench(worker, store, artifacts, settings, partial(call_for_help, celery))
             artifacts.forget_copies(COPY_AGE_S)
         except MemoryError:  # it would take the whole worker down; so the job's lease runs out instead
             raise OutOfMemory from None
+
+    @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
+    def run(job_id: str) -> None:
+        with bench() as place:
+            run_job(place, job_id)
+
+    @celery.task(name=HELP)  # type: ignore[untyped-decorator]
+    def assist(job_id: str, attempt: int) -> None:
+        with bench() as place:
+            help_job(place, job_id, attempt)
 
     return celery
 
@@ -92,6 +108,7 @@ def run_job(bench: Bench, job_id: str) -> None:
     try:
         with Lease(leases, job.id, job.attempt, settings.lease_s, settings.heartbeat_s) as lease:
             recorder = Recorder(leases, job.id, job.attempt)
+            seek_help(bench, job)
             end = attempt(bench, job, lease, recorder)
             published = lease.persist(lambda: record(leases, job, end, recorder.stages()))
     except LeaseLost:
@@ -104,6 +121,41 @@ def run_job(bench: Bench, job_id: str) -> None:
         if published:  # a job that failed may be retried
             bench.artifacts.forget_checkpoints(job.id)
         log.info("job ended", published=published)
+
+
+def seek_help(bench: Bench, job: Job) -> None:
+    """Call the workers that have nothing to do, where the layers of a job can be shared."""
+    recipe = job.recipe or {}
+    if recipe.get("calibrate_on") != "original" or recipe.get("search") or recipe.get("pareto"):
+        return
+    try:
+        others = [other for other in bench.store.workers.list() if other.id != bench.worker]
+        idle = sum(other.idle(job.runs_on, bench.settings.lease_s) for other in others)
+        bench.call(job.id, job.attempt, idle, job.runs_on)
+    except Unavailable:
+        log.warning("no help was called")
+
+
+def help_job(bench: Bench, job_id: str, attempt: int) -> None:
+    """Solve layers of a job that another worker does, unless a job waits that nobody does. Nothing of it is recorded."""
+
+    def over() -> bool:
+        try:
+            job = bench.store.jobs.get(job_id)
+        except NotFound:
+            return True
+        except Unavailable:
+            return False
+        return (job.state, job.attempt) != (State.RUNNING, attempt)
+
+    if over() or any(bench.store.leases.waiting().values()):
+        return
+    job = bench.store.jobs.get(job_id)
+    with bench.artifacts.helping(job_id, bench.worker) as workdir:
+        task = replace(task_of(job, bench.artifacts, workdir, bench.settings.threads), helping=True)
+        command = bench.settings.child_command
+        outcome = sandbox.run(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
+    log.info("helped", job_id=job_id, failure=outcome.failure and outcome.failure.code)
 
 
 def record(leases: Leases, job: Job, end: Results | Failure | Interruption, stages: dict[str, float]) -> bool:
@@ -138,8 +190,11 @@ def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | 
     """Run the child and gather its results."""
     settings = bench.settings
     workdir = bench.artifacts.workdir(job.id, job.attempt)
+    task = task_of(job, bench.artifacts, workdir, settings.threads)
+    if task.checkpoints:
+        Path(task.checkpoints).mkdir(mode=0o700, exist_ok=True)
     outcome = sandbox.run(
-        task_of(job, bench.artifacts, workdir, settings.threads),
+        task,
         workdir,
         settings.limits,
         recorder,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,10 +18,12 @@ from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Kind, State
 from workers.jobs.records import AssetKind, Job, Request
 from workers.jobs.store import Store
+from workers.sandbox import CHILD
 from workers.settings import Limits, Settings
-from workers.tasks import Bench, run_job
+from workers.tasks import Bench, help_job, run_job
 
 STAND_IN = (sys.executable, str(Path(__file__).parents[1] / "stand_in.py"))
+EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
 
 
@@ -31,7 +34,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     )
     store = Store(settings.database)
     store.migrate()
-    yield Bench("w", store, Artifacts(tmp_path), settings)
+    yield Bench("w", store, Artifacts(tmp_path), settings, lambda *call: None)
     store.close()
 
 
@@ -54,6 +57,17 @@ def submit(bench: Bench, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Jo
     with suppress(Conflict):  # ended, where the model is known already
         bench.store.jobs.cancel(inspection, 30)  # it would come first
     return bench.store.jobs.submit(Request(kind, sha256, RECIPE), "me")[0]
+
+
+def submit_digits(bench: Bench) -> Job:
+    """A real model, whose layers workers may share."""
+    with bench.artifacts.incoming(10**7, 0) as incoming:
+        incoming.write((EXAMPLES / "digits.onnx").read_bytes())
+        sha256 = incoming.finish()
+    bench.artifacts.place(incoming.path, AssetKind.MODEL, sha256, "model.onnx")
+    bench.store.assets.add(AssetKind.MODEL, sha256, "model.onnx", incoming.size, "me", lambda: None)
+    recipe = RECIPE | {"calibrate_on": "original", "calibration": {"count": 16}}
+    return bench.store.jobs.submit(Request(Kind.COMPRESS, sha256, recipe), "me")[0]
 
 
 def done(bench: Bench, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Job:
@@ -135,12 +149,7 @@ def test_a_job_whose_child_was_killed_is_tried_again_but_not_for_ever(bench: Ben
 
 
 def test_a_job_that_takes_too_long_is_ended(bench: Bench) -> None:
-    slow = Bench(
-        bench.worker,
-        bench.store,
-        bench.artifacts,
-        bench.settings.model_copy(update={"limits": Limits(wall_clock_s=0.5, grace_s=0.1)}),
-    )
+    slow = replace(bench, settings=bench.settings.model_copy(update={"limits": Limits(wall_clock_s=0.5, grace_s=0.1)}))
     job = done(slow, act="hang")
     assert job.failure is not None
     assert job.failure.code == "TIMED_OUT"
@@ -178,9 +187,8 @@ def test_a_running_job_is_canceled_with_all_its_processes(bench: Bench) -> None:
 
 def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_next(bench: Bench) -> None:
     job = submit(bench, act="wait")
-    short = Bench(
-        "zombie", bench.store, bench.artifacts, bench.settings.model_copy(update={"lease_s": -1.0, "heartbeat_s": 1.0})
-    )
+    hasty = bench.settings.model_copy(update={"lease_s": -1.0, "heartbeat_s": 1.0})
+    short = replace(bench, worker="zombie", settings=hasty)
     zombie = threading.Thread(target=run_job, args=(short, job.id))
     zombie.start()
     until(lambda: bench.store.jobs.layers(job.id) != [])
@@ -205,10 +213,39 @@ def test_a_second_message_does_nothing(bench: Bench) -> None:
 
 def test_a_full_disk_is_a_typed_failure(bench: Bench) -> None:
     job = submit(bench)
-    limited = Bench(
-        bench.worker, bench.store, bench.artifacts, bench.settings.model_copy(update={"limits": Limits(file_size=100)})
-    )
+    limited = replace(bench, settings=bench.settings.model_copy(update={"limits": Limits(file_size=100)}))
     run_job(limited, job.id)
     failure = bench.store.jobs.get(job.id).failure
     assert failure is not None
     assert failure.code == "OUT_OF_DISK"
+
+
+def test_idle_workers_are_called_where_layers_can_be_shared(bench: Bench) -> None:
+    calls: list[tuple[object, ...]] = []
+    calling = replace(bench, call=lambda *call: calls.append(call))
+    for worker in ("w", "idle", "another"):
+        bench.store.workers.seen(worker, {}, {})
+    run_job(calling, submit(bench).id)
+    assert calls == []
+    job = submit_digits(bench)
+    bench.store.jobs.cancel(bench.store.assets.get(AssetKind.MODEL, job.model).job_id or "", 30)
+    run_job(calling, job.id)
+    assert calls == [(job.id, 1, 2, None)]
+
+
+def test_a_helper_solves_layers_of_a_running_job_and_of_no_other(bench: Bench) -> None:
+    helper = replace(bench, worker="helper", settings=bench.settings.model_copy(update={"child_command": CHILD}))
+    job = submit_digits(bench)
+    bench.store.jobs.cancel(bench.store.assets.get(AssetKind.MODEL, job.model).job_id or "", 30)
+    solved = bench.settings.data_dir / "jobs" / job.id / "checkpoints"
+    help_job(helper, job.id, 1)
+    assert not solved.exists(), "nobody does the job"
+    bench.store.leases.claim(job.id, "w", 60)
+    solved.mkdir(parents=True)
+    help_job(helper, job.id, 2)
+    assert not list(solved.iterdir()), "another attempt"
+    help_job(helper, job.id, 1)
+    assert len(list(solved.glob("*/*.npz"))) == 12
+    assert not list(solved.parent.glob("help-*"))
+    job = bench.store.jobs.get(job.id)
+    assert (job.state, job.attempt, bench.store.jobs.layers(job.id)) == (State.RUNNING, 1, [])

@@ -19,7 +19,7 @@ from workers import broker
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Kind, State
 from workers.jobs.reconciler import reconcile
-from workers.jobs.records import AssetKind, Job, Request
+from workers.jobs.records import AssetKind, Job, JsonObject, Request
 from workers.jobs.store import Store
 from workers.machine import fingerprint, labels
 from workers.settings import Settings
@@ -49,6 +49,22 @@ class House:
         if inspection is not None:
             broker.enqueue(self.celery, inspection.id)
         return sha256
+
+    def upload(self, path: Path) -> str:
+        with self.artifacts.incoming(10**7, 0) as incoming:
+            incoming.write(path.read_bytes())
+            sha256 = incoming.finish()
+        self.artifacts.place(incoming.path, AssetKind.MODEL, sha256, path.name)
+        self.store.assets.add(AssetKind.MODEL, sha256, path.name, incoming.size, "me", lambda: None)
+        return sha256
+
+    def compressed(self, model: str, recipe: JsonObject) -> dict[str, str]:
+        """The digests of the IR that a job makes."""
+        job = self.store.jobs.submit(Request(Kind.COMPRESS, model, recipe), "me")[0]
+        broker.enqueue(self.celery, job.id)
+        self.until(lambda: self.store.jobs.get(job.id).ended, 60)
+        assert self.state(job) == State.SUCCEEDED
+        return {file.name: file.sha256 for file in self.store.jobs.artifacts(job.id) if file.name.startswith("1/")}
 
     def submit(self, act: str = "succeed", *, announce: bool = True, runs_on: str | None = None) -> Job:
         request = Request(Kind.COMPRESS, self.model(act), {"steps": []}, runs_on=runs_on)
@@ -258,3 +274,21 @@ def test_a_long_queue_is_not_made_longer(running: House) -> None:
     running.reconcile()
     assert broker.depth(running.celery) == 6, "five, and the inspection of their model"
     assert running.store.leases.waiting() == {None: 6}
+
+
+def test_idle_workers_share_the_layers_of_a_job(running: House, tmp_path: Path) -> None:
+    """By the real child: the same bytes as one worker alone makes of it, and nothing left behind."""
+    real = {"FRACTUNE_CHILD_COMMAND": json.dumps([sys.executable, "-m", "workers.child"]), "FRACTUNE_THREADS": "1"}
+    step = {"method": "layerwise_pruning", "sparsity_level": 0.5}
+    recipe = {"steps": [step], "calibrate_on": "original", "calibration": {"count": 64}, "benchmark": None}
+    model = running.upload(ROOT / "examples" / "digits.onnx")
+    made = []
+    with running.worker(**real):
+        made.append(running.compressed(model, recipe))
+        with running.worker(**real):
+            running.until(lambda: len(running.store.workers.list()) == 2)
+            made.append(running.compressed(model, recipe))
+            running.until(lambda: not list(running.settings.data_dir.glob("jobs/*/help-*")))
+    alone, shared = made
+    assert alone == shared
+    assert not list(running.settings.data_dir.glob("jobs/*/checkpoints"))

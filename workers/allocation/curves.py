@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import openvino as ov
 
-from workers.engine.capture import Tally, find_sites
-from workers.engine.enrolment import Batches, Stream, schedule
+from workers.engine.enrolment import Batches
+from workers.engine.listening import Listener
 from workers.engine.moments import LayerMoments, pool
 from workers.engine.sweep import pose
-from workers.ir.edit import ensure_bias, read_weight
-from workers.ir.frontier import Frontier, advance, enter
+from workers.ir.edit import read_weight
 from workers.ir.layers import Layer
-from workers.ir.segments import cut
 from workers.methods.layerwise_pruning import prune_gradually
 from workers.methods.problem import Array
 
@@ -45,27 +43,9 @@ def error_curves(
     batched: ov.Model, layers: Sequence[Layer], samples: Batches, *, batch_size: int, seed: int, threads: int
 ) -> list[Curve]:
     """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
-    model = batched.clone()
-    sites = find_sites(model, layers, ensure_bias(model, layers))
-    weights = {layer.name: read_weight(model, layer).astype(np.float64) for layer in layers}
-    nodes = [site.node for site in sites]
-    parts = cut(model, nodes, exposed=[(node, 0) for node in nodes])
-    stream = Stream(samples, batch_size)
-    frontier: Frontier = []
-    curves = []
-    for phase, batches in enumerate(schedule(parts.held, stream.length), start=1):
-        del frontier[batches:]
-        frontier += enter(parts, phase, stream.batches(len(frontier), batches), threads)
-        tally = Tally(
-            [site for site in sites if parts.phases[site.node] == phase], batches, np.random.default_rng([seed, phase])
-        )
-        for number, seen in enumerate(advance(parts, phase, frontier, threads)):
-            tally.add(seen, seen, stream.share(number))
-        for layer in layers:
-            if parts.phases[layer.nodes[0]] == phase:
-                moments = pool([tally.outputs()[node] for node in layer.nodes])
-                curves.append(_curve(layer, weights[layer.name], moments))
-    return curves
+    weights = {layer.name: read_weight(batched, layer).astype(np.float64) for layer in layers}
+    listener = Listener(batched.clone(), layers, samples, batch_size=batch_size, seed=seed, threads=threads)
+    return [_curve(layer, weights[layer.name], pool(list(outputs.values()))) for layer, outputs, _ in listener.hear()]
 
 
 def _curve(layer: Layer, weight: Array, moments: LayerMoments) -> Curve:

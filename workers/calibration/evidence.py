@@ -35,7 +35,7 @@ def gather(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[i
     the held-out ones. Where fractals calibrate and data judge, `mirror` tells how far judging by fractals would have been from
     that. Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
     """
-    calibration = _calibration(task, imported, recipe, progress)
+    calibration = calibrating(task, imported, recipe, progress)
     rest = _beyond(task, imported, recipe, calibration)
     if task.evaluation:
         held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing)
@@ -65,7 +65,7 @@ def _fractal_judges(imported: Imported, recipe: Recipe) -> Samples:
     return from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing)
 
 
-def _calibration(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:
+def calibrating(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:
     wanted = recipe.calibration.source or ("dataset" if task.data else "fractals")
     if wanted == "fractals":
         return from_fractals(imported, recipe.calibration.count, _seed(recipe), recipe.preprocessing, progress)

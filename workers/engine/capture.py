@@ -7,6 +7,7 @@ compressed model. A residual block then passes on less error than entered it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import openvino as ov
@@ -60,13 +61,15 @@ class Tally:
 
     `batches` is how many will come: together they give each layer the rows it needs. Sites that read the same tensor in the
     same way share their rows and their input statistics. Rows are gathered until they are ROWS_AT_ONCE, for a product of many
-    rows is faster than many of few.
+    rows is faster than many of few. Which rows are drawn follows from the seed and the number of the batch, whatever other
+    sites there are.
     """
 
-    def __init__(self, sites: Sequence[Site], batches: int, rng: np.random.Generator) -> None:
+    def __init__(self, sites: Sequence[Site], batches: int, seed: Sequence[int]) -> None:
         self._sites = sites
         self._batches = batches
-        self._rng = rng
+        self._seed = seed
+        self._seen = 0
         self._inputs: dict[object, InputMoments] = {}
         self._outputs = {site.node: OutputMoments(self._inputs.setdefault(_reading(site), InputMoments())) for site in sites}
         self._rows: dict[object, list[Float32]] = {reading: [] for reading in self._inputs}  # (g, n, c) each
@@ -75,10 +78,12 @@ class Tally:
     def add(self, dense: Batch, sparse: Batch, share: float) -> None:
         """Count one batch: the original's and the compressed model's tensors, and how much of it is samples, not padding."""
         drawn: dict[object, Indices] = {}
+        rng = [*self._seed, self._seen]
+        self._seen += 1
         for site in self._sites:
             reading = _reading(site)
             if reading not in drawn:
-                drawn[reading] = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, self._rng)
+                drawn[reading] = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, np.random.default_rng(rng))
                 self._rows[reading].append(site.layer.geometry.input_rows(sparse[site.source], drawn[reading]))
             self._targets[site.node].append(_target(site, dense, sparse, drawn[reading]))
         for reading, rows in self._rows.items():
@@ -117,7 +122,7 @@ def _target(site: Site, dense: Batch, sparse: Batch, index: Indices) -> Float32:
 def _rows(layer: Layer, shape: Sequence[int], share: float, batches: int, rng: np.random.Generator) -> Indices:
     """Flat output positions of one batch: stratified, so that every sample and every region is drawn from."""
     total = max(int(layer.geometry.positions(shape) * share), 1)
-    want = -(-max(ROWS_PER_COLUMN * layer.cols, FEWEST_ROWS) // batches)
+    want = ceil(max(ROWS_PER_COLUMN * layer.cols, FEWEST_ROWS) / batches)
     if want >= total:
         return np.arange(total)
     drawn: NDArray[np.intp] = ((np.arange(want) + rng.random(want)) * (total / want)).astype(np.intp)

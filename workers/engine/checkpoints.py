@@ -4,13 +4,14 @@ A layer's solution follows from the model, the samples, the steps so far, the se
 The model and the samples are the job's own, and so is the folder; the rest is hashed into the name of a file.
 """
 
+import fcntl
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -36,11 +37,12 @@ class Checkpoints:
 
 
 class Sweeping:
-    """The solved layers of one sweep: the engine's memory of an attempt before this one."""
+    """The solved layers of one sweep: the engine's memory of an attempt before this one, and of processes beside it."""
 
     def __init__(self, owner: Checkpoints, folder: Path | None) -> None:
         self._owner = owner
         self.folder = folder  # None keeps nothing
+        self._claims: dict[str, BinaryIO] = {}
 
     def restore(self, start: LayerResult) -> LayerResult | None:
         """The result kept for a layer that stands as `start` before it is solved; None where none can be read."""
@@ -65,6 +67,34 @@ class Sweeping:
         with partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **_packed(result))
         partial.replace(path)
+
+    def claim(self, layer: str, wait: bool = False) -> bool:
+        """Lock the layer's file for this process, or see that another one has it; the system lets go of what a dead one had.
+
+        False also where the folder is gone, which means that the job has ended. Raises FileNotFoundError for that if it waits.
+        """
+        path = self._path(layer)
+        if path is None:
+            return True
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            file = path.with_suffix(".lock").open("wb")
+        except FileNotFoundError:
+            if wait:
+                raise
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._claims[layer] = file
+        return True
+
+    def release(self, layer: str) -> None:
+        """Close the file of a claim, which unlocks it."""
+        if file := self._claims.pop(layer, None):
+            file.close()
 
     def _path(self, layer: str) -> Path | None:
         return self.folder and self.folder / f"{sha256(layer.encode()).hexdigest()}.npz"

@@ -19,7 +19,7 @@ from workers.ir.frontier import advance
 from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.segments import cut
 from workers.methods.least_squares import solved
-from workers.methods.problem import Array, LayerProblem, Mask, Method, Step
+from workers.methods.problem import Array, LayerProblem, Method, Step
 
 DAMPING = 1e-3  # of the mean diagonal of H
 CAUTION = 0.3  # the same for the last layer, where the samples are made up: the deeper, the less they tell of real ones
@@ -41,14 +41,34 @@ class LayerResult:
     channels: Indices | None = None  # the original's output channels that are left, where some were removed
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a layer stands among those that are solved."""
+
+    phase: int
+    number: int  # in the order of phases
+    count: int
+
+    @property
+    def depth(self) -> float:
+        """0 for the first layer, 1 for the last."""
+        return self.number / max(self.count - 1, 1)
+
+
 class Memory(Protocol):
-    """What an interrupted run of the same compression has left to this one."""
+    """What an interrupted run of the same compression has left to this one, or one beside it leaves."""
 
     def restore(self, start: LayerResult) -> LayerResult | None:
         """The result for a layer that stands as `start` says before it is solved."""
 
     def save(self, result: LayerResult) -> None:
         """Keep a result for a run after this one."""
+
+    def claim(self, layer: str, wait: bool = False) -> bool:
+        """Keep other runs from solving a layer; False where one of them is at it, unless we `wait` for it to end."""
+
+    def release(self, layer: str) -> None:
+        """Let other runs have a layer."""
 
 
 class Forgetful:
@@ -59,6 +79,13 @@ class Forgetful:
         return None
 
     def save(self, result: LayerResult) -> None:
+        """Nothing."""
+
+    def claim(self, layer: str, wait: bool = False) -> bool:
+        """There are no other runs."""
+        return True
+
+    def release(self, layer: str) -> None:
         """Nothing."""
 
 
@@ -98,7 +125,7 @@ def compress(
     compressed = cut(batched, nodes)
     stream = Stream(samples, batch_size)
     frontiers = Frontiers(original, compressed, stream, threads)
-    starts = {layer.name: _start(model, layer, methods, earlier.get(layer.name)) for layer, methods in plan}
+    starts = {layer.name: start_of(model, layer, methods, earlier.get(layer.name)) for layer, methods in plan}
     restored = {name: found for name, start in starts.items() if (found := memory.restore(start))}
     left = [original.phases[layer.nodes[0]] for layer in layers if layer.name not in restored]
     results: list[LayerResult] = []
@@ -107,7 +134,7 @@ def compress(
         if running:
             dense, sparse = frontiers.resize(phase, batches)
             here = [site for site in sites if original.phases[site.node] == phase]
-            tally = Tally(here, batches, np.random.default_rng([seed, phase]))
+            tally = Tally(here, batches, [seed, phase])
             for number, seen in enumerate(advance(original, phase, dense, threads)):
                 tally.add(seen, sparse[number], stream.share(number))
         for layer, methods in plan:
@@ -115,15 +142,13 @@ def compress(
                 continue
             result = restored.get(layer.name)
             if result is None:
-                outputs = {node: tally.outputs()[node] for node in layer.nodes}
+                outputs = {node: seen for node, seen in tally.outputs().items() if node in layer.nodes}
                 start = replace(starts[layer.name], samples=stream.samples(batches))
-                support = start.weight != 0 if layer.name in earlier else None
-                rng = np.random.default_rng([seed, phase, len(results)])
-                damping = DAMPING * (caution / DAMPING) ** (len(results) / max(len(plan) - 1, 1))
-                result = _solve(model, start, methods, support, outputs, damping, biases, stored, rng)
+                place = Place(phase, len(results), len(plan))
+                result = solve(model, start, methods, outputs, place, caution, biases, stored, seed)
                 memory.save(result)
             for part in (model, *(segment.model for segment in compressed.segments[phase:])):
-                _write(part, result, biases)
+                write(part, result, biases)
             results.append(result)
             on_layer(result)
         if running:
@@ -132,8 +157,8 @@ def compress(
     return results
 
 
-def _start(model: ov.Model, layer: Layer, methods: tuple[Method, ...], earlier: LayerResult | None) -> LayerResult:
-    """A layer as it stands before it is solved."""
+def start_of(model: ov.Model, layer: Layer, methods: tuple[Method, ...], earlier: LayerResult | None) -> LayerResult:
+    """A layer as it stands before `methods` solve it."""
     weight = read_weight(model, layer).astype(np.float64)
     return LayerResult(
         layer=layer,
@@ -149,17 +174,21 @@ def _start(model: ov.Model, layer: Layer, methods: tuple[Method, ...], earlier: 
     )
 
 
-def _solve(
+def solve(
     model: ov.Model,
     start: LayerResult,
     methods: tuple[Method, ...],
-    support: Mask | None,
     outputs: Mapping[str, OutputMoments],
-    damping: float,
+    place: Place,
+    caution: float,
     biases: Mapping[str, Bias],
     stored: type[np.float32] | type[np.float16],
-    rng: np.random.Generator,
+    seed: int,
 ) -> LayerResult:
+    """A layer, solved by its methods from the statistics of its operations' outputs."""
+    rng = np.random.default_rng([seed, place.phase, place.number])
+    damping = DAMPING * (caution / DAMPING) ** place.depth
+    support = start.weight != 0 if len(start.steps) > len(methods) else None
     moments = pool(list(outputs.values()))
     problem = replace(pose(start.layer, start.weight, moments, damping), support=support)
     statistics = dict(start.statistics)
@@ -194,7 +223,7 @@ def _bias(bias: Float32, weight: Array, seen: OutputMoments) -> Array:
     return np.asarray(bias + shift.reshape(-1), np.float64)
 
 
-def _write(model: ov.Model, result: LayerResult, biases: Mapping[str, Bias]) -> None:
+def write(model: ov.Model, result: LayerResult, biases: Mapping[str, Bias]) -> None:
     write_weight(model, result.layer, result.weight)
     present = nodes_by_name(model)
     for node, vector in result.biases.items():

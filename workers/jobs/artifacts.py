@@ -6,6 +6,7 @@ data_dir/
   datasets/<sha256>/dataset.npz
   jobs/<job id>/<attempt>/        the working folder of an attempt: task.json, log.txt, out/ = Task.out
   jobs/<job id>/checkpoints/      solved layers, until the job has succeeded
+  jobs/<job id>/help-<worker>/    the working folder of a worker that helps
 """
 
 import os
@@ -14,7 +15,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -98,6 +99,17 @@ class Artifacts:
     def forget_checkpoints(self, job_id: str) -> None:
         """No attempt will follow."""
         shutil.rmtree(self.checkpoints(job_id), ignore_errors=True)
+
+    @contextmanager
+    def helping(self, job_id: str, worker: str) -> Iterator[Path]:
+        """A working folder for the time that a worker helps with a job of another one."""
+        folder = self._root / "jobs" / job_id / f"help-{worker}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, job_id: str, attempt: int) -> Path:
         """Where the child's log goes; of a job elsewhere it is there when the job has ended. Raises Unavailable."""

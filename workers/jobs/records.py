@@ -144,6 +144,11 @@ class Worker:
     silent_s: float  # seconds since its last sign of life
     job_id: str | None  # what it is at work on
 
+    def idle(self, runs_on: str | None, silent_s: float) -> bool:
+        """Whether it has nothing to do, belongs to a class of workers, and was heard of in the last `silent_s` seconds."""
+        label, _, value = (runs_on or "").partition("=")
+        return self.job_id is None and self.silent_s < silent_s and (runs_on is None or self.labels.get(label) == value)
+
 
 class Role(StrEnum):
     """What the holder of a key may do; each may do what the ones before it may."""

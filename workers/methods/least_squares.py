@@ -33,7 +33,9 @@ def re_solve(problem: LayerProblem, free: Mask, weight: Array) -> Array:
 
     They are on their way to a level, and need not be exact.
     """
-    return masked_least_squares(problem, free, weight, iterations=min(ENOUGH, affordable_iterations(problem.target)))
+    return masked_least_squares(
+        problem, free, weight, iterations=min(ENOUGH, affordable_iterations(problem.target.size, problem.target.shape[2]))
+    )
 
 
 class Relaxation:
@@ -62,7 +64,7 @@ class Relaxation:
         step = np.zeros_like(pull)
         energy = _dot(residual, gain)
         goal = energy * tolerance**2
-        for _ in range(iterations or affordable_iterations(self._target)):
+        for _ in range(iterations or affordable_iterations(self._target.size, self._target.shape[2])):
             active = energy > goal
             if not active.any():
                 break
@@ -94,11 +96,10 @@ def _by_block(rows: Work, blocks: Work) -> Work:
     return np.asarray((parts @ blocks).swapaxes(1, 2).reshape(rows.shape))
 
 
-def affordable_iterations(target: Array) -> int:
-    """How many products of a matrix like `target` (g, r, c) with its H make up EFFORT, within ITERATIONS."""
-    product = 2 * target.size * target.shape[2]
+def affordable_iterations(weights: int, cols: int) -> int:
+    """How many products of so many weights, `cols` to a row, with H make up EFFORT, within ITERATIONS."""
     fewest, most = ITERATIONS
-    return min(max(int(EFFORT / product), fewest), most)
+    return min(max(int(EFFORT / (2 * weights * cols)), fewest), most)
 
 
 def _dot(a: Work, b: Work) -> Work:

@@ -1,10 +1,12 @@
 """One sweep of the engine over a workpiece, under the conditions of a job."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import openvino as ov
 
+from workers.engine.apart import Apart
 from workers.engine.sweep import CAUTION, DAMPING, FORGETFUL, LayerResult, Memory, Plan, compress
 from workers.ir.batching import rebatch
 from workers.passes.workpiece import Conditions, Progress, Workpiece
@@ -28,20 +30,28 @@ def sweep(
         told(result)
         progress(done, len(plan), result.layer.name)
 
-    return compress(
-        workpiece.model,
-        batched(workpiece.model, conditions.batch_size),
-        plan,
-        conditions.samples,
-        batch_size=conditions.batch_size,
-        seed=conditions.seed,
-        threads=conditions.threads,
-        caution=DAMPING if conditions.samples.source == "dataset" else CAUTION,
-        stored=np.float16 if conditions.precision == "f16" else np.float32,
-        earlier=workpiece.results,
-        memory=memory,
-        on_layer=on_layer,
-    )
+    settings = _settings(workpiece, conditions) | {"memory": memory, "on_layer": on_layer}
+    copy = batched(workpiece.model, conditions.batch_size)
+    if conditions.apart:
+        return Apart(workpiece.model, copy, plan, conditions.samples, **settings).compress()
+    return compress(workpiece.model, copy, plan, conditions.samples, **settings)
+
+
+def help_sweep(workpiece: Workpiece, plan: Plan, conditions: Conditions, memory: Memory) -> None:
+    """Solve such layers of a sweep as another process has not claimed, for that process to take over."""
+    copy = batched(workpiece.model, conditions.batch_size)
+    Apart(workpiece.model, copy, plan, conditions.samples, **_settings(workpiece, conditions), memory=memory).help()
+
+
+def _settings(workpiece: Workpiece, conditions: Conditions) -> dict[str, Any]:
+    return {
+        "batch_size": conditions.batch_size,
+        "seed": conditions.seed,
+        "threads": conditions.threads,
+        "caution": DAMPING if conditions.samples.source == "dataset" else CAUTION,
+        "stored": np.float16 if conditions.precision == "f16" else np.float32,
+        "earlier": workpiece.results,
+    }
 
 
 def batched(model: ov.Model, size: int) -> ov.Model:

@@ -36,6 +36,7 @@ class Conditions:
     seed: int
     threads: int
     on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed
+    apart: bool = False  # whether every layer is solved on the original's inputs
     folder: Path | None = None  # where a long step may keep what an interrupted attempt of it has reached
 
 

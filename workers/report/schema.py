@@ -296,6 +296,8 @@ class Report(Part):
     preprocessing: PreprocessingReport
     time: dict[str, StageTime] = Field(description="By stage.")
     peak_rss_bytes: int
-    reused_layers: int = Field(default=0, description="Layers solved by an interrupted attempt, and not solved again.")
+    reused_layers: int = Field(
+        default=0, description="Layers solved by an interrupted attempt or by another worker, and not solved again."
+    )
     warnings: tuple[str, ...] = ()
     provenance: Provenance

@@ -24,7 +24,8 @@ from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.statistics.constraint import Drop, Verdict, measured_drop, verify
 
-MAKING = {"steps", "calibration", "preprocessing", "ignored_scope", "shapes", "seed"}  # parts of a recipe that make the model
+# The parts of a recipe that make the model.
+MAKING = {"steps", "calibration", "calibrate_on", "preprocessing", "ignored_scope", "shapes", "seed"}
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Workshop:
                 threads=self.threads,
                 on_layer=self.on_layer,
                 progress=self.clock.progress,
+                apart=recipe.calibrate_on == "original",
                 weighings=self.weighings,
                 checkpoints=self.checkpoints,
             )
