@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(folder: Path) -> dict[str, Any]:
     values: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return values
+
+
+COMMANDS = re.findall(r"^fractune (optimize .*)$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_tutorial_tells_what_works(tmp_path: Path, command: str) -> None:
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        [sys.executable, "-m", "service", *command.split()], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
 
 
 def test_the_folder_is_laid_out_for_model_server(folder: Path) -> None:
