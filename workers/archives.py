@@ -20,7 +20,7 @@ MAX_NAME_BYTES = 240  # of one part of a path; file systems allow 255
 NESTED = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
 LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
 BROKEN_DIRECTORY = (BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error)
-BROKEN_ENTRY = (BadZipFile, EOFError, zlib.error)
+BROKEN_ENTRY = (BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, struct.error, zlib.error)
 
 
 @contextmanager
@@ -34,6 +34,8 @@ def open_zip(path: Path, damaged: type[Refusal]) -> Iterator[tuple[ZipFile, list
     except BROKEN_DIRECTORY as error:
         raise damaged(f"The archive is damaged: {error}.") from error
     with archive:
+        if any(entry.header_offset < 0 or not entry.filename for entry in archive.infolist()):
+            raise damaged("The archive is damaged: an entry begins before the file or has no name.")
         files = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_litter(entry)]
         _check(files, path.stat().st_size)
         try:

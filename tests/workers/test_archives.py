@@ -104,6 +104,19 @@ def test_damage_is_a_refusal_of_the_given_kind(tmp_path: Path) -> None:
         unpack(path, tmp_path / "out", UnreadableData)
 
 
+def test_an_entry_before_the_file_is_damage(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.zip", ("a", b"content"))
+    content = bytearray(path.read_bytes())
+    end = content.rfind(b"PK\x05\x06")
+    (offset,) = struct.unpack_from("<I", content, end + 16)
+    struct.pack_into(
+        "<I", content, end + 16, offset + 5
+    )  # of the directory; that of entries is taken to be 5 too large as well
+    path.write_bytes(content)
+    with pytest.raises(UnreadableData, match="before the file"):
+        unpack(path, tmp_path / "out", UnreadableData)
+
+
 @given(data=st.data())
 def test_altered_archives_are_unpacked_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("altered")
