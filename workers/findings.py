@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from hashlib import file_digest
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import openvino as ov
 from fractal_data import contact_sheet
 from workers.allocation.budgets import next_run, ranks, saved_times, shares
 from workers.calibration.evidence import Evidence
+from workers.digest import file_sha256
 from workers.engine.sweep import LayerResult
 from workers.evaluation.fidelity import summarise
 from workers.ir.importer import Imported
@@ -213,20 +213,15 @@ def _provenance(found: Findings) -> Provenance:
     inputs = {"model": found.imported.sha256}
     for role, path in ("data", found.task.data), ("evaluation", found.task.evaluation):
         if path and Path(path).is_file():
-            inputs[role] = _sha256(Path(path))
+            inputs[role] = file_sha256(Path(path))
     files = (found.chosen.exported.xml, found.chosen.exported.bin)
     return Provenance(
         inputs=inputs,
-        outputs={f"1/{path.name}": _sha256(path) for path in files},
+        outputs={f"1/{path.name}": file_sha256(path) for path in files},
         seed=found.recipe.seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=fingerprint(),
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _pictures(found: Findings) -> tuple[Picture, ...]:

@@ -5,6 +5,6 @@ cd "$(dirname "$0")"
 sha256sum --quiet --check SHA256SUMS
 ${PYTHON:-python3} -m venv .venv
 PIP_CONFIG_FILE=/dev/null .venv/bin/python -m pip install --quiet --no-index --find-links wheels --constraint constraints.txt \
-  'fractune[worker,postgres]'
+  'fractune[all,postgres]'
 .venv/bin/fractune --help > /dev/null
 echo "Installed: $PWD/.venv/bin/fractune"

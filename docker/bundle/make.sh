@@ -4,7 +4,7 @@ set -eu
 version=$(.venv/bin/python -c 'from importlib.metadata import version; print(version("fractune"))')
 bundle=dist/fractune-bundle
 rm -rf "$bundle" && mkdir -p "$bundle/wheels"
-.venv/bin/python -m pip wheel --quiet --wheel-dir "$bundle/wheels" --constraint constraints.txt '.[worker,postgres]'
+.venv/bin/python -m pip wheel --quiet --wheel-dir "$bundle/wheels" --constraint constraints.txt '.[all,postgres]'
 NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --site-dir "$PWD/$bundle/documentation"
 cp -r docker docker-compose.yml constraints.txt examples LICENSE README.md "$bundle"
 cp docker/bundle/install.sh "$bundle"

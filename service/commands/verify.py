@@ -1,6 +1,5 @@
 """fractune verify: make a result again and say whether it is the same, byte for byte."""
 
-from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from service.commands.console import complain, messages, output
 from service.commands.local import run_locally
 from service.commands.progress import StageProgress
 from service.commands.summary import Report, read_report
+from workers.digest import file_sha256
 from workers.errors import InvalidRequest
 from workers.jobs.job import Kind, Task
 from workers.settings import Settings
@@ -74,14 +74,14 @@ def _check_inputs(report: Report, model: Path | None, data: Path | None) -> None
     if report["calibration"]["source"] == "dataset" and data is None:
         raise typer.BadParameter("The result was calibrated on a dataset. Name it with --data.")
     for role, path in (("model", model), ("data", data)):
-        if path and path.is_file() and role in inputs and model.suffix != ".xml" and _sha256(path) != inputs[role]:
+        if path and path.is_file() and role in inputs and model.suffix != ".xml" and file_sha256(path) != inputs[role]:
             raise typer.BadParameter(f"{path} is not the {role} of the result. Its SHA-256 should be {inputs[role]}.")
 
 
 def _check_unharmed(report: Report, folder: Path) -> None:
     """Raises BadParameter where a file of the result is no longer what the report says."""
     for name, digest in report["provenance"]["outputs"].items():
-        if _sha256(folder / name) != digest:
+        if file_sha256(folder / name) != digest:
             raise typer.BadParameter(f"{folder / name} has been changed since it was made. Take an unharmed copy.")
 
 
@@ -97,8 +97,3 @@ def _again_there(client: Client, job_id: str, quiet: bool) -> tuple[dict[str, st
 def _model_files(client: Client, job_id: str) -> dict[str, str]:
     files: list[dict[str, Any]] = client.artifacts(job_id)
     return {file["name"]: file["sha256"] for file in files if file["name"].startswith("1/")}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

@@ -14,11 +14,11 @@ import openvino as ov
 from workers.engine.capture import Tally, find_sites
 from workers.engine.enrolment import Batches, Frontiers, Stream, schedule
 from workers.engine.moments import LayerMoments, OutputMoments, pool
+from workers.engine.normal_equations import solve_normal_equations
 from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.frontier import advance
 from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.segments import cut
-from workers.methods.least_squares import solved
 from workers.methods.problem import Array, LayerProblem, Method, Step
 
 DAMPING = 1e-3  # of the mean diagonal of H
@@ -213,7 +213,7 @@ def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = 
     level = damping * np.einsum("gcc->g", moments.covariance) / original.shape[2]
     ridge = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
     hessian = moments.covariance + ridge * np.eye(original.shape[2])
-    target = solved(hessian, moments.cross + ridge * original)
+    target = solve_normal_equations(hessian, moments.cross + ridge * original)
     return LayerProblem(layer.name, target, hessian, original, taps=layer.geometry.taps)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from workers.archives import open_zip, unpack
+from workers.digest import file_sha256
 from workers.errors import IncompleteModel, Refusal, UnreadableModel, UnsupportedFormat
 from workers.ir.formats import Format, Other, recognise, unsupported, zip_content
 from workers.ir.onnx_file import external_files
@@ -55,7 +56,7 @@ def _locate(path: Path, folder: Path) -> Source:
     if other is not None:
         raise unsupported(other)
     unpack(path, folder, UnreadableModel)
-    return replace(_in_folder(folder), sha256=_sha256(path))
+    return replace(_in_folder(folder), sha256=file_sha256(path))
 
 
 def _in_folder(folder: Path) -> Source:
@@ -143,11 +144,6 @@ def _readable(source: Source, folder: Path) -> Path:
 
 def _digest(files: Sequence[Path], root: Path) -> str:
     if len(files) == 1:
-        return _sha256(files[0])
-    listing = "".join(f"{_sha256(file)}  {file.relative_to(root)}\n" for file in files)
+        return file_sha256(files[0])
+    listing = "".join(f"{file_sha256(file)}  {file.relative_to(root)}\n" for file in files)
     return hashlib.sha256(listing.encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,9 +20,10 @@ from pathlib import Path
 from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from workers.digest import file_sha256
 from workers.errors import NotFound
 from workers.jobs.depot import Depot, SharedFolder
-from workers.jobs.incoming import Incoming, file_sha256
+from workers.jobs.incoming import Incoming
 from workers.jobs.records import Artifact, AssetKind
 
 SUFFIX = re.compile(r"\.[a-z0-9]{1,16}$")

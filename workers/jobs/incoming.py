@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from workers.digest import file_sha256
 from workers.errors import ChecksumMismatch, Conflict, StorageFull, TooLarge
 
 CHECK_BYTES = 64 << 20  # how often free space is looked at
@@ -67,12 +68,6 @@ class Incoming:
         free = shutil.disk_usage(self.path.parent).free
         if free < self._min_free_bytes:
             raise StorageFull(f"{free} bytes are free, {self._min_free_bytes} must stay free.")
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

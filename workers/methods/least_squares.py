@@ -4,7 +4,6 @@ All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H 
 """
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from workers.methods.problem import Array, LayerProblem, Mask, Work, working_precision
 
@@ -12,13 +11,6 @@ EFFORT = 5e9  # operations in products with H that one solve may take
 ITERATIONS = (4, 60)  # fewest and most, whatever they take
 ENOUGH = 20  # iterations for weights that will move again
 TOLERANCE = 1e-3  # of a row's residual: what is left of its error is a millionth
-
-
-def solved(hessian: Array, pull: Array) -> Array:
-    """`pull` H⁻¹ (g, r, c) with H `hessian` (g, c, c), by Cholesky decomposition, group by group."""
-    dtype = working_precision(hessian)
-    rows = [cho_solve(cho_factor(h.astype(dtype), lower=True), p.T.astype(dtype)).T for h, p in zip(hessian, pull, strict=True)]
-    return np.stack(rows).astype(np.float64)
 
 
 def masked_least_squares(
