@@ -1,35 +1,51 @@
 """The rules of an ignored scope that need only the names and types of operations."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
+
+import re2
 
 from workers.errors import InvalidRecipe
 from workers.methods.ignored_scope import IgnoredScope
 
 Rule = tuple[str, list[str], str]  # as it is named in messages, the operations it matches, and what may have been meant
+PATTERN_BYTES = 1 << 20  # of memory for one compiled pattern
+COMPARED = 2000  # names among which a likely one is looked for: comparing takes time, and a rule may come from anybody
+LONGEST_COMPARED = 200
+HINT = "Patterns are RE2's: without look-around and back-references, so that no pattern takes long."
 
 
 def plain_rules(scope: IgnoredScope, operations: Mapping[str, str]) -> Iterator[Rule]:
     """All rules but subgraphs; `operations` gives types by name. Raises InvalidRecipe for a bad pattern."""
     for name in scope.names:
-        yield f"names: {name!r}", [name] if name in operations else [], meant(name, operations)
+        yield _rule(f"names: {name!r}", [name] if name in operations else [], name, operations)
     for pattern in scope.patterns:
         matches = _compiled(pattern)
-        yield f"patterns: {pattern!r}", [name for name in operations if matches(name)], meant(pattern, operations)
+        yield _rule(f"patterns: {pattern!r}", [name for name in operations if matches(name)], pattern, operations)
     for kind in scope.types:
         matched = [name for name, found in operations.items() if found == kind]
-        yield f"types: {kind!r}", matched, meant(kind, set(operations.values()))
+        yield _rule(f"types: {kind!r}", matched, kind, set(operations.values()))
 
 
-def meant(rule: str, known: Iterable[str]) -> str:
+def meant(rule: str, known: Collection[str]) -> str:
     """The end of a message about a rule that matches nothing."""
+    if len(rule) > LONGEST_COMPARED or len(known) > COMPARED:
+        return "."
     close = get_close_matches(rule, sorted(known), n=1, cutoff=0.4)
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
-def _compiled(pattern: str) -> Callable[[str], re.Match[str] | None]:
+def _rule(text: str, matched: list[str], wanted: str, known: Collection[str]) -> Rule:
+    return text, matched, "" if matched else meant(wanted, known)
+
+
+def _compiled(pattern: str) -> Callable[[str], object]:
+    """A matcher whose time is linear in the name, whatever the pattern."""
+    options = re2.Options()
+    options.log_errors, options.max_mem = False, PATTERN_BYTES
     try:
-        return re.compile(pattern).match
-    except re.error as error:
-        raise InvalidRecipe(f"ignored_scope.patterns: {pattern!r} is not a regular expression: {error}.") from error
+        return re2.compile(pattern, options).match  # type: ignore[no-any-return]
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if error.args else "it cannot be read"
+        message = f"ignored_scope.patterns: {pattern!r} is not a regular expression: {reason}."
+        raise InvalidRecipe(message, hint=HINT) from error

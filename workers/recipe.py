@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workers.methods import AnyStep
-from workers.methods.ignored_scope import IgnoredScope
+from workers.methods.ignored_scope import IgnoredScope, Name
 from workers.methods.problem import Pass
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -33,9 +33,9 @@ class Calibration(Block):
 class Preprocessing(Block):
     """From 0..255 pixels to the model's input: `(x - mean_values) / scale_values`, channel by channel."""
 
-    mean_values: tuple[float, ...] | None = Field(default=None, description="Subtracted, in units of 0..255.")
+    mean_values: tuple[float, ...] | None = Field(default=None, max_length=1024, description="Subtracted, in units of 0..255.")
     scale_values: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
-        default=None, description="Divided by, in units of 0..255."
+        default=None, max_length=1024, description="Divided by, in units of 0..255."
     )
     layout: Literal["NCHW", "NHWC"] | None = Field(default=None, description="Read off the input's shape when absent.")
     color_order: Literal["RGB", "BGR"] = "RGB"
@@ -97,7 +97,7 @@ class BenchmarkSettings(Block):
 class Recipe(Block):
     """An ordered list of steps and the conditions under which they run."""
 
-    steps: tuple[AnyStep, ...] = Field(min_length=1)
+    steps: tuple[AnyStep, ...] = Field(min_length=1, max_length=16)
     calibration: Calibration = Calibration()
     calibrate_on: Literal["compressed", "original"] = Field(
         default="compressed",
@@ -110,7 +110,9 @@ class Recipe(Block):
     pareto: Pareto | None = None
     benchmark: BenchmarkSettings | None = BenchmarkSettings()
     ignored_scope: IgnoredScope = IgnoredScope()
-    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict, description="Input shapes, for inputs that are dynamic.")
+    shapes: dict[Name, Annotated[tuple[int, ...], Field(max_length=32)]] = Field(
+        default_factory=dict, max_length=256, description="Input shapes, for inputs that are dynamic."
+    )
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

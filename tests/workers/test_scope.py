@@ -3,6 +3,7 @@ import openvino.opset13 as ops
 import pytest
 
 from workers.errors import InvalidRecipe, UnmatchedScope
+from workers.matching import plain_rules
 from workers.methods.ignored_scope import IgnoredScope, Subgraph
 from workers.scope import excluded_operations
 
@@ -69,3 +70,17 @@ def test_a_subgraph_against_the_flow_matches_nothing(model):
 def test_a_pattern_that_is_no_regular_expression_is_refused(model):
     with pytest.raises(InvalidRecipe, match="not a regular expression"):
         excluded_operations(model, IgnoredScope(patterns=("[",)))
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(.*)*x", "^(([a-z])+.)+[A-Z]([a-z])+$"])
+def test_no_pattern_takes_long(pattern):
+    names = {"a" * 2000: "Relu", "b": "Relu"}
+    rules = list(plain_rules(IgnoredScope(patterns=(pattern,)), names))
+    assert len(rules) == 1  # with a backtracking engine the suite would end here
+
+
+@pytest.mark.parametrize("pattern", ["(?=head)", r"(a)\1", "((a{1,1000}){1,1000}){1,1000}"])
+def test_what_would_need_backtracking_is_refused(model, pattern):
+    with pytest.raises(InvalidRecipe, match="not a regular expression") as refusal:
+        excluded_operations(model, IgnoredScope(patterns=(pattern,)))
+    assert "RE2" in refusal.value.hint

@@ -1,8 +1,11 @@
 """Which operations to leave alone: NNCF's IgnoredScope, as data."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
 
-Names = tuple[str, ...]
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(max_length=1000)]
+Names = tuple[Name, ...]
 
 
 class Subgraph(BaseModel):
@@ -10,8 +13,8 @@ class Subgraph(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    inputs: Names = Field(min_length=1, description="Names of operations.")
-    outputs: Names = Field(min_length=1, description="Names of operations.")
+    inputs: Names = Field(min_length=1, max_length=100, description="Names of operations.")
+    outputs: Names = Field(min_length=1, max_length=100, description="Names of operations.")
 
 
 class IgnoredScope(BaseModel):
@@ -19,8 +22,12 @@ class IgnoredScope(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
-    names: Names = Field(default=(), description="Names of operations, letter for letter.")
-    patterns: Names = Field(default=(), description="Regular expressions, matched from a name's first letter.")
-    types: Names = Field(default=(), description="OpenVINO operation types, such as Convolution.")
-    subgraphs: tuple[Subgraph, ...] = Field(default=(), description="All that lies between some operations and others.")
+    names: Names = Field(default=(), max_length=10_000, description="Names of operations, letter for letter.")
+    patterns: Names = Field(
+        default=(), max_length=100, description="Regular expressions (RE2), matched from a name's first letter."
+    )
+    types: Names = Field(default=(), max_length=200, description="OpenVINO operation types, such as Convolution.")
+    subgraphs: tuple[Subgraph, ...] = Field(
+        default=(), max_length=100, description="All that lies between some operations and others."
+    )
     validate_: bool = Field(default=True, alias="validate", description="Refuse a rule that matches nothing.")
