@@ -7,14 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from service.app import create_app
-from service.cli import app as command_line
+from service.cli import MODULES, load
 from service.commands.exit_codes import ExitCode, of_failure
 from workers import errors
 from workers.methods import METHODS
@@ -44,8 +43,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def commands() -> Iterator[str]:
     """Every command with its arguments and options."""
     yield "# Commands\n"
-    group: Any = typer.main.get_command(command_line)
-    for name, command in group.commands.items():
+    for name in MODULES:
+        command = load(name)
         yield f"## fractune {name}\n\n{inspect.cleandoc(command.help or '')}\n"
         with command.make_context(f"fractune {name}", [], resilient_parsing=True) as context:
             records = (parameter.get_help_record(context) for parameter in command.params)

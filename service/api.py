@@ -8,7 +8,7 @@ import uvicorn
 
 from service.app import create_app
 from workers.logs import configure
-from workers.settings import Settings
+from workers.settings import read_settings
 
 
 def api(
@@ -17,7 +17,7 @@ def api(
     fd: Annotated[int | None, typer.Option(help="A socket that listens already, instead of host and port.")] = None,
 ) -> None:
     """Serve the API until told to end. Settings come from FRACTUNE_* variables."""
-    settings = Settings()
+    settings = read_settings()
     configure(settings.log_format)
     config = uvicorn.Config(
         create_app(settings),

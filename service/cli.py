@@ -1,41 +1,123 @@
-"""The `fractune` command."""
+"""The `fractune` command. What a command needs is imported when it runs, so that the others start at once."""
 
 import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
 
-import httpx
 import typer
-from pydantic import ValidationError
+from typer.core import TyperCommand, TyperGroup
 
 from service.commands import exit_codes
-from service.commands.compare import compare
-from service.commands.console import complain, messages
-from service.commands.doctor import doctor
-from service.commands.fractals import fractals
-from service.commands.inspect import inspect
-from service.commands.jobs import cancel, job, jobs, retry
-from service.commands.methods import methods
-from service.commands.optimize import optimize
-from service.commands.plan import plan
-from service.commands.results import download, report
-from service.commands.serve import api, serve, worker
-from service.commands.submit import submit
-from service.commands.verify import verify
-from workers.errors import FractuneError, Unavailable
+from service.commands.console import complain, messages, output
+from workers.errors import FractuneError, MissingExtra
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command: the function of its name in a module of `service.commands`, and its docstring's first sentence."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "On this machine": {
+        "optimize": Entry("optimize", "Compress MODEL on this machine; no server is needed."),
+        "plan": Entry(
+            "plan",
+            "Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed.",
+        ),
+        "inspect": Entry("inspect", "Show the inputs, outputs, layers and size of MODEL, or why it is refused."),
+        "compare": Entry(
+            "compare", "Show several results side by side: size, fidelity, latency and constraint, each with its interval."
+        ),
+        "verify": Entry(
+            "verify",
+            "Compress again by the recipe, the samples and the seed of a result, and compare the bytes of the two models.",
+        ),
+        "methods": Entry("methods", "List the methods that a recipe can name, or the knobs of one."),
+        "fractals": Entry("fractals", "Draw fractal images, with a contact sheet beside them."),
+        "doctor": Entry("doctor", "Check this machine; the exit status is 1 when something that is needed is missing."),
+    },
+    "The service": {
+        "serve": Entry(
+            "serve", "Run broker, worker and API on this machine until Ctrl-C. Needs no root, no Docker, no network."
+        ),
+        "api": Entry(
+            "serve",
+            "Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables.",
+        ),
+        "worker": Entry("serve", "Run one worker in this process; settings come from FRACTUNE_* variables."),
+    },
+    "With a service": {
+        "submit": Entry("submit", "Upload MODEL and queue a job; prints its id, or with --wait its result."),
+        "jobs": Entry("jobs", "List jobs, newest first."),
+        "job": Entry("jobs", "Show JOB as it stands, as JSON, or its log."),
+        "cancel": Entry("jobs", "End JOB."),
+        "retry": Entry("jobs", "Do JOB again; prints the id of the new job."),
+        "report": Entry("results", "Show what JOB found; exit status as of optimize."),
+        "download": Entry("results", "Save the results of JOB, laid out as optimize does."),
+    },
+}
+MODULES = {name: entry.module for entries in COMMANDS.values() for name, entry in entries.items()}
+POSIX = {"fcntl", "resource"}  # modules that Windows does not have
+
+
+def load(name: str) -> TyperCommand:
+    """The command of that name, imported. Raises MissingExtra where the platform has no means for it."""
+    try:
+        module = import_module(f"service.commands.{MODULES[name]}")
+    except ModuleNotFoundError as error:
+        if error.name not in POSIX:
+            raise
+        raise MissingExtra(
+            f"`fractune {name}` runs on Linux and macOS only.", hint="Use the service of another machine: `fractune submit`."
+        ) from error
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name)(getattr(module, name))
+    command = typer.main.get_command(single)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+class Commands(TyperGroup):
+    """Lists the commands by their entries, and loads the one that runs."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for panel, entries in COMMANDS.items():
+            for name, entry in entries.items():
+                self.add_command(TyperCommand(name, help=entry.help, rich_help_panel=panel))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that the arguments begin with."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else listed, rest
+
 
 app = typer.Typer(
     name="fractune",
+    cls=Commands,
     help="Compress trained networks for OpenVINO, without training and without data where there is none.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-COMMANDS = {
-    "On this machine": (optimize, plan, inspect, compare, verify, methods, fractals, doctor),
-    "The service": (serve, api, worker),
-    "With a service": (submit, jobs, job, cancel, retry, report, download),
-}
-for panel, commands in COMMANDS.items():
-    for command in commands:
-        app.command(rich_help_panel=panel)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.print(import_module("importlib.metadata").version("fractune"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before any command."""
 
 
 def main() -> None:
@@ -45,17 +127,6 @@ def main() -> None:
     except FractuneError as error:
         complain(error)
         sys.exit(exit_codes.of_failure(error.code))
-    except ValidationError as error:  # of the FRACTUNE_* variables
-        for fault in error.errors(include_url=False):
-            messages.print(f"FRACTUNE_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}", markup=False)
-        sys.exit(exit_codes.ExitCode.REFUSED)
-    except httpx.TransportError as error:
-        complain(
-            Unavailable(
-                f"The service does not answer: {error}.", hint="Start one with `fractune serve`, or name it with --url."
-            )
-        )
-        sys.exit(exit_codes.ExitCode.BROKEN)
     except OSError as error:
         messages.print(f"{error.filename or 'fractune'}: {error.strerror or error}", markup=False)
         sys.exit(exit_codes.ExitCode.BROKEN)

@@ -13,7 +13,7 @@ from service.sessions import TICKET_S, open_session
 from workers.errors import FractuneError, Unauthenticated
 from workers.jobs.records import Role
 from workers.jobs.store import Store
-from workers.settings import Settings
+from workers.settings import Settings, read_settings
 
 
 def prepare(settings: Settings) -> tuple[str | None, str | None]:
@@ -44,6 +44,6 @@ def _opened(store: Store, key: str | None) -> str | None:
 
 if __name__ == "__main__":
     try:
-        json.dump(prepare(Settings()), sys.stdout)
+        json.dump(prepare(read_settings()), sys.stdout)
     except FractuneError as error:
         sys.exit(f"{error.message} {error.hint}")

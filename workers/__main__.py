@@ -12,13 +12,13 @@ from workers.errors import FractuneError
 from workers.logs import configure
 from workers.machine import fingerprint, labels
 from workers.presence import announce
-from workers.settings import Settings
+from workers.settings import read_settings
 from workers.tasks import make_worker
 
 
 def main() -> None:
     """Work until told to stop."""
-    settings = Settings()
+    settings = read_settings()
     configure(settings.log_format)
     name = f"{socket.gethostname()}-{os.getpid()}"
     celery = make_worker(settings, name)

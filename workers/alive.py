@@ -6,7 +6,7 @@ from contextlib import closing
 
 from workers.errors import Unavailable
 from workers.jobs.store import Store
-from workers.settings import Settings
+from workers.settings import Settings, read_settings
 
 SILENCES = 10  # heartbeats that a worker may miss
 
@@ -22,4 +22,4 @@ def alive(settings: Settings, host: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if alive(Settings(), socket.gethostname()) else 1)
+    sys.exit(0 if alive(read_settings(), socket.gethostname()) else 1)

@@ -13,6 +13,7 @@ FractuneError
 │   ├── NotQuantizable          MODEL_NOT_QUANTIZABLE
 │   ├── NotTrainable            MODEL_NOT_TRAINABLE
 │   ├── MissingExtra            EXTRA_MISSING
+│   ├── InvalidSettings         SETTINGS_INVALID
 │   ├── NotExtensible           MODEL_NOT_EXTENSIBLE
 │   ├── UnreadableData          DATA_UNREADABLE
 │   ├── UnsafeArchive           ARCHIVE_UNSAFE
@@ -143,10 +144,17 @@ class NotTrainable(Refusal):
 
 
 class MissingExtra(Refusal):
-    """The recipe needs a package that this worker does not have."""
+    """This needs a package that is not installed."""
 
     code = "EXTRA_MISSING"
-    hint = "Install it on the worker."
+    hint = "Install the extra that brings it."
+
+
+class InvalidSettings(Refusal):
+    """A FRACTUNE_* variable has a value that it cannot have."""
+
+    code = "SETTINGS_INVALID"
+    hint = "Correct the variable; docs/reference/settings lists all of them."
 
 
 class NotExtensible(Refusal):

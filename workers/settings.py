@@ -4,11 +4,22 @@ import os
 import sys
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from workers.errors import InvalidSettings
 
 GIB = 2**30
 SECRETS_DIR = "/run/secrets"  # where container engines put them
@@ -127,6 +138,17 @@ class Settings(BaseSettings):
         """The URL of the queue; the embedded server listens on a socket in `data_dir`."""
         default = f"redis+socket://{self.data_dir.resolve()}/broker.sock"
         return with_password(self.broker_url, self.broker_password) if self.broker_url else default
+
+
+def read_settings(**values: Any) -> Settings:
+    """The settings of this process, `values` before the environment. Raises InvalidSettings that names every fault."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        faults = (
+            f"FRACTUNE_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors(include_url=False)
+        )
+        raise InvalidSettings("; ".join(faults) + ".") from error
 
 
 def with_password(url: str, password: SecretStr | None) -> str:

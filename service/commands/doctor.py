@@ -19,14 +19,14 @@ from workers.errors import FractuneError, Unavailable
 from workers.jobs.job import Kind, Task
 from workers.machine import fingerprint
 from workers.sandbox.memory import allowance
-from workers.settings import Settings
+from workers.settings import Settings, read_settings
 
 DO_NOTHING = (sys.executable, "-c", 'print(\'{"event": "done"}\')')
 
 
 def doctor() -> None:
     """Check this machine; the exit status is 1 when something that is needed is missing."""
-    settings = Settings()
+    settings = read_settings()
     checks: dict[str, Callable[[], str]] = {
         "python": platform.python_version,
         "openvino": lambda: _package("openvino"),

@@ -12,15 +12,17 @@ from rich.table import Table
 from service.commands import exit_codes, options
 from service.commands.console import complain, output
 from service.commands.local import run_locally
+from service.extras import require
 from workers.jobs.job import Kind, Task
 from workers.recipe import Recipe
-from workers.settings import Settings
+from workers.settings import read_settings
 
 
 def inspect(
     model: options.Model, as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False
 ) -> None:
     """Show the inputs, outputs, layers and size of MODEL, or why it is refused."""
+    require("worker")
     inspection = inspection_of(model)
     if as_json:
         output.print_json(json.dumps(inspection))
@@ -37,7 +39,7 @@ def inspection_of(model: Path, recipe: Recipe | None = None) -> dict[str, Any]:
             out=folder,
             recipe=recipe.model_dump(mode="json", by_alias=True) if recipe else None,
         )
-        failure = run_locally(task, Settings(), lambda _: None)
+        failure = run_locally(task, read_settings(), lambda _: None)
         if failure:
             complain(failure)
             raise typer.Exit(exit_codes.of_failure(failure.code))

@@ -11,8 +11,9 @@ from service.commands.local import run_locally
 from service.commands.progress import StageProgress
 from service.commands.recipes import read_recipe
 from service.commands.summary import read_report, summary
+from service.extras import require
 from workers.jobs.job import Kind, Task
-from workers.settings import Settings
+from workers.settings import read_settings
 
 
 def optimize(
@@ -35,6 +36,7 @@ def optimize(
     Writes 1/model.xml, 1/model.bin, report.html, report.json and provenance.json. Exit status: 0 done, 2 the input was refused,
     3 the constraint is not met, 4 nothing could verify the constraint, 1 anything else.
     """
+    require("worker")
     instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed)
     folder = (out or Path(f"{model.stem}-fractune")).resolve()
     task = Task(
@@ -47,7 +49,7 @@ def optimize(
         threads=threads,
     )
     with StageProgress(quiet) as progress:
-        failure = run_locally(task, Settings(), progress.show)
+        failure = run_locally(task, read_settings(), progress.show)
     if failure:
         complain(failure)
         raise typer.Exit(exit_codes.of_failure(failure.code))

@@ -11,6 +11,7 @@ from service.commands import options
 from service.commands.console import messages, output
 from service.commands.inspect import inspection_of
 from service.commands.recipes import read_recipe
+from service.extras import require
 from workers.forecast import Forecast, foresee
 
 
@@ -23,6 +24,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
     """Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed."""
+    require("worker")
     instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=None)
     forecast = foresee(inspection_of(model, instructions), instructions)
     if as_json:

@@ -11,7 +11,8 @@ import typer
 
 from service import embedded
 from service.commands.console import messages
-from workers.settings import Settings
+from service.extras import require
+from workers.settings import read_settings
 
 
 def serve(
@@ -21,7 +22,8 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(file_okay=False, help="FRACTUNE_DATA_DIR, ~/.fractune when absent.")] = None,
 ) -> None:
     """Run broker, worker and API on this machine until Ctrl-C. Needs no root, no Docker, no network."""
-    settings = Settings(data_dir=data_dir) if data_dir else Settings()
+    require("all" if workers else "server")
+    settings = read_settings(**({"data_dir": data_dir} if data_dir else {}))
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -33,6 +35,7 @@ def api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables."""
+    require("server")
     key, _ = embedded.prepare({})
     if key:
         messages.print(f"The administrator's key, shown this once: {key}", highlight=False, soft_wrap=True)
@@ -41,6 +44,7 @@ def api(
 
 def worker() -> None:
     """Run one worker in this process; settings come from FRACTUNE_* variables."""
+    require("worker")
     os.execv(sys.executable, [sys.executable, "-m", "workers"])
 
 

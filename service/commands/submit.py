@@ -8,6 +8,7 @@ import typer
 from service.client import Client
 from service.commands import options, remote
 from service.commands.console import output
+from service.commands.packing import as_file
 from service.commands.recipes import read_recipe
 from service.commands.results import tell_end
 
@@ -35,7 +36,7 @@ def submit(
     """Upload MODEL and queue a job; prints its id, or with --wait its result."""
     instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed)
     with remote.connect(url, key) as client:
-        with remote.as_file(model) as file:
+        with as_file(model) as file:
             model_id = client.upload_model(file)
         job = client.submit(
             model_id,
@@ -55,5 +56,5 @@ def submit(
 def _upload(client: Client, path: Path | None) -> str | None:
     if path is None:
         return None
-    with remote.as_file(path) as file:
+    with as_file(path) as file:
         return client.upload_dataset(file)

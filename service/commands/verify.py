@@ -12,10 +12,11 @@ from service.commands.console import complain, messages, output
 from service.commands.local import run_locally
 from service.commands.progress import StageProgress
 from service.commands.summary import Report, read_report
+from service.extras import require
 from workers.digest import file_sha256
 from workers.errors import InvalidRequest
 from workers.jobs.job import Kind, Task
-from workers.settings import Settings
+from workers.settings import read_settings
 
 
 def verify(
@@ -46,6 +47,7 @@ def _again_here(
     folder: Path, model: Path | None, data: Path | None, threads: int | None, quiet: bool
 ) -> tuple[dict[str, str], dict[str, str]]:
     """SHA-256 of the model's files as they lie in `folder`, and as they come out anew."""
+    require("worker")
     report = read_report(folder / "report.json")
     _check_inputs(report, model, data)
     _check_unharmed(report, folder)
@@ -59,7 +61,7 @@ def _again_here(
             threads=threads,
         )
         with StageProgress(quiet) as progress:
-            failure = run_locally(task, Settings(), progress.show)
+            failure = run_locally(task, read_settings(), progress.show)
         if failure:
             complain(failure)
             raise typer.Exit(exit_codes.of_failure(failure.code))

@@ -15,7 +15,6 @@ from pathlib import Path
 from workers import machine
 from workers.errors import Breakdown, Canceled, Crashed, TimedOut
 from workers.jobs.job import Failure, Task
-from workers.sandbox import launcher
 from workers.sandbox.child_process import ChildProcess
 from workers.sandbox.memory import allowance, oom_kills
 from workers.sandbox.streams import Event, Events, Log
@@ -23,6 +22,7 @@ from workers.sandbox.verdict import Account, Ending, killed_by_others, verdict
 from workers.settings import Limits
 
 CHILD = (sys.executable, "-m", "workers.child")
+LAUNCHER = Path(__file__).with_name("launcher.py")
 PACKAGES = Path(__file__).parents[2]  # the folder that holds the package `workers`
 TICK_S = 0.1
 ASK_S = 0.4  # between two questions to should_stop
@@ -151,7 +151,7 @@ def _argv(command: Sequence[str], limits: Limits, memory: int) -> list[str]:
         "NOFILE": limits.open_files,
         "CORE": 0,
     }
-    return [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), json.dumps(confinement), *command]
+    return [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), json.dumps(confinement), *command]
 
 
 def _environment(task: Task, temporary: Path) -> dict[str, str]:

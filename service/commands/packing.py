@@ -1,0 +1,38 @@
+"""The form in which files travel: one file each."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from workers.errors import UnreadableModel
+
+
+@contextmanager
+def as_file(path: Path) -> Iterator[Path]:
+    """`path` as one file: a folder, or an IR with its weights, as a zip. The same content gives the same bytes."""
+    if path.is_file() and path.suffix != ".xml":
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        packed = Path(folder) / f"{path.stem}.zip"
+        files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else sorted(path.rglob("*"))
+        missing = [file for file in files if not file.exists()]
+        if missing:
+            raise UnreadableModel(f"{missing[0]} is missing.", hint="Give the .xml with its .bin beside it.")
+        root = path.parent if path.is_file() else path
+        with ZipFile(packed, "w") as archive:
+            for file in files:
+                if file.is_file():
+                    _add(archive, file, file.relative_to(root).as_posix())
+        yield packed
+
+
+def _add(archive: ZipFile, file: Path, name: str) -> None:
+    entry = ZipInfo(name)  # dated 1980, whatever the file's date
+    entry.compress_type = ZIP_DEFLATED
+    with file.open("rb") as source, archive.open(entry, "w", force_zip64=os.path.getsize(file) >= 2**31) as target:
+        while block := source.read(1 << 20):
+            target.write(block)
