@@ -34,8 +34,8 @@ SPARSITIES = (0.3, 0.5, 0.7, 0.8)
 PATIENCE = {"FRACTUNE_LEASE_S": "4", "FRACTUNE_HEARTBEAT_S": "0.5", "FRACTUNE_REQUEUE_S": "4"}
 VARIABLES = {**PATIENCE, "FRACTUNE_MAX_ATTEMPTS": "20", "FRACTUNE_THREADS": "1"}  # so that chance alone makes no job poison
 KILLED = {  # the words of a command by which a process is known
-    "child": {"workers.child"},
-    "worker": {"workers"},
+    "child": {"workers.run.child"},
+    "worker": {"workers.worker"},
     "broker": {"valkey-server", "redis-server"},
     "api": {"service.api"},
 }
@@ -246,7 +246,7 @@ def descendants(process: psutil.Process) -> list[psutil.Process]:
 
 def workplace(process: psutil.Process) -> tuple[str, int] | None:
     """Job and attempt of a child: its last argument is their folder."""
-    if "workers.child" not in command(process):
+    if "workers.run.child" not in command(process):
         return None
     try:
         folder = Path(process.cmdline()[-1])

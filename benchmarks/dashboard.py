@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from playwright.sync_api import Page, sync_playwright
 
-from service.sessions import COOKIE, open_session
+from service.access.sessions import COOKIE, open_session
 from tests.installation import Installation, installation
 from workers.jobs.job import Kind, Progress, Stage
 from workers.jobs.records import AssetKind, Request, Role

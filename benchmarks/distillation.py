@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from workers import pipeline
-from workers.clock import Clock
 from workers.jobs.job import Task
 from workers.machine import fingerprint
+from workers.run import pipeline
+from workers.run.clock import Clock
 
 RESULTS = Path(__file__).parent / "results" / "distillation.json"
 PREPROCESSING = {"mean_values": [123.675, 116.28, 103.53], "scale_values": [58.395, 57.12, 57.375]}

@@ -28,9 +28,9 @@ from fractal_data import FractalRecipe, fractal_image, fractal_images
 from workers.calibration import Samples, from_dataset, from_fractals
 from workers.calibration.datasets import prepared
 from workers.calibration.preprocessing import image_input
-from workers.compression import make_plan, run
-from workers.ir.importer import load
+from workers.ir.reading.importer import load
 from workers.recipe import Preprocessing, Recipe
+from workers.run.compression import make_plan, run
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": 1}
 TESTED = 200  # images of an album that test

@@ -23,16 +23,16 @@ import openvino as ov
 import typer
 
 from workers.calibration import Samples, from_dataset, from_fractals
-from workers.compression import Plan, batch_size, make_plan, run
 from workers.engine.sweep import LayerResult
 from workers.evaluation.fidelity import compare_models, summarise
-from workers.ir.edit import read_weight, write_weight
-from workers.ir.importer import load
-from workers.ir.layers import Layer
+from workers.ir.graph.edit import read_weight, write_weight
+from workers.ir.graph.layers import Layer
+from workers.ir.reading.importer import load
 from workers.ir.storage import entropy_bits
 from workers.methods.int8 import Int8
 from workers.methods.problem import LayerProblem, LayerSolution, Method
 from workers.recipe import Preprocessing, Recipe
+from workers.run.compression import Plan, batch_size, make_plan, run
 
 RESULTS = Path(__file__).parent / "results" / "methods.json"
 COLUMNS = ("real", "fractal", "round")

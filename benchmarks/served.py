@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from service import local_service
+from service.embedded import local_service
 
 READY_S = 60.0
 

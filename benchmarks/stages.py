@@ -27,15 +27,15 @@ from rich.console import Console
 from rich.table import Table
 
 from workers.calibration import from_fractals
-from workers.compression import batch_size, make_plan, run
 from workers.engine import moments, sweep
-from workers.ir import frontier
-from workers.ir.batching import rebatch
-from workers.ir.importer import load
-from workers.ir.layers import find_layers
+from workers.ir.graph import frontier
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.batching import rebatch
+from workers.ir.reading.importer import load
 from workers.machine import fingerprint
-from workers.methods import least_squares
+from workers.methods.solvers import least_squares
 from workers.recipe import Preprocessing, Recipe
+from workers.run.compression import batch_size, make_plan, run
 
 SIDE = 2048  # of the matrices whose product shows what the machine can do
 PEAK_S = 2.0  # to measure a peak

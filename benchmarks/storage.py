@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from workers.ir.edit import read_weight, write_weight
-from workers.ir.exporter import export
-from workers.ir.importer import load
-from workers.ir.layers import find_layers
+from workers.ir.graph.edit import read_weight, write_weight
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.importer import load
 from workers.ir.storage import Graph, entropy_bits
 from workers.ir.storage.encode import tensor_plans
 from workers.ir.storage.plan import Plan
-from workers.ir.writer import save, saved_size
+from workers.ir.writing.exporter import export
+from workers.ir.writing.writer import save, saved_size
 
 SHAPE = (256, 256, 3, 3)
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from service.app import create_app
 from service.cli import MODULES, load
-from service.commands.exit_codes import ExitCode, of_failure
+from service.terminal.exit_codes import ExitCode, of_failure
 from workers import errors
 from workers.methods import METHODS
 from workers.settings import Settings
@@ -75,7 +75,7 @@ def default(name: str, field: FieldInfo) -> str:
     if name == "data_dir":
         return "`~/.fractune`"
     if name == "child_command":
-        return "`python -m workers.child`"
+        return "`python -m workers.run.child`"
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or value == "":
         return "none"

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import httpx
 
-from service import local_service
 from service.client import Client
-from service.commands import remote, results
-from service.commands.console import messages
-from service.embedded import SOCKET_PATH_BYTES
+from service.commands import results
+from service.embedded import local_service
+from service.embedded.processes import SOCKET_PATH_BYTES
+from service.terminal import remote
+from service.terminal.console import messages
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE.parent / "demo"

@@ -9,25 +9,25 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 
-from service import errors
-from service.audit import Auditor
-from service.background import chores
+from service.access.audit import Auditor
+from service.access.throttle import Throttle
 from service.dashboard.app import PATH, create_dashboard
-from service.metrics import Metrics, Stopwatch
-from service.prefix import Prefixed
-from service.readiness import Readiness
+from service.http import errors
+from service.http.metrics import Metrics, Stopwatch
+from service.http.prefix import Prefixed
+from service.http.readiness import Readiness
+from service.periodic_tasks import chores
 from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
-from service.targets import Allowed
-from service.throttle import Throttle
-from service.webhooks import Messenger
-from workers import broker
+from service.webhooks.delivery import Messenger
+from service.webhooks.targets import Allowed
 from workers.errors import Unavailable
 from workers.jobs.artifacts import Artifacts
-from workers.jobs.depot import depot_of
+from workers.jobs.blob_store import depot_of
 from workers.jobs.reconciler import reconcile
 from workers.jobs.retention import sweep
 from workers.jobs.store import Store
 from workers.settings import Settings
+from workers.worker import broker
 
 log = structlog.get_logger(__name__)
 ROUTERS = (

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from service.commands import exit_codes
-from service.commands.console import complain, messages, output
+from service.terminal import exit_codes
+from service.terminal.console import complain, messages, output
 from workers.errors import FractuneError, MissingExtra
 
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import httpx
 
-from service.connection import Connection
+from service.http.connection import Connection
 from workers.digest import file_sha256
 from workers.errors import ChecksumMismatch, NotFound, TimedOut
 from workers.jobs.job import TERMINAL

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from service.access.authentication import issue
 from service.app import create_app
-from service.auth import issue
 from tests.servers import folder, process, valkey
 from workers.jobs.records import Role
 from workers.jobs.store import Store
@@ -73,7 +73,7 @@ class Installation:
         def ready() -> bool:
             return any(worker.silent_s < 1 for worker in self.store.workers.list())
 
-        with process([sys.executable, "-m", "workers"], ready=ready, env=os.environ | variables, cwd=ROOT) as worker:
+        with process([sys.executable, "-m", "workers.worker"], ready=ready, env=os.environ | variables, cwd=ROOT) as worker:
             yield worker
 
 

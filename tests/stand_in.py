@@ -1,4 +1,4 @@
-"""A program in the place of workers.child: it speaks the protocol, and does what the model file, JSON, tells it.
+"""A program in the place of workers.run.child: it speaks the protocol, and does what the model file, JSON, tells it.
 
 {"compress": "crash"} succeeds at inspection and dies of SIGSEGV at compression. See ACTS.
 """

@@ -97,7 +97,8 @@ class Settings(BaseSettings):
     )
     worker_dedicated: bool = Field(default=False, description="Do only jobs that ask for one of this worker's classes.")
     child_command: tuple[str, ...] = Field(
-        default=(sys.executable, "-m", "workers.child"), description="The program that does a job; gets its folder as argument."
+        default=(sys.executable, "-m", "workers.run.child"),
+        description="The program that does a job; gets its folder as argument.",
     )
 
     # access

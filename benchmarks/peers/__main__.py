@@ -27,7 +27,7 @@ import typer
 
 from workers.calibration import Samples, from_dataset, from_fractals
 from workers.evaluation.fidelity import compare_models, summarise
-from workers.ir.importer import Imported, load
+from workers.ir.reading.importer import Imported, load
 from workers.machine import fingerprint
 from workers.recipe import Preprocessing
 

@@ -8,9 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.commands import remote
-from service.commands.console import messages, output
-from service.commands.summary import Report, read_report
+from service.terminal import remote
+from service.terminal.console import messages, output
+from service.terminal.summary import Report, read_report
 from workers.report.comparison import Column, render_comparison, rows_of
 
 

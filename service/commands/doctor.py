@@ -11,15 +11,15 @@ from tempfile import TemporaryDirectory
 import typer
 from rich.table import Column, Table
 
-from service.commands import exit_codes
-from service.commands.console import output
-from service.embedded import broker_binary
-from workers import sandbox
+from service.embedded.processes import broker_binary
+from service.terminal import exit_codes
+from service.terminal.console import output
 from workers.errors import FractuneError, Unavailable
 from workers.jobs.job import Kind, Task
 from workers.machine import fingerprint
-from workers.sandbox.memory import allowance
 from workers.settings import Settings, read_settings
+from workers.worker import sandbox
+from workers.worker.sandbox.memory import allowance
 
 DO_NOTHING = (sys.executable, "-c", 'print(\'{"event": "done"}\')')
 

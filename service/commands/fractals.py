@@ -7,7 +7,7 @@ import typer
 from rich.progress import Progress
 
 from fractal_data.export import export
-from service.commands.console import messages
+from service.terminal.console import messages
 
 
 def fractals(

@@ -9,10 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.commands import exit_codes, options
-from service.commands.console import complain, output
-from service.commands.local import run_locally
 from service.extras import require
+from service.terminal import exit_codes, options
+from service.terminal.console import complain, output
+from service.terminal.local import run_locally
 from workers.jobs.job import Kind, Task
 from workers.recipe import Recipe
 from workers.settings import read_settings

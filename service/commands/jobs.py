@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from service.commands import remote
-from service.commands.console import output
+from service.terminal import remote
+from service.terminal.console import output
 from workers.jobs.job import Kind, State
 
 

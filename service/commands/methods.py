@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from service.commands.console import output
+from service.terminal.console import output
 from workers.methods import METHODS
 from workers.methods.problem import Step
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from service.commands import exit_codes, options
-from service.commands.console import complain, messages, output
-from service.commands.local import run_locally
-from service.commands.progress import StageProgress
-from service.commands.recipes import read_recipe
-from service.commands.summary import read_report, summary
 from service.extras import require
+from service.terminal import exit_codes, options
+from service.terminal.console import complain, messages, output
+from service.terminal.local import run_locally
+from service.terminal.progress import StageProgress
+from service.terminal.recipes import read_recipe
+from service.terminal.summary import read_report, summary
 from workers.jobs.job import Kind, Task
 from workers.settings import read_settings
 

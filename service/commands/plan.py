@@ -7,12 +7,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.commands import options
-from service.commands.console import messages, output
 from service.commands.inspect import inspection_of
-from service.commands.recipes import read_recipe
 from service.extras import require
-from workers.forecast import Forecast, foresee
+from service.terminal import options
+from service.terminal.console import messages, output
+from service.terminal.recipes import read_recipe
+from workers.recipe.forecast import Forecast, foresee
 
 
 def plan(

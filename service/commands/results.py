@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from service.client import Client
-from service.commands import exit_codes, remote
-from service.commands.console import complain, messages, output
-from service.commands.summary import summary
+from service.terminal import exit_codes, remote
+from service.terminal.console import complain, messages, output
+from service.terminal.summary import summary
 from workers.errors import Conflict, Internal
 from workers.jobs.job import Failure
 

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from service import embedded
-from service.commands.console import messages
+from service.embedded import processes
 from service.extras import require
+from service.terminal.console import messages
 from workers.settings import read_settings
 
 
@@ -27,7 +27,7 @@ def serve(
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    embedded.serve(settings, host=host, port=port, workers=workers, say=_say, ready=_announce, stop=stop)
+    processes.serve(settings, host=host, port=port, workers=workers, say=_say, ready=_announce, stop=stop)
 
 
 def api(
@@ -36,7 +36,7 @@ def api(
 ) -> None:
     """Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables."""
     require("server")
-    key, _ = embedded.prepare({})
+    key, _ = processes.prepare({})
     if key:
         messages.print(f"The administrator's key, shown this once: {key}", highlight=False, soft_wrap=True)
     os.execv(sys.executable, [sys.executable, "-m", "service.api", "--host", host, "--port", str(port)])
@@ -45,14 +45,14 @@ def api(
 def worker() -> None:
     """Run one worker in this process; settings come from FRACTUNE_* variables."""
     require("worker")
-    os.execv(sys.executable, [sys.executable, "-m", "workers"])
+    os.execv(sys.executable, [sys.executable, "-m", "workers.worker"])
 
 
 def _say(what: str) -> None:
     messages.print(what, style="yellow", highlight=False)
 
 
-def _announce(service: embedded.Announcement) -> None:
+def _announce(service: processes.Announcement) -> None:
     messages.print(f"Fractune is ready at [bold]{service.url}[/]  (Ctrl-C ends it)", highlight=False)
     messages.print(f"Dashboard: [link={service.dashboard}]{service.dashboard}[/link]", highlight=False, soft_wrap=True)
     if service.key:

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from service.client import Client
-from service.commands import options, remote
-from service.commands.console import output
-from service.commands.packing import as_file
-from service.commands.recipes import read_recipe
 from service.commands.results import tell_end
+from service.terminal import options, remote
+from service.terminal.console import output
+from service.terminal.packing import as_file
+from service.terminal.recipes import read_recipe
 
 
 def submit(

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from service.client import Client
-from service.commands import exit_codes, options, remote
-from service.commands.console import complain, messages, output
-from service.commands.local import run_locally
-from service.commands.progress import StageProgress
-from service.commands.summary import Report, read_report
 from service.extras import require
+from service.terminal import exit_codes, options, remote
+from service.terminal.console import complain, messages, output
+from service.terminal.local import run_locally
+from service.terminal.progress import StageProgress
+from service.terminal.summary import Report, read_report
 from workers.digest import file_sha256
 from workers.errors import InvalidRequest
 from workers.jobs.job import Kind, Task

@@ -11,16 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.dashboard import access, assets, compare, fractals, job, jobs, login, new, static, workers
+from service.dashboard import static_files
 from service.dashboard.pages import address, render
-from service.errors import status_of
+from service.dashboard.views import access, assets, compare, fractals, job, jobs, login, new, workers
+from service.http.errors import status_of
 from workers import errors
 
 log = structlog.get_logger(__name__)
 PATH = "/ui"
 ROUTERS = (
     *(login.router, jobs.router, job.router, new.router, compare.router, fractals.router),
-    *(assets.router, workers.router, access.router, static.router),
+    *(assets.router, workers.router, access.router, static_files.router),
 )
 FORM_BYTES = 1 << 20
 POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from service.dashboard.knobs import Knob, document, knobs, typed
-from service.errors import pointer
+from service.http.errors import pointer
 from workers.methods import METHODS
 from workers.methods.ignored_scope import IgnoredScope
 from workers.recipe import BenchmarkSettings, Calibration, Constraint, Pareto, Preprocessing, Recipe, Search

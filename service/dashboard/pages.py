@@ -8,9 +8,9 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader
 
-from service.dashboard import words
-from service.dashboard.static import version_of
-from service.sessions import COOKIE, forgery_token, new_token, set_cookie
+from service.access.sessions import COOKIE, forgery_token, new_token, set_cookie
+from service.dashboard import formatting
+from service.dashboard.static_files import version_of
 from workers.jobs.job import State
 from workers.report.page import environment as report_environment
 
@@ -19,8 +19,8 @@ from workers.report.page import environment as report_environment
 def environment() -> Environment:
     """The dashboard's templates, and the report's, in the same words."""
     made = report_environment(PackageLoader("service.dashboard"), source=str)
-    made.filters |= {name: getattr(words, name) for name in words.FILTERS}
-    made.globals |= {"State": State, "words": words}
+    made.filters |= {name: getattr(formatting, name) for name in formatting.FILTERS}
+    made.globals |= {"State": State, "words": formatting}
     return made
 
 

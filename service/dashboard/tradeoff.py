@@ -8,7 +8,7 @@ from typing import Literal
 from workers.jobs.records import Job
 from workers.jobs.store.listing import Line
 from workers.report.charts import Axis, Tick, share_tick
-from workers.report.words import percent, points, significant
+from workers.report.formatting import percent, points, significant
 
 HEIGHT = 420.0
 Measure = Literal["drop", "agreement"]

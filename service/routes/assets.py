@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
-from service.auth import Operator, Viewer
-from service.deps import Cursor, Digest, Files, Limit, Part, Rows
-from service.intake import Inlet, Intake
-from service.receive import receive
-from service.schemas import DatasetView, ModelView, PageView
+from service.access.authentication import Operator, Viewer
+from service.http.dependencies import Cursor, Digest, Files, Limit, Part, Rows
+from service.http.schemas import DatasetView, ModelView, PageView
+from service.uploads.intake import Inlet, Intake
+from service.uploads.receive import receive
 from workers.jobs.records import Asset, AssetKind
 
 BINARY = {"type": "string", "format": "binary"}

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.auth import Viewer
+from service.access.authentication import Viewer
 
 router = APIRouter(tags=["health"])
 

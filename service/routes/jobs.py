@@ -4,15 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from service.auth import Operator, Viewer
-from service.deps import Announce, Configuration, Cursor, Files, JobId, Limit, Part, Rows
-from service.schemas import JobCreate, JobView, PageView
+from service.access.authentication import Operator, Viewer
+from service.http.dependencies import Announce, Configuration, Cursor, Files, JobId, Limit, Part, Rows
+from service.http.schemas import JobCreate, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest
-from workers.forecast import Forecast, foresee
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Asset, AssetKind, Job
 from workers.jobs.records import Request as JobRequest
 from workers.jobs.store import Store
+from workers.recipe.forecast import Forecast, foresee
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 IdempotencyKey = Annotated[

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from service.auth import Admin, Viewer, issue
-from service.deps import Cursor, Limit, Rows
-from service.schemas import AuditView, KeyCreate, KeyIssued, KeyView, PageView, PrincipalView
+from service.access.authentication import Admin, Viewer, issue
+from service.http.dependencies import Cursor, Limit, Rows
+from service.http.schemas import AuditView, KeyCreate, KeyIssued, KeyView, PageView, PrincipalView
 from workers.jobs.records import ApiKey
 
 router = APIRouter(prefix="/v1", tags=["access"])

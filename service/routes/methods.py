@@ -4,8 +4,8 @@ import inspect
 
 from fastapi import APIRouter
 
-from service.auth import Viewer
-from service.schemas import MethodView
+from service.access.authentication import Viewer
+from service.http.schemas import MethodView
 from workers.methods import METHODS
 from workers.recipe import Recipe
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.auth import Viewer
-from service.deps import Files, JobId, Rows
-from service.schemas import ArtifactView, EventView
+from service.access.authentication import Viewer
+from service.http.dependencies import Files, JobId, Rows
+from service.http.schemas import ArtifactView, EventView
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.records import Artifact, Job

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from service.deps import Files, Rows
-from service.intake import Inlet
-from service.receive import receive
+from service.http.dependencies import Files, Rows
+from service.http.schemas import DatasetView, ModelView, UploadCreate, UploadView
 from service.routes.assets import BINARY, UNLIMITED
-from service.schemas import DatasetView, ModelView, UploadCreate, UploadView
+from service.uploads.intake import Inlet
+from service.uploads.receive import receive
 from workers.errors import ChecksumMismatch, Conflict, NotFound
 from workers.jobs.records import AssetKind, Upload
 

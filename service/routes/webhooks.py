@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
-from service.auth import Admin
-from service.deps import Cursor, Limit, Rows
-from service.schemas import DeliveryView, PageView, WebhookCreate, WebhookIssued, WebhookView
-from service.webhooks import new_secret
+from service.access.authentication import Admin
+from service.http.dependencies import Cursor, Limit, Rows
+from service.http.schemas import DeliveryView, PageView, WebhookCreate, WebhookIssued, WebhookView
+from service.webhooks.delivery import new_secret
 from workers.jobs.records import Delivery
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])

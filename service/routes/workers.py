@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from service.auth import Viewer
-from service.deps import Rows
-from service.schemas import WorkerView
+from service.access.authentication import Viewer
+from service.http.dependencies import Rows
+from service.http.schemas import WorkerView
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
 

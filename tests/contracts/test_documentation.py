@@ -81,6 +81,7 @@ def test_variables_that_pages_name_exist(path: str) -> None:
             "docker/*.yml",
             "examples/pipelines/*.sh",
             "service/commands/*.py",
+            "service/terminal/*.py",
             "workers/settings.py",
         )
         for file in ROOT.glob(pattern)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from service.commands import exit_codes
+from service.terminal import exit_codes
 from workers import errors
 from workers.errors import FractuneError, Refusal
 

@@ -21,7 +21,11 @@ MODULES = sorted(
 )
 HEAVY = ("openvino", "nncf", "torch")
 # the API, the worker's parent process and the command line must not load the inference runtime
-LIGHT = [name for name in MODULES if name.startswith("service")] + ["workers.jobs", "workers.broker", "workers.tasks"]
+LIGHT = [name for name in MODULES if name.startswith("service")] + [
+    "workers.jobs",
+    "workers.worker.broker",
+    "workers.worker.tasks",
+]
 
 PROBE = """
 import json, os, sys, threading

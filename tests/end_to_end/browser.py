@@ -14,7 +14,7 @@ from tests.installation import ROOT, Installation, settings_in
 from tests.proxy import proxy
 from tests.servers import folder, process, valkey
 
-CHILD = (sys.executable, "-m", "workers.child")
+CHILD = (sys.executable, "-m", "workers.run.child")
 SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # there is nothing else to reach

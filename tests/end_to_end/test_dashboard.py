@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from service.access.sessions import open_session
 from service.client import Client
-from service.sessions import open_session
 from tests.end_to_end.browser import browser, chromium, published, visit
 from tests.end_to_end.embedded import ROOT
 from tests.installation import Installation

@@ -13,7 +13,7 @@ import pytest
 from tests import servers
 from tests.end_to_end.embedded import ROOT, Service, alive, running_service, wait_for
 
-PARTS = ("valkey-server", "-m workers", "service.api")
+PARTS = ("valkey-server", "-m workers.worker", "service.api")
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def machines(postgres: Callable[[], str], tmp_path: Path) -> Iterator[tuple[Mach
 
 
 def worker(machine: Machine, stack: ExitStack, head: Machine) -> subprocess.Popen[bytes]:
-    return machine.serve(stack, [sys.executable, "-m", "workers"], head.answers(f"http://{HEAD}:8080/readyz"))
+    return machine.serve(stack, [sys.executable, "-m", "workers.worker"], head.answers(f"http://{HEAD}:8080/readyz"))
 
 
 def submit(head: Machine, act: str, *options: str) -> str:

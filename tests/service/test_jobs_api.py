@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.errors import pointer
+from service.http.errors import pointer
 from tests.installation import RECIPE, Installation, installation
 from workers.jobs.records import Role
 

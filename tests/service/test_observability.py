@@ -7,7 +7,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.readiness import Readiness
+from service.http.readiness import Readiness
 from tests.installation import RECIPE, Installation, installation, settings_in
 from workers.jobs.job import Failure, Kind, Stage
 from workers.jobs.records import AssetKind, Request

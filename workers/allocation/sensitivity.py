@@ -8,11 +8,11 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.engine.enrolment import Batches, Stream
-from workers.ir.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
-from workers.ir.frontier import Batch, Runner
-from workers.ir.layers import Layer
-from workers.ir.segments import Cut, Key, Segment, cut, key_of
+from workers.engine.sample_schedule import Batches, Stream
+from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
+from workers.ir.graph.frontier import Batch, Runner
+from workers.ir.graph.layers import Layer
+from workers.ir.graph.segments import Cut, Key, Segment, cut, key_of
 from workers.methods.problem import Array
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch

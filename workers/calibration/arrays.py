@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from workers.archives import open_zip
-from workers.calibration.pictures import MODES, fit
+from workers.calibration.image_decoding import MODES, fit
 from workers.calibration.preprocessing import ImageInput
 from workers.calibration.samples import Numbers, Rows
 from workers.errors import DataMismatch, NonFiniteData, UnreadableData, UnsafeArchive
-from workers.ir.inputs import Input
+from workers.ir.reading.inputs import Input
 from workers.recipe import Preprocessing
 
 Array = NDArray[Any]

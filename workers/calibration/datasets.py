@@ -8,13 +8,13 @@ from zipfile import is_zipfile
 import numpy as np
 
 from workers.archives import open_zip
-from workers.calibration.albums import Album, open_archive, open_folder, picture_rows
 from workers.calibration.arrays import LABELS, image_rows, is_images, length, match, open_arrays, value_rows
+from workers.calibration.image_folders import Album, open_archive, open_folder, picture_rows
 from workers.calibration.labels import check_labels, classes_of
 from workers.calibration.preprocessing import ImageInput, image_input, unused
 from workers.calibration.samples import Rows, Samples, held
 from workers.errors import DataMismatch, UnreadableData
-from workers.ir.importer import Imported
+from workers.ir.reading.importer import Imported
 from workers.recipe import Preprocessing
 
 Progress = Callable[[int, int], None]

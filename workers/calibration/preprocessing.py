@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import DataMismatch, InvalidRecipe
-from workers.ir.inputs import Input
+from workers.ir.reading.inputs import Input
 from workers.recipe import Preprocessing
 
 IMAGENET_MEAN: tuple[float, ...] = (123.675, 116.28, 103.53)  # RGB, in units of 0..255

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.calibration.samples import Numbers, Rows
-from workers.ir.inputs import Input
+from workers.ir.reading.inputs import Input
 
 
 def synthetic(entry: Input, seed: int, position: int) -> tuple[Rows, str]:

@@ -14,10 +14,10 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from workers.engine.moments import InputMoments, OutputMoments
-from workers.ir.edit import Bias
-from workers.ir.frontier import Batch
-from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
-from workers.ir.segments import Key, key_of
+from workers.ir.graph.edit import Bias
+from workers.ir.graph.frontier import Batch
+from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
+from workers.ir.graph.segments import Key, key_of
 
 ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
 FEWEST_ROWS = 16_384

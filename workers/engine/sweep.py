@@ -12,13 +12,13 @@ import numpy as np
 import openvino as ov
 
 from workers.engine.capture import Tally, find_sites
-from workers.engine.enrolment import Batches, Frontiers, Stream, schedule
 from workers.engine.moments import LayerMoments, OutputMoments, pool
 from workers.engine.normal_equations import solve_normal_equations
-from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
-from workers.ir.frontier import advance
-from workers.ir.layers import Float32, Indices, Layer, nodes_by_name
-from workers.ir.segments import cut
+from workers.engine.sample_schedule import Batches, Frontiers, Stream, schedule
+from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
+from workers.ir.graph.frontier import advance
+from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
+from workers.ir.graph.segments import cut
 from workers.methods.problem import Array, LayerProblem, Method, Step
 
 DAMPING = 1e-3  # of the mean diagonal of H

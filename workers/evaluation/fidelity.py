@@ -13,8 +13,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from workers.errors import LabelMismatch, NonFiniteResult
-from workers.ir.frontier import EXACT
-from workers.ir.normalise import set_batch
+from workers.ir.graph.frontier import EXACT
+from workers.ir.reading.canonicalise import set_batch
 from workers.report import Fidelity, OutputFidelity
 from workers.report.schema import Source
 from workers.statistics.constraint import Outcomes

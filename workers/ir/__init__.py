@@ -1,0 +1,1 @@
+"""OpenVINO models: read, taken apart into layers, changed, written."""

@@ -22,7 +22,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from workers.digest import file_sha256
 from workers.errors import NotFound
-from workers.jobs.depot import Depot, SharedFolder
+from workers.jobs.blob_store import Depot, SharedFolder
 from workers.jobs.incoming import Incoming
 from workers.jobs.records import Artifact, AssetKind
 

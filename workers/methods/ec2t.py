@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.clusters import refit, ternary_levels
-from workers.methods.descent import Choose, apply, descend, nearest, within
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
+from workers.methods.solvers.clusters import refit, ternary_levels
+from workers.methods.solvers.column_pass import Choose, apply, descend, nearest, within
 
 LEAST_ZEROS = 0.5  # P_0 counts as at least this, as in the released code
 SIZE_OFFSET = 0.05  # σ of Eq. 8

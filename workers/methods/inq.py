@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.descent import descend, nearest, settle
-from workers.methods.least_squares import re_solve
-from workers.methods.portions import Portions
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
+from workers.methods.solvers.column_pass import descend, nearest, settle
+from workers.methods.solvers.least_squares import re_solve
+from workers.methods.solvers.portions import Portions
 
 # Accumulated portions of the paper: ResNet-18 at 5, 4, 3 and 2 bits
 PORTIONS = {

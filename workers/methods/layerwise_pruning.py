@@ -11,8 +11,8 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from workers.methods.least_squares import Relaxation
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, Work
+from workers.methods.solvers.least_squares import Relaxation
 
 GRADUAL_STEPS = 8
 ZEROS = {"2:4": (2, 4), "4:8": (4, 8)}  # zeros in a block, and its size

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.descent import on_multiples, settle
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
+from workers.methods.solvers.column_pass import on_multiples, settle
 
 
 class Mcq(Method):

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.clusters import alternate, k_means, ternary_levels
 from workers.methods.problem import LayerProblem, LayerSolution, Method
+from workers.methods.solvers.clusters import alternate, k_means, ternary_levels
 
 
 class Mlq(Method):

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.clusters import alternate, k_means
-from workers.methods.least_squares import re_solve
-from workers.methods.portions import Portions
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
+from workers.methods.solvers.clusters import alternate, k_means
+from workers.methods.solvers.least_squares import re_solve
+from workers.methods.solvers.portions import Portions
 
 PORTIONS = (0.29, 0.53, 0.76, 0.88, 1.0)  # of the clusters: 5, 9, 13, 15, 17 at 5 bits, the released AlexNet
 

@@ -1,4 +1,4 @@
-"""EC2T's super-network (Marban et al. 2020, section 3.1): its knobs; the graph is enlarged by `workers.ir.growth`."""
+"""EC2T's super-network (Marban et al. 2020, section 3.1): its knobs; the graph is enlarged by `workers.ir.channels.net2net`."""
 
 from typing import ClassVar, Literal
 

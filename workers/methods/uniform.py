@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.descent import on_multiples, settle
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
+from workers.methods.solvers.column_pass import on_multiples, settle
 
 SHRINKS = np.linspace(1.0, 0.4, 31)  # candidate ranges, as shares of the largest weight
 

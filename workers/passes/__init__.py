@@ -2,17 +2,17 @@
 
 from importlib import import_module
 
-from workers.methods.channel_pruning import ChannelPruning
 from workers.methods.finetune import Finetune
 from workers.methods.int8 import Int8
 from workers.methods.mcq_activations import McqActivations
 from workers.methods.problem import Pass
-from workers.passes.unchanged import check_unchanged
-from workers.passes.workpiece import Conditions, Progress, Training, Workpiece
+from workers.methods.solvers.channel_selection import ChannelPruning
+from workers.passes.equivalence_check import check_unchanged
+from workers.passes.state import Conditions, Progress, Training, Workpiece
 
 # Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO, and torch need not be there.
 REWRITES: dict[type[Pass], str] = {
-    ChannelPruning: "workers.passes.channels",
+    ChannelPruning: "workers.passes.channel_pruning",
     Finetune: "workers.passes.finetune",
     Int8: "workers.passes.int8",
     McqActivations: "workers.passes.mcq_activations",

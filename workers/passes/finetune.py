@@ -10,18 +10,18 @@ import torch
 from workers.engine.sweep import LayerResult
 from workers.errors import LabelMismatch
 from workers.evaluation.fidelity import activation_of
-from workers.ir.batching import rebatch
-from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
-from workers.ir.layers import Layer, find_layers, nodes_by_name
+from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
+from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
+from workers.ir.reading.batching import rebatch
 from workers.methods.finetune import Finetune
-from workers.passes.drift import measure_drift
-from workers.passes.workpiece import Conditions, Progress, Training, Workpiece
+from workers.passes.output_error import measure_drift
+from workers.passes.state import Conditions, Progress, Training, Workpiece
 from workers.statistics.decisions import read
 from workers.training.batches import Batches
-from workers.training.confinement import confine
 from workers.training.distillation import Distillation, Student
 from workers.training.losses import Loss
 from workers.training.network import Network, verify
+from workers.training.parametrizations import confine
 
 MOST_FEATURES = 8
 MEASURED = 128  # samples on which the layers' errors are measured afterwards

@@ -9,16 +9,16 @@ import openvino as ov
 
 from workers.engine.sweep import LayerResult
 from workers.errors import NotQuantizable, OutOfMemory
-from workers.ir.complaints import plain
-from workers.ir.edit import Bias, ensure_bias, read_bias, read_weight
-from workers.ir.folding import folded
-from workers.ir.layers import Indices, Layer, Skipped, find_layers, nodes_by_name
-from workers.ir.normalisation import normalises
+from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight
+from workers.ir.graph.folding import folded
+from workers.ir.graph.ignored_scope import excluded_operations
+from workers.ir.graph.layers import Indices, Layer, Skipped, find_layers, nodes_by_name
+from workers.ir.graph.norm_detection import normalises
+from workers.ir.reading.error_translation import plain
 from workers.methods.int8 import AdvancedParameters, Int8
-from workers.passes.drift import Drift, measure_drift
+from workers.passes.output_error import Drift, measure_drift
 from workers.passes.quiet_nncf import Tell, quiet_nncf
-from workers.passes.workpiece import Conditions, Progress, Workpiece
-from workers.scope import excluded_operations
+from workers.passes.state import Conditions, Progress, Workpiece
 
 REFUSALS = (
     nncf.ValidationError,

@@ -19,7 +19,7 @@ import openvino.opset13 as ops
 
 from workers.errors import UnmatchedScope
 from workers.methods.mcq_activations import McqActivations
-from workers.passes.workpiece import Conditions, Progress, Workpiece
+from workers.passes.state import Conditions, Progress, Workpiece
 
 POSITIVE = {"Relu", "Sigmoid", "HSigmoid", "HardSigmoid", "SoftPlus"}
 SIGNED = {"PRelu", "Clamp", "Elu", "Selu", "Gelu", "HSwish", "Swish", "Mish", "Tanh"}

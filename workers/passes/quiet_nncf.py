@@ -10,7 +10,7 @@ from nncf.common.logging.track_progress import track
 from nncf.openvino.engine import OVCompiledModelEngine, OVNativeEngine
 from nncf.openvino.graph.model_utils import model_has_state
 
-from workers.ir.frontier import EXACT
+from workers.ir.graph.frontier import EXACT
 
 Tell = Callable[[str, int, int], None]  # what is being done, items done, items in all
 

@@ -4,7 +4,7 @@ import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from workers.report import words
+from workers.report import formatting
 from workers.report.page import FORMATS, INTERVALS, SOURCES, worst_layers
 from workers.report.schema import Report
 
@@ -18,10 +18,10 @@ def render_card(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(words, name) for name in (*FORMATS, *INTERVALS)} | {"plain": plain, "code": code}
+    environment.filters |= {name: getattr(formatting, name) for name in (*FORMATS, *INTERVALS)} | {"plain": plain, "code": code}
     return environment.get_template("card.md").render(
         report=report,
-        headline=words.headline(report),
+        headline=formatting.headline(report),
         fidelity=report.fidelity,
         speed=report.benchmark,
         verdict=report.constraint,

@@ -8,8 +8,8 @@ from math import ceil, floor, log10
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.report.formatting import duration, milliseconds, percent, significant, size, tick, tick_size
 from workers.report.schema import Benchmark, LayerReport, StageTime
-from workers.report.words import duration, milliseconds, percent, significant, size, tick, tick_size
 from workers.statistics.intervals import Interval
 
 BINS = 48

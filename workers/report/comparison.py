@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workers.report import words
+from workers.report import formatting
 from workers.report.page import render_alone
 from workers.statistics.intervals import Interval
 
@@ -34,13 +34,15 @@ def rows_of(columns: Sequence[Column]) -> list[Row]:
     rows = [
         Row("model", tuple((report["model"]["name"], False) for report in reports)),
         Row("steps", tuple((_steps(report), False) for report in reports)),
-        _numbers("size", reports, lambda r: r["size"]["compressed_bytes"], words.size, best=min),
-        _numbers("size, zipped", reports, lambda r: r["size"]["zip_bytes"], words.size, best=min),
-        _numbers("zero weights", reports, lambda r: r["sparsity"], words.percent, best=None),
-        _intervals("accuracy", reports, ("fidelity", "accuracy_compressed"), words.percent, words.percent_interval),
-        _intervals("same answers", reports, ("fidelity", "agreement"), words.percent, words.percent_interval),
-        _intervals("KL divergence", reports, ("fidelity", "kl_divergence"), words.significant, words.plain_interval, low=True),
-        _intervals("times as fast", reports, ("benchmark", "ratio"), words.significant, words.plain_interval),
+        _numbers("size", reports, lambda r: r["size"]["compressed_bytes"], formatting.size, best=min),
+        _numbers("size, zipped", reports, lambda r: r["size"]["zip_bytes"], formatting.size, best=min),
+        _numbers("zero weights", reports, lambda r: r["sparsity"], formatting.percent, best=None),
+        _intervals("accuracy", reports, ("fidelity", "accuracy_compressed"), formatting.percent, formatting.percent_interval),
+        _intervals("same answers", reports, ("fidelity", "agreement"), formatting.percent, formatting.percent_interval),
+        _intervals(
+            "KL divergence", reports, ("fidelity", "kl_divergence"), formatting.significant, formatting.plain_interval, low=True
+        ),
+        _intervals("times as fast", reports, ("benchmark", "ratio"), formatting.significant, formatting.plain_interval),
         Row("constraint", tuple((_verdict(report["constraint"]), False) for report in reports)),
     ]
     return [row for row in rows if any(text for text, _ in row.cells)]

@@ -8,11 +8,11 @@ from typing import Any
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from workers.report import charts, words
-from workers.report.learning import learning
-from workers.report.pictures import Picture
-from workers.report.plane import plane
+from workers.report import charts, formatting
+from workers.report.pareto_chart import plane
+from workers.report.sample_gallery import Picture
 from workers.report.schema import LayerReport, Report
+from workers.report.training_chart import learning
 
 FORMATS = ("percent", "points", "significant", "size", "duration", "milliseconds", "factor")
 INTERVALS = ("percent_interval", "points_interval", "plain_interval")
@@ -40,9 +40,9 @@ def context(report: Report) -> dict[str, Any]:
         "fidelity": report.fidelity,
         "speed": report.benchmark,
         "verdict": report.constraint,
-        "headline": words.headline(report),
+        "headline": formatting.headline(report),
         "charts": charts,
-        "words": words,
+        "words": formatting,
         "plane": plane,
         "learning": learning,
         "sources": SOURCES,
@@ -87,7 +87,7 @@ def environment(*loaders: BaseLoader, source: Callable[[Any], str] | None = None
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {name: getattr(words, name) for name in (*FORMATS, *INTERVALS)}
+    made.filters |= {name: getattr(formatting, name) for name in (*FORMATS, *INTERVALS)}
     made.filters["source"] = source or data_uri
     return made
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from workers.methods.finetune import Finetune
 from workers.training.batches import Batch, Batches
-from workers.training.confinement import Confined, size_of
 from workers.training.losses import Loss, Run
 from workers.training.network import Network
+from workers.training.parametrizations import Confined, size_of
 
 CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0

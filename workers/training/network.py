@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.errors import Internal, NotTrainable
-from workers.ir.frontier import EXACT
+from workers.ir.graph.frontier import EXACT
 from workers.training.operations import OPERATIONS, TYPES, Operation
 
 TOLERANCE = 1e-3  # of an operation's largest output, given the same inputs

@@ -6,7 +6,7 @@ import pytest
 
 from service.dashboard.draft import PRESETS, Draft, block_schema, catalogue
 from service.dashboard.knobs import Input, document, knobs, spell
-from service.dashboard.new import expected, image_size
+from service.dashboard.views.new import expected, image_size
 from workers.jobs.records import Asset, AssetKind
 from workers.recipe import Recipe
 

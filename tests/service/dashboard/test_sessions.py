@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from service.auth import issue
-from service.sessions import COOKIE, FORGERY_HEADER, open_session
+from service.access.authentication import issue
+from service.access.sessions import COOKIE, FORGERY_HEADER, open_session
 from tests.installation import Installation, installation
 from workers.jobs.records import Role
 

@@ -5,14 +5,14 @@ import openvino as ov
 import pytest
 
 from tests.workers.engine.test_sweep import Images, outputs, residual_network
-from workers.allocation.curves import LEVELS, error_curves
+from workers.allocation.error_curves import LEVELS, error_curves
 from workers.allocation.sensitivity import output_errors
-from workers.allocation.weighing import settle, waits, weigh
+from workers.allocation.sensitivity_profile import settle, waits, weigh
 from workers.calibration import Samples
 from workers.engine.sweep import compress
-from workers.ir.batching import rebatch
-from workers.ir.edit import read_weight, write_weight
-from workers.ir.layers import find_layers
+from workers.ir.graph.edit import read_weight, write_weight
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
 
 

@@ -22,7 +22,7 @@ from workers.errors import (
     UnreadableData,
     UnsafeArchive,
 )
-from workers.ir.importer import Imported, load
+from workers.ir.reading.importer import Imported, load
 from workers.recipe import Preprocessing
 
 RNG = np.random.default_rng(0)

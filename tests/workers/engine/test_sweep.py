@@ -7,11 +7,11 @@ import pytest
 
 from workers.engine.moments import LayerMoments
 from workers.engine.sweep import compress, pose
-from workers.ir.batching import rebatch
-from workers.ir.edit import read_weight
-from workers.ir.frontier import EXACT
-from workers.ir.layers import find_layers
-from workers.ir.names import name_operations, operation_types
+from workers.ir.graph.edit import read_weight
+from workers.ir.graph.frontier import EXACT
+from workers.ir.graph.layers import find_layers
+from workers.ir.graph.naming import name_operations, operation_types
+from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import LayerSolution, Method
 

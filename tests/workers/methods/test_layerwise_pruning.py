@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tests.workers.methods.problems import KINDS, problem
 from workers.methods.layerwise_pruning import LayerwisePruning, keep_highest
-from workers.methods.least_squares import masked_least_squares
+from workers.methods.solvers.least_squares import masked_least_squares
 
 RNG = np.random.default_rng(0)
 

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from tests.workers.ir.tiny import cnn, graph, matmul, save, weight
 from workers.calibration import from_fractals
-from workers.compression import make_plan, run
 from workers.errors import NotQuantizable, UnmatchedScope
 from workers.evaluation.kernels import precisions
-from workers.ir.exporter import export
-from workers.ir.frontier import EXACT
-from workers.ir.importer import load
+from workers.ir.graph.frontier import EXACT
+from workers.ir.reading.importer import load
+from workers.ir.writing.exporter import export
 from workers.passes.quiet_nncf import OVNativeEngine, quiet_nncf, track
 from workers.recipe import Recipe
+from workers.run.compression import make_plan, run
 
 SAMPLES = 24
 PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.5, "allocation": "uniform"}

@@ -7,14 +7,14 @@ import pytest
 
 from tests.workers.ir.tiny import cnn, save
 from workers.calibration import from_fractals
-from workers.compression import make_plan, run
 from workers.errors import UnmatchedScope
-from workers.ir.exporter import export
-from workers.ir.frontier import EXACT
-from workers.ir.importer import load
-from workers.ir.inputs import restore_batch
+from workers.ir.graph.frontier import EXACT
+from workers.ir.reading.importer import load
+from workers.ir.reading.inputs import restore_batch
+from workers.ir.writing.exporter import export
 from workers.passes.mcq_activations import insert_sampler
 from workers.recipe import Recipe
+from workers.run.compression import make_plan, run
 
 SHAPE = (3, 4, 5, 5)
 KINDS = {"Relu": ops.relu, "Tanh": ops.tanh}

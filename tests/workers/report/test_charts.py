@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from workers.report import Report
 from workers.report.charts import Axis, distribution, layer_columns, rounds, stages, whiskers
-from workers.report.words import tick
+from workers.report.formatting import tick
 from workers.statistics.intervals import Interval
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)

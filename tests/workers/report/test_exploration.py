@@ -6,7 +6,7 @@ import pytest
 
 from workers.report import Report, render_card, render_html
 from workers.report.comparison import Column, render_comparison, rows_of
-from workers.report.plane import HEIGHT, plane
+from workers.report.pareto_chart import HEIGHT, plane
 from workers.report.schema import CandidateReport, Exploration
 from workers.statistics.constraint import Verdict
 from workers.statistics.intervals import Interval

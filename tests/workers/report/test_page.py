@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workers.report import Fidelity, Picture, Report, content_security_policy, render_html
-from workers.report.pictures import encode
+from workers.report.sample_gallery import encode
 
 VOID = {"meta", "img", "br", "link", "input"}
 

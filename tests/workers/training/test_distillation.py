@@ -10,14 +10,14 @@ from tests.workers.engine.test_sweep import residual_network
 from workers.calibration.samples import Samples
 from workers.engine.sweep import compress
 from workers.errors import LabelMismatch, NotTrainable
-from workers.ir.batching import rebatch
-from workers.ir.edit import ensure_bias, read_bias, read_weight, write_bias
-from workers.ir.layers import find_layers
+from workers.ir.graph.edit import ensure_bias, read_bias, read_weight, write_bias
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.batching import rebatch
 from workers.methods.finetune import Finetune
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mlq import Mlq
 from workers.passes import rewrite
-from workers.passes.workpiece import Conditions, Workpiece
+from workers.passes.state import Conditions, Workpiece
 from workers.training import distillation
 
 PIXELS = np.random.default_rng(0).normal(0.3, 1, size=(160, 3, 10, 10)).astype(np.float32)

@@ -1,14 +1,14 @@
-"""API keys and what was done with them."""
+"""API keys, the sessions that stand for them, and what was done with both."""
 
 import time
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
 from workers.errors import NotFound
 from workers.jobs.records import ApiKey, AuditEntry, Page, Role
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import audit, keys
+from workers.jobs.store.tables import audit, keys, sessions
 
 TOUCH_S = 60.0  # how exact `used_at` is
 
@@ -55,6 +55,35 @@ class Keys:
         if row is None:
             raise NotFound(f"There is no API key {key_id}.")
         return key_of(row)
+
+
+class Sessions:
+    """The table of sessions: a random token stands for a key until it expires, is closed, or the key opens nothing any more.
+
+    It holds digests of the tokens, from which none can be made.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, digest: str, key_id: str, lasts_s: float) -> None:
+        """A new session for that key; those that have expired go."""
+        values = {"digest": digest, "key_id": key_id, "created_at": now(), "expires_at": now() + lasts_s}
+        with self._database.write() as connection:
+            connection.execute(delete(sessions).where(sessions.c.expires_at < now()))
+            connection.execute(insert(sessions).values(**values))
+
+    def holder(self, digest: str) -> ApiKey | None:
+        """The key that the session stands for."""
+        query = select(keys).join(sessions, sessions.c.key_id == keys.c.id)
+        with self._database.read() as connection:
+            row = connection.execute(query.where(sessions.c.digest == digest, sessions.c.expires_at > now(), valid())).first()
+        return None if row is None else key_of(row)
+
+    def close(self, digest: str) -> bool:
+        """End a session; True for the one caller that ended it."""
+        with self._database.write() as connection:
+            return connection.execute(delete(sessions).where(sessions.c.digest == digest)).rowcount == 1
 
 
 class Audit:

@@ -12,11 +12,10 @@ from workers.jobs.store.assets import Assets
 from workers.jobs.store.database import Database
 from workers.jobs.store.figures import Figures
 from workers.jobs.store.jobs import Jobs
-from workers.jobs.store.keys import Audit, Keys
+from workers.jobs.store.keys import Audit, Keys, Sessions
 from workers.jobs.store.leases import Leases
 from workers.jobs.store.listing import Listing
 from workers.jobs.store.retention import Retention
-from workers.jobs.store.sessions import Sessions
 from workers.jobs.store.tables import jobs
 from workers.jobs.store.webhooks import Webhooks
 from workers.jobs.store.workers import Workers

@@ -1,0 +1,50 @@
+"""Who looks at a page, what they may do, and whether a form came from us."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData
+
+from service.access.authentication import ANYBODY, Needs, Principal
+from service.access.sessions import holder, is_ours
+from service.dashboard.pages import token_of
+from workers.errors import Forbidden, Unauthenticated
+from workers.jobs.records import Role
+
+
+def visitor(request: Request) -> Principal:
+    """The holder of the session. Raises Unauthenticated, RateLimited."""
+    state = request.app.state
+    principal = ANYBODY
+    if state.settings.auth:
+        key = holder(state.store, token_of(request))
+        if key is None:
+            raise Unauthenticated
+        principal = Principal(key.id, key.name, key.role)
+    state.requests.take(principal.id)
+    request.state.principal = principal
+    return principal
+
+
+async def form(request: Request) -> FormData:
+    """The fields of a form. Raises Forbidden when it is not one of ours."""
+    fields = await request.form(max_files=0, max_fields=2000)
+    if not is_ours(request, token_of(request), str(fields.get("csrf", ""))):
+        raise Forbidden("The form is not from this session.", hint="Reload the page and send it again.")
+    return fields
+
+
+class _Visitor:
+    """A dependency: the visitor, if it has the role. Raises Forbidden."""
+
+    def __init__(self, role: Role) -> None:
+        self._needs = Needs(role)
+
+    async def __call__(self, principal: Annotated[Principal, Depends(visitor)]) -> Principal:
+        return await self._needs(principal)
+
+
+Visitor = Annotated[Principal, Depends(visitor)]
+OperatorHere = Annotated[Principal, Depends(_Visitor(Role.OPERATOR))]
+AdminHere = Annotated[Principal, Depends(_Visitor(Role.ADMIN))]
+Form = Annotated[FormData, Depends(form)]

@@ -1,0 +1,108 @@
+"""Results beside each other, and all results of a model on the plane of size and fidelity."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from service.dashboard.equivalents import brief
+from service.dashboard.pages import render
+from service.dashboard.session_auth import Visitor
+from service.dashboard.tradeoff import measured_by, plot, results
+from service.http.dependencies import Rows
+from workers.jobs.job import State
+from workers.jobs.records import JsonObject
+from workers.jobs.store import Store
+from workers.jobs.store.listing import Line, Order, Wanted
+from workers.report.charts import Whiskers, whiskers
+from workers.report.formatting import percent, significant, size, tick
+from workers.statistics.intervals import Interval
+
+router = APIRouter()
+MOST_COMPARED = 8
+MOST_PLOTTED = 500
+Ids = Annotated[list[str], Query(alias="job", max_length=MOST_COMPARED)]
+
+
+@router.get("/compare")
+def compare(request: Request, store: Rows, _: Visitor, ids: Ids = []) -> Response:  # noqa: B006
+    """Results beside each other."""
+    lines = store.listing.lines(ids)
+    return render(
+        request,
+        "compare.html",
+        lines=lines,
+        recipes=_differing([brief(line.job.recipe) for line in lines]),
+        answers=_intervals(lines, "drop", percent) or _intervals(lines, "agreement", percent),
+        dropped=any((line.job.summary or {}).get("drop") is not None for line in lines),
+        sizes=size,
+        percents=percent,
+        plain=significant,
+        speeds=_intervals(lines, "ratio", lambda ratio: f"{significant(ratio)}×"),
+    )
+
+
+@router.get("/pareto")
+def pareto(
+    request: Request,
+    store: Rows,
+    _: Visitor,
+    model: Annotated[str, Query(max_length=64)] = "",
+    limit: Annotated[float | None, Query(alias="max_drop", ge=0, le=100, description="In points.")] = None,
+) -> Response:
+    """Every result of a model: how small, how true, how fast."""
+    models = _models(store)
+    chosen = model or next(iter(models), "")
+    lines = store.listing.page(_succeeded(chosen), limit=MOST_PLOTTED).items if chosen else ()
+    measure = measured_by(lines)
+    found = results(lines, measure)
+    drawn = plot(found, None if limit is None else limit / 100)
+    return render(
+        request,
+        "pareto.html",
+        models=models,
+        chosen=chosen,
+        measure=measure,
+        plot=drawn,
+        limit=limit,
+        left_out=len(lines) - len(found),
+    )
+
+
+def _succeeded(model: str | None) -> Wanted:
+    return Wanted(frozenset({State.SUCCEEDED}), model=model, order=Order.CREATED)
+
+
+def _models(store: Store) -> dict[str, str]:
+    """Names of the models that have results lately, by hash."""
+    lines = store.listing.page(_succeeded(None), limit=MOST_PLOTTED).items
+    return {line.job.model: line.model_name or line.job.model[:8] for line in lines}
+
+
+def _intervals(lines: list[Line], figure: str, text: Any) -> Whiskers | None:
+    """The jobs that have that figure, on one axis."""
+    rows = []
+    for line in lines:
+        figures = line.job.summary or {}
+        if figures.get(figure) is not None:
+            interval = Interval(figures[figure], figures.get(f"{figure}_low"), figures.get(f"{figure}_high"))
+            rows.append((line.job.name or line.job.id[:8], text(interval.value), "compressed", interval))
+    if not rows:
+        return None
+    return whiskers(rows, 1.0, tick) if figure == "ratio" else whiskers(rows, 0.0 if figure == "drop" else None)
+
+
+def _differing(recipes: list[JsonObject]) -> dict[str, list[str]]:
+    """The settings in which the recipes differ, by name, with the value in each."""
+    flat = [dict(_flat(recipe)) for recipe in recipes]
+    names = list(dict.fromkeys(name for settings in flat for name in settings))
+    rows = {name: [settings.get(name, "") for settings in flat] for name in names}
+    return {name: values for name, values in rows.items() if len(set(values)) > 1}
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}" if name else key)]
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [pair for index, item in enumerate(value) for pair in _flat(item, f"{name}[{index + 1}]")]
+    return [(name, str(value))]

@@ -1,0 +1,189 @@
+"""One job: where it stands, its timeline, layers and log while it runs, its report when it has ended."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from anyio import sleep
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import FileResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import ValidationError
+
+from service.dashboard.equivalents import equivalents
+from service.dashboard.pages import address, fill, render
+from service.dashboard.session_auth import Visitor
+from service.http.dependencies import Files, JobId, Rows
+from service.routes.results import find
+from workers.errors import NotFound
+from workers.jobs.artifacts import Artifacts
+from workers.jobs.job import Stage, State
+from workers.jobs.records import Event, Job, JsonObject
+from workers.jobs.store import Store
+from workers.report import Report
+from workers.report.charts import Columns, columns, share_tick
+from workers.report.formatting import percent, significant, tick
+from workers.report.page import context as report_context
+
+router = APIRouter()
+POLL_S = 0.7
+LOG_TAIL = 64 << 10  # bytes of a log that a page begins with
+PICTURE = r"^[a-z0-9_/-]+\.png$"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage on the timeline."""
+
+    name: str
+    standing: str  # done, now, failed or ahead
+    seconds: float | None
+
+
+@router.get("/jobs/{job_id}")
+def page(request: Request, store: Rows, artifacts: Files, _: Visitor, job_id: JobId) -> Response:
+    """All about a job."""
+    job = store.jobs.get(job_id)
+    [line] = store.listing.lines([job_id])
+    log, log_end = _log(artifacts, job)
+    files = store.jobs.artifacts(job_id)
+    return render(
+        request,
+        "job.html",
+        line=line,
+        files={file.name: file for file in files},
+        log=log,
+        log_end=log_end,
+        equivalents=equivalents(request, job, line.model_name),
+        **_standing(store, job),
+        **_layers(store, job),
+        **_report(request, store, artifacts, job),
+    )
+
+
+@router.get("/live/jobs/{job_id}", response_class=EventSourceResponse)
+async def live(
+    request: Request,
+    store: Rows,
+    artifacts: Files,
+    _: Visitor,
+    job_id: JobId,
+    seen: int = 0,
+    log: Annotated[int, Query(ge=0)] = 0,
+    attempt: int = 1,
+) -> AsyncIterator[ServerSentEvent]:
+    """What changes on the page, until the job has ended and the page is to be loaded anew."""
+    while True:
+        job = await run_sync(store.jobs.get, job_id)
+        if job.ended or job.attempt > max(1, attempt):
+            yield ServerSentEvent(data={}, event="reload")
+            return
+        if job.last_event != seen:
+            for part, known in (("standing", _standing), ("layers-live", _layers)):
+                html = await run_sync(partial(_part, request, store, job, part, known))
+                yield ServerSentEvent(data={"id": part, "html": html}, event="replace")
+            seen = job.last_event
+        text, log = await run_sync(_log, artifacts, job, log)
+        if text:
+            yield ServerSentEvent(data={"id": "log", "text": text}, event="append")
+        await sleep(POLL_S)
+
+
+@router.get("/jobs/{job_id}/pictures/{name:path}")
+def picture(
+    store: Rows, artifacts: Files, _: Visitor, job_id: JobId, name: Annotated[str, Path(max_length=100, pattern=PICTURE)]
+) -> FileResponse:
+    """An image among the results."""
+    path, file = find(store, artifacts, store.jobs.get(job_id), name)
+    headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, max-age=86400"}
+    return FileResponse(path, media_type="image/png", headers=headers)
+
+
+def _part(request: Request, store: Store, job: Job, part: str, known: Any) -> str:
+    return fill(request, f"parts/job_{part.replace('-', '_')}.html", job=job, **known(store, job))
+
+
+def _standing(store: Store, job: Job) -> dict[str, Any]:
+    milestones = store.jobs.milestones(job.id)
+    return {
+        "job": job,
+        "timeline": timeline(job, milestones),
+        "states": [event for event in milestones if event.type == "state"],
+    }
+
+
+def timeline(job: Job, milestones: Sequence[Event]) -> list[Step]:
+    """The stages of the latest attempt, those ahead included."""
+    begun = {event.data["stage"]: event.at for event in milestones if event.type == "progress" and event.attempt == job.attempt}
+    order = [stage.value for stage in Stage]
+    now = job.progress.stage.value if job.progress else None
+    steps = []
+    for stage in order:
+        seconds = (job.stages or {}).get(stage)
+        if seconds is None and stage in begun and stage != now:
+            seconds = min((at for at in begun.values() if at > begun[stage]), default=begun[stage]) - begun[stage]
+        steps.append(Step(stage, _stage_standing(job, stage, now, stage in begun), seconds))
+    return steps
+
+
+def _stage_standing(job: Job, stage: str, now: str | None, begun: bool) -> str:
+    if job.state == State.SUCCEEDED:
+        return "done" if begun else "skipped"
+    if stage == now:
+        return {State.FAILED: "failed", State.CANCELED: "failed"}.get(job.state, "now")
+    return "done" if begun else "ahead"
+
+
+def _layers(store: Store, job: Job) -> dict[str, Any]:
+    done = store.jobs.layers(job.id)
+    known = job.progress is not None and job.progress.stage is Stage.COMPRESS
+    return {"done_layers": done, "layer_charts": _charts(done, job.progress.total if job.progress and known else 0)}
+
+
+def _charts(done: Sequence[JsonObject], total: int) -> tuple[Columns, ...]:
+    """Error and zeros of the layers that are finished, of `total`."""
+    if not done:
+        return ()
+    names = [str(layer["name"]) for layer in done]
+    errors, zeros = ([float(layer.get(key) or 0) for layer in done] for key in ("relative_error", "sparsity"))
+    return (
+        columns("Relative error", names, errors, significant, tick, room=total),
+        columns("Share of zeros", names, zeros, percent, share_tick, room=total),
+    )
+
+
+def _log(artifacts: Artifacts, job: Job, start: int | None = None) -> tuple[str, int]:
+    """The log from a byte on, its end by default, and where that ends."""
+    path = artifacts.log(job.id, max(1, job.attempt))
+    if not path.is_file():
+        return "", start or 0
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - LOG_TAIL) if start is None else min(start, size))
+        content = file.read(LOG_TAIL)
+        return content.decode(errors="replace"), file.tell()
+
+
+def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> dict[str, Any]:
+    """What the report's sections need; nothing without a report, or with one of another version."""
+    try:
+        path, _ = find(store, artifacts, job, "report.json")
+        report = Report.model_validate_json(path.read_bytes())
+    except (NotFound, ValidationError):
+        return {"report": None}
+    where = address(request, f"jobs/{job.id}/pictures")
+    names = {file.name for file in store.jobs.artifacts(job.id)}
+    return {
+        **report_context(report),
+        "contact_sheet": f"{where}/calibration.png" if "calibration.png" in names else None,
+        "pictures": _samples(artifacts, job, where) if "samples/samples.json" in names else (),
+    }
+
+
+def _samples(artifacts: Artifacts, job: Job, where: str) -> list[JsonObject]:
+    """Samples with both models' answers, their images by address."""
+    told = json.loads(artifacts.result(job.id, job.attempt, "samples/samples.json").read_bytes())
+    return [{**sample, "png": f"{where}/samples/{number:02}.png"} for number, sample in enumerate(told, 1)]

@@ -1,0 +1,49 @@
+"""The queue and who works it off."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from anyio import sleep
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from service.dashboard.pages import fill, render
+from service.dashboard.session_auth import Visitor
+from service.http.dependencies import Rows
+from service.http.readiness import SILENCES
+from workers.jobs.job import State
+from workers.jobs.store import Store
+
+router = APIRouter()
+POLL_S = 2.0
+
+
+@router.get("/workers")
+def page(request: Request, store: Rows, _: Visitor) -> Response:
+    """Workers with their machines, and what waits for them."""
+    return render(request, "workers.html", **_known(request, store))
+
+
+@router.get("/live/workers", response_class=EventSourceResponse)
+async def live(request: Request, store: Rows, _: Visitor) -> AsyncIterator[ServerSentEvent]:
+    """The same as it changes."""
+    shown = ""
+    while True:
+        html = await run_sync(lambda: fill(request, "parts/workers_now.html", **_known(request, store)))
+        if html != shown:
+            yield ServerSentEvent(data={"id": "workers-now", "html": html}, event="replace")
+        shown = html
+        await sleep(POLL_S)
+
+
+def _known(request: Request, store: Store) -> dict[str, Any]:
+    workers = store.workers.list()
+    counts = {state: 0 for state in State}
+    for (_, state), count in store.figures.jobs().items():
+        counts[State(state)] += count
+    busy = {line.job.id: line for line in store.listing.lines([worker.job_id for worker in workers if worker.job_id])}
+    patience_s = SILENCES * request.app.state.settings.heartbeat_s
+    checks = request.app.state.readiness()
+    return {"workers": workers, "counts": counts, "busy": busy, "patience_s": patience_s, "checks": checks}

@@ -1,0 +1,1 @@
+"""The whole service as one command: its processes, and what supervises them."""

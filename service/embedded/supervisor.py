@@ -1,0 +1,148 @@
+"""Keeps a few server processes alive, and takes them along when it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from service.embedded import die_with_parent
+from workers.errors import Unavailable
+
+GRACE_S = 3.0  # between asking a process to end and killing it
+SHORTEST_LIFE_S = 5.0  # a process that ends sooner has failed to start
+MOST_FAILURES = 4  # in a row
+LONGEST_PAUSE_S = 3.0  # before a restart
+LOG_BYTES = 16 << 20  # a longer log is set aside when its process starts
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A program that should always run."""
+
+    name: str
+    command: Sequence[str]
+    log: Path  # its output
+    stop_signal: signal.Signals = signal.SIGTERM
+    environment: Mapping[str, str] = field(default_factory=dict)  # besides ours
+    pass_fds: tuple[int, ...] = ()
+
+
+class Supervisor:
+    """Runs servers in the order given, restarts those that end, ends all in reverse order."""
+
+    def __init__(self, servers: Sequence[Server], say: Callable[[str], None]) -> None:
+        self._keepers = [Keeper(server, say) for server in servers]
+
+    def start(self) -> None:
+        """Start every server."""
+        for keeper in self._keepers:
+            keeper.start()
+
+    def tend(self) -> None:
+        """Restart what has ended."""
+        for keeper in self._keepers:
+            keeper.tend()
+
+    def check(self) -> None:
+        """Raises Unavailable when a server ends again and again as soon as it is started."""
+        for keeper in self._keepers:
+            keeper.check()
+
+    def stop(self) -> None:
+        """End everything within GRACE_S."""
+        deadline = time.monotonic() + GRACE_S
+        for keeper in reversed(self._keepers):
+            keeper.ask_to_end()
+        for keeper in reversed(self._keepers):
+            keeper.end(deadline)
+
+
+class Keeper:
+    """One server and its current process."""
+
+    def __init__(self, server: Server, say: Callable[[str], None]) -> None:
+        self._server, self._say = server, say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._failures = 0
+        self._resume_at = 0.0
+
+    def start(self) -> None:
+        """Start the process, in a process group of its own so that a Ctrl-C reaches only us."""
+        server = self._server
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            die_with_parent.__file__,
+            str(os.getpid()),
+            str(int(server.stop_signal)),
+            *server.command,
+        ]
+        with _open_log(server.log) as log:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **server.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=server.pass_fds,
+            )
+        self._started = time.monotonic()
+
+    def tend(self) -> None:
+        """Restart the process when it has ended, later and later when it does so again and again."""
+        now = time.monotonic()
+        if self._process is None:
+            if now >= self._resume_at:
+                self.start()
+        elif (status := self._process.poll()) is not None:
+            self._signal(signal.SIGKILL)  # what it left behind
+            self._process = None
+            self._failures = self._failures + 1 if now - self._started < SHORTEST_LIFE_S else 0
+            self._resume_at = now + min(0.1 * 2**self._failures, LONGEST_PAUSE_S)
+            self._say(f"{self._server.name} ended with status {status} and is started again")
+
+    def check(self) -> None:
+        """Raises Unavailable after MOST_FAILURES vain starts in a row."""
+        if self._failures >= MOST_FAILURES:
+            last = self._server.log.read_text(errors="replace").strip().rpartition("\n")[2]
+            reason = last or "it does not say why"
+            raise Unavailable(f"The {self._server.name} does not start: {reason}", hint=f"See {self._server.log}.")
+
+    def ask_to_end(self) -> None:
+        """Send the stop signal."""
+        self._signal(self._server.stop_signal)
+
+    def end(self, deadline: float) -> None:
+        """Wait until `deadline` (monotonic seconds), then kill the group."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                pass
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """To append to; a log that has grown long becomes NAME.old."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_name(path.name + ".old"))
+    return path.open("ab")

@@ -1,0 +1,44 @@
+"""Running a task on this machine, in the same sandboxed child as a worker does."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from workers.jobs.job import Failure, Task
+from workers.settings import Settings
+from workers.worker import sandbox
+
+
+def run_locally(task: Task, settings: Settings, on_event: Callable[[dict[str, Any]], None]) -> Failure | None:
+    """Do `task`; its results appear in the folder task.out, all together, and only when it succeeds.
+
+    The log of the child stays there as log.txt, unless the input was refused. Raises OSError where the folder cannot be used.
+    """
+    out = Path(task.out)
+    existed = out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(prefix=".fractune-", dir=out) as name:
+            workdir = Path(name)
+            results = workdir / "out"
+            results.mkdir()
+            private = replace(task, out=str(results))
+            outcome = sandbox.run(private, workdir, settings.limits, on_event, command=settings.child_command)
+            if outcome.ok:
+                for result in results.iterdir():
+                    _replace(result, out / result.name)
+            if outcome.exit_code != 2:
+                _replace(workdir / "log.txt", out / "log.txt")
+    finally:
+        if not existed and not any(out.iterdir()):
+            out.rmdir()
+    return outcome.failure
+
+
+def _replace(source: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    source.replace(target)

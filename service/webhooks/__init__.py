@@ -1,0 +1,1 @@
+"""Telling other systems of ended jobs: where they may be told, and how it is delivered."""

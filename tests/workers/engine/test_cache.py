@@ -1,0 +1,74 @@
+"""An interrupted compression goes on where it was, and ends with the same bytes."""
+
+import numpy as np
+import pytest
+
+from tests.workers.engine.test_sweep import Images, residual_network
+from workers.engine.cache import Checkpoints
+from workers.engine.sweep import compress
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.batching import rebatch
+from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.mcq import Mcq
+
+
+class Interrupted(Exception):
+    """The process ends here."""
+
+
+def run(memory, on_layer=lambda result: None, method=None):
+    model = residual_network()
+    method = method or LayerwisePruning(sparsity_level=0.6)
+    plan = [(layer, (method,)) for layer in find_layers(model)[0]]
+    return compress(
+        model, rebatch(model, 16), plan, Images(), batch_size=16, seed=3, threads=1, memory=memory, on_layer=on_layer
+    )
+
+
+def stop_after(count):
+    seen = []
+
+    def on_layer(result):
+        seen.append(result)
+        if len(seen) == count:
+            raise Interrupted
+
+    return on_layer
+
+
+@pytest.mark.parametrize("method", [LayerwisePruning(sparsity_level=0.6), Mcq(samples_per_weight=1, rounding="calibrated")])
+@pytest.mark.parametrize("solved", [1, 3, 5])
+def test_a_second_attempt_solves_only_what_is_left_and_gives_the_same_bytes(tmp_path, solved, method):
+    undisturbed = run(Checkpoints(None).at({}), method=method)
+    with pytest.raises(Interrupted):
+        run(Checkpoints(tmp_path).at({}), stop_after(solved), method=method)
+    resumed = Checkpoints(tmp_path)
+    again = run(resumed.at({}), method=method)
+    assert resumed.reused == solved
+    for one, other in zip(undisturbed, again, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)
+        np.testing.assert_array_equal(one.original, other.original)
+        assert one.biases.keys() == other.biases.keys()
+        for name in one.biases:
+            np.testing.assert_array_equal(one.biases[name], other.biases[name])
+        assert one.relative_error == other.relative_error
+        assert one.statistics == other.statistics
+        assert (one.step is None) == (other.step is None)
+
+
+def test_layers_solved_under_other_conditions_are_not_taken(tmp_path):
+    run(Checkpoints(tmp_path).at({"seed": 0}))
+    other = Checkpoints(tmp_path)
+    run(other.at({"seed": 1}))
+    assert other.reused == 0
+
+
+def test_a_damaged_file_is_solved_again(tmp_path):
+    whole = run(Checkpoints(tmp_path).at({}))
+    for path in sorted(tmp_path.rglob("*.npz"))[:2]:
+        path.write_bytes(path.read_bytes()[:100])
+    resumed = Checkpoints(tmp_path)
+    again = run(resumed.at({}))
+    assert resumed.reused == len(whole) - 2
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)

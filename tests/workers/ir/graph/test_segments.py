@@ -1,0 +1,78 @@
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+
+from workers.ir.graph.frontier import EXACT, advance, enter
+from workers.ir.graph.layers import find_layers
+from workers.ir.graph.naming import name_operations, operation_types
+from workers.ir.graph.segments import cut
+
+
+def network():
+    """Two layers on one input, a third on their sum, and a skip connection over all of them."""
+    rng = np.random.default_rng(0)
+
+    def layer(x):
+        return ops.matmul(x, ops.constant(rng.normal(size=(6, 6)).astype(np.float32)), False, False)
+
+    x = ops.parameter([2, 6])
+    left, right = ops.relu(layer(x)), ops.tanh(layer(x))
+    deep = layer(ops.add(left, right))
+    model = ov.Model([ops.result(ops.relu(ops.add(deep, ops.exp(x))))], [x])
+    name_operations(model, operation_types(model))
+    return model
+
+
+def test_layers_that_do_not_wait_for_one_another_share_a_phase():
+    model = network()
+    nodes = [layer.name for layer in find_layers(model)[0]]
+    parts = cut(model, nodes)
+    assert [parts.phases[node] for node in nodes] == [1, 1, 2]
+    assert len(parts.segments) == 3
+
+
+def test_segments_run_in_turn_compute_what_the_model_computes():
+    model = network()
+    values = [np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32) for n in range(3)]
+    nodes = [layer.name for layer in find_layers(model)[0]]
+    (last,) = (value.get_node() for value in model.get_results()[0].input_values())
+    tap = (last.friendly_name, 0)
+    whole = ov.Core().compile_model(model, "CPU", EXACT)
+    expected = [whole(value)[0] for value in values]
+    parts = cut(model.clone(), nodes, exposed=[tap])
+    frontier = [{(model.get_parameters()[0].friendly_name, 0): value} for value in values]
+    seen = {}
+    for phase in range(len(parts.segments)):
+        for number, batch in enumerate(advance(parts, phase, frontier, threads=1)):
+            seen[number] = np.array(batch[tap]) if tap in batch else None
+    for number, value in enumerate(expected):
+        np.testing.assert_allclose(seen[number], value, rtol=1e-5, atol=1e-6)
+
+
+def test_the_frontier_forgets_what_nobody_reads_any_more():
+    model = network()
+    parts = cut(model, [layer.name for layer in find_layers(model)[0]])
+    (entrance,) = parts.segments[0].inputs
+    frontier = [{entrance: np.zeros((2, 6), np.float32)}]
+    for _ in advance(parts, 0, frontier, threads=1):
+        assert entrance in frontier[0]
+    held = sum(value.nbytes for value in frontier[0].values())
+    assert held == parts.held[0] > 0
+    for _ in advance(parts, 1, frontier, threads=1):
+        pass
+    assert entrance not in frontier[0]
+    assert sum(value.nbytes for value in frontier[0].values()) == parts.held[1]
+
+
+def test_batches_that_enter_late_have_passed_what_the_others_passed():
+    model = network()
+    nodes = [layer.name for layer in find_layers(model)[0]]
+    parts = cut(model, nodes)
+    batches = [{parts.segments[0].inputs[0]: np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32)} for n in range(3)]
+    early = list(enter(parts, 1, batches, threads=1))
+    for _ in advance(parts, 1, early, threads=1):
+        pass
+    for one, other in zip(early, enter(parts, 2, batches, threads=1), strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])

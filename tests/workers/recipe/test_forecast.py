@@ -1,0 +1,89 @@
+import pytest
+
+from workers.errors import InvalidRecipe
+from workers.recipe import Recipe
+from workers.recipe.forecast import foresee
+
+LAYERS = [
+    {"name": "conv1", "type": "Convolution", "shape": [16, 3, 3, 3], "weights": 432, "macs": 432 * 1024, "outputs": 16384},
+    {"name": "conv2", "type": "Convolution", "shape": [64, 16, 3, 3], "weights": 9216, "macs": 9216 * 256, "outputs": 16384},
+    {"name": "head", "type": "MatMul", "shape": [10, 64], "weights": 640, "macs": 640, "outputs": 10},
+]
+INSPECTION = {
+    "format": "onnx",
+    "bytes": 45_000,
+    "precision": "f32",
+    "operations": 12,
+    "parameters": 10_288,
+    "layers": LAYERS,
+    "skipped": [{"name": "embedding", "type": "Gather", "reason": "not a product"}],
+}
+
+
+def forecast(inspection=INSPECTION, **recipe):
+    steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.75}]}
+    return foresee(inspection, Recipe.model_validate(steps | recipe))
+
+
+def test_sizes_follow_from_bits():
+    dense = forecast(steps=[{"method": "uniform", "bits": 4}])
+    assert {layer.bits for layer in dense.layers} == {4.0}
+    assert dense.compressed_bytes == pytest.approx(10_288 / 2, abs=12 * 500)
+    pruned = forecast()
+    assert pruned.layers[0].bits == pytest.approx(0.25 * 32 + 1)
+    joined = forecast(steps=[{"method": "layerwise_pruning", "sparsity_level": 0.75}, {"method": "int8"}])
+    assert joined.layers[0].steps == ("layerwise_pruning", "int8")
+    assert joined.layers[0].bits < 8
+    assert joined.zip_bytes < pruned.zip_bytes < dense.original_bytes
+
+
+def test_what_is_left_alone_is_told_with_the_reason():
+    found = forecast(ignored_scope={"names": ["conv1"], "types": ["MatMul"]})
+    assert [layer.name for layer in found.layers] == ["conv2"]
+    assert {spared.name: spared.reason for spared in found.skipped} == {
+        "embedding": "not a product",
+        "conv1": "ignored_scope.names: 'conv1'",
+        "head": "ignored_scope.types: 'MatMul'",
+    }
+
+
+def test_a_rule_that_matches_nothing_is_told_with_what_may_be_meant():
+    (rule,) = forecast(ignored_scope={"names": ["conf2"]}).unmatched
+    assert "'conf2' matches no layer; did you mean 'conv2'?" in rule
+
+
+def test_a_bad_pattern_is_refused():
+    with pytest.raises(InvalidRecipe, match="regular expression"):
+        forecast(ignored_scope={"patterns": ["("]})
+
+
+def test_ec2t_keeps_the_ends():
+    found = forecast(steps=[{"method": "ec2t", "keep_ends": True}])
+    assert [layer.steps for layer in found.layers] == [(), ("ec2t",), ()]
+
+
+def test_time_and_memory_grow_with_the_work_and_are_unknown_without_it():
+    few, many = forecast(calibration={"count": 64}), forecast(calibration={"count": 4096})
+    assert 0 < few.seconds < many.seconds
+    assert 0 < few.memory_bytes < many.memory_bytes
+    searching = forecast(constraint={"max_drop": 0.02}, search={})
+    assert forecast().seconds < searching.seconds
+    shapeless = INSPECTION | {"layers": [LAYERS[0] | {"macs": None, "outputs": None}]}
+    assert (forecast(shapeless).seconds, forecast(shapeless).memory_bytes) == (None, None)
+
+
+def test_a_recipe_that_leaves_nothing_says_so():
+    found = forecast(ignored_scope={"patterns": [".*"]})
+    assert found.layers == ()
+    assert "refused" in found.notes[0]
+
+
+def test_a_distillation_takes_its_time_and_no_more_than_it_may():
+    prune = {"method": "layerwise_pruning", "sparsity_level": 0.75}
+    plain = forecast().seconds
+    long = forecast(steps=[prune, {"method": "finetune", "steps": 2000}])
+    longer = forecast(steps=[prune, {"method": "finetune", "steps": 4000}])
+    limited = forecast(steps=[prune, {"method": "finetune", "steps": 100_000, "max_time": 60}])
+    assert longer.seconds - plain == pytest.approx(2 * (long.seconds - plain))
+    assert limited.seconds == pytest.approx(plain + 60)
+    assert any("torch" in note for note in long.notes)

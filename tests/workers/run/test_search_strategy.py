@@ -1,0 +1,79 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.errors import InvalidRecipe
+from workers.recipe import Recipe
+from workers.run.search_strategy import bisect, climb, last_kept, on_front
+
+PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.62}
+
+
+@given(st.integers(1, 60), st.data())
+def test_bisection_finds_the_border_from_wherever_it_starts(rungs, data):
+    first = data.draw(st.integers(0, rungs - 1))
+    kept = data.draw(st.integers(0, rungs))
+    tried = []
+
+    def keeps(rung):
+        tried.append(rung)
+        return rung < kept
+
+    assert bisect(rungs, first, keeps, lambda: True) == (kept - 1, kept)
+    assert tried[0] == first
+    assert len(tried) == len(set(tried)) <= 8
+
+
+def test_bisection_stops_when_time_is_up():
+    tried = []
+
+    def keeps(rung):
+        tried.append(rung)
+        return True
+
+    assert bisect(100, 10, keeps, lambda: len(tried) < 3) == (tried[-1], 100)
+    assert len(tried) == 3
+
+
+def test_verification_stops_at_the_first_failure():
+    tested = []
+
+    def verified(number):
+        tested.append(number)
+        return number not in (3, 5)
+
+    assert last_kept([1, 2, 3, 4, 5], verified) == 2
+    assert tested == [1, 2, 3]
+    assert last_kept([3, 4], verified) == 3
+
+
+def test_a_ladder_varies_sparsity_and_holds_the_recipe_itself():
+    recipe = Recipe.model_validate(
+        {"steps": [PRUNING, {"method": "int8"}], "constraint": {"max_drop": 0.02}, "search": {"resolution": 0.1}}
+    )
+    ladder = climb(recipe, 0.1)
+    levels = [rung.steps[0].sparsity_level for rung in ladder.recipes]
+    assert levels == sorted(levels) == list(ladder.settings)
+    assert levels[ladder.first] == 0.62
+    assert all(rung.search is None and rung.steps[1] == recipe.steps[1] for rung in ladder.recipes)
+    assert levels[-1] == 0.95
+    assert (ladder.spread(3)[0], ladder.spread(3)[-1]) == (0, len(levels) - 1)
+
+
+@pytest.mark.parametrize(("method", "bits"), [("uniform", [8, 7, 6, 5, 4, 3, 2]), ("inq", [5, 4, 3, 2])])
+def test_without_pruning_bits_are_varied(method, bits):
+    assert list(climb(Recipe.model_validate({"steps": [{"method": method}]}), 0.1).settings) == bits
+
+
+def test_a_recipe_without_a_knob_is_refused():
+    with pytest.raises(InvalidRecipe, match="press"):
+        climb(Recipe.model_validate({"steps": [{"method": "int8"}]}), 0.1)
+
+
+def test_a_search_must_know_what_it_looks_for():
+    with pytest.raises(ValueError, match="needs a `constraint`"):
+        Recipe.model_validate({"steps": [PRUNING], "search": {}})
+
+
+def test_the_front_holds_what_nothing_beats():
+    assert on_front([(1, 3), (2, 2), (3, 1), (3, 3), (2, 2)]) == [True, True, True, False, True]

@@ -1,0 +1,316 @@
+"""The sandbox with real child programs that do what hostile models make a runtime do."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from workers.jobs.job import Kind, Stage, Task
+from workers.settings import Limits
+from workers.worker.sandbox import Outcome, run
+
+SAY = """
+import json, os, sys, time
+def say(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+"""
+
+
+class Child:
+    """A child program, run in `folder`; `events` is what it said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.events: list[dict[str, object]] = []
+
+    def run(self, program: str, should_stop: Callable[[], bool] = lambda: False, **limits: float) -> Outcome:
+        task = Task(Kind.COMPRESS, model="model.onnx", out=str(self.folder / "out"), threads=1)
+        command = [sys.executable, "-c", SAY + textwrap.dedent(program)]
+        settings = Limits.model_validate({"wall_clock_s": 20, "grace_s": 0.5} | limits)
+        return run(task, self.folder, settings, self.events.append, should_stop, command=command)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log.txt").read_text()
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Child:
+    return Child(tmp_path)
+
+
+def code(outcome: Outcome) -> str:
+    assert outcome.failure is not None
+    return outcome.failure.code
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def gone(pid: int, within_s: float = 5.0) -> bool:
+    """Whether a process that was killed has ended; the system takes its time over that."""
+    deadline = time.monotonic() + within_s
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def test_success_hands_the_events_on_in_order(child: Child) -> None:
+    outcome = child.run("""
+        say("progress", stage="import")
+        say("layer", name="conv1", sparsity=0.5)
+        say("done")
+    """)
+    assert outcome.ok
+    assert outcome.failure is None
+    assert [event["event"] for event in child.events] == ["progress", "layer"]
+
+
+def test_progress_carries_what_progress_has_and_no_more(child: Child) -> None:
+    child.run('say("progress", stage="import", done=1, surprise=2)')
+    assert child.events == [{"event": "progress", "stage": "import", "done": 1, "total": 0, "layer": None, "message": ""}]
+
+
+def test_the_child_reads_its_task(child: Child) -> None:
+    child.run('task = json.load(open(sys.argv[1] + "/task.json")); say("layer", **task)')
+    assert child.events[0]["model"] == "model.onnx"
+    assert child.events[0]["kind"] == "compress"
+
+
+def test_resources_are_measured(child: Child) -> None:
+    outcome = child.run('x = bytearray(200 << 20); time.sleep(0.2); say("done")')
+    assert outcome.peak_rss_bytes > 200 << 20
+    assert outcome.wall_s > 0.2
+    assert 0 < outcome.cpu_s < outcome.wall_s * os.cpu_count()
+
+
+def test_a_refusal_keeps_its_words(child: Child) -> None:
+    outcome = child.run("""
+        say("failure", code="MODEL_SHAPE", message="no", hint="give --shape", stage="import", layer=None)
+        sys.exit(2)
+    """)
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.failure.hint, outcome.failure.stage) == ("MODEL_SHAPE", "give --shape", Stage.IMPORT)
+
+
+def test_a_crash_names_stage_and_layer(child: Child) -> None:
+    outcome = child.run("""
+        say("progress", stage="compress", done=3, total=20, layer="conv1")
+        import ctypes; ctypes.string_at(0)
+    """)
+    assert outcome.failure is not None
+    assert (code(outcome), outcome.failure.stage, outcome.failure.layer) == ("CRASHED", Stage.COMPRESS, "conv1")
+    assert "SIGSEGV" in outcome.failure.message
+    assert "Segmentation fault" in child.log
+
+
+def test_a_silent_exit_is_a_mistake_of_ours(child: Child) -> None:
+    assert code(child.run("pass")) == "INTERNAL"
+
+
+def test_a_crash_after_the_work_is_a_crash(child: Child) -> None:
+    assert code(child.run('say("done"); os.abort()')) == "CRASHED"
+
+
+def test_a_traceback_ends_up_in_the_message(child: Child) -> None:
+    outcome = child.run('raise RuntimeError("this very thing")')
+    assert outcome.failure is not None
+    assert code(outcome) == "INTERNAL"
+    assert "this very thing" in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "bytearray(64 << 30)",
+        "sys.stderr.write(\"terminate called after throwing an instance of 'std::bad_alloc'\"); sys.stderr.flush(); os.abort()",
+    ],
+    ids=["MemoryError", "bad_alloc"],
+)
+def test_too_much_memory(child: Child, program: str) -> None:
+    outcome = child.run(program, memory=1 << 30)
+    assert code(outcome) == "OUT_OF_MEMORY"
+    assert outcome.failure is not None
+    assert "1.0 GiB" in outcome.failure.message
+
+
+def test_a_child_killed_from_outside_is_not_out_of_memory(child: Child) -> None:
+    outcome = child.run("os.kill(os.getpid(), 9)")
+    assert code(outcome) == "CRASHED"
+    assert outcome.killed
+
+
+@pytest.mark.parametrize("program", ["os.abort()", "sys.exit(1)", "bytearray(64 << 30)"])
+def test_a_child_that_fails_by_itself_was_not_killed(child: Child, program: str) -> None:
+    assert not child.run(program, memory=1 << 30).killed
+
+
+def test_a_file_beyond_the_limit(child: Child) -> None:
+    assert code(child.run('open("big", "wb").write(bytes(2 << 20))', file_size=1 << 20)) == "OUT_OF_DISK"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk(child: Child) -> None:
+    assert code(child.run('open("/dev/full", "w").write("x" * (1 << 20))')) == "OUT_OF_DISK"
+
+
+def test_a_hang_is_ended_at_the_wall_clock(child: Child) -> None:
+    started = time.monotonic()
+    outcome = child.run("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", wall_clock_s=1)
+    assert code(outcome) == "TIMED_OUT"
+    assert time.monotonic() - started < 5
+
+
+def test_closing_the_output_does_not_hide_a_hang(child: Child) -> None:
+    assert code(child.run("os.close(1); os.close(2); time.sleep(60)", wall_clock_s=1)) == "TIMED_OUT"
+
+
+def test_cancel_takes_less_than_five_seconds(child: Child) -> None:
+    asked: list[float] = []
+
+    def should_stop() -> bool:
+        asked.append(time.monotonic())
+        return bool(child.events)
+
+    outcome = child.run(
+        'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); say("progress", stage="import"); time.sleep(60)',
+        should_stop,
+        grace_s=2,
+    )
+    assert code(outcome) == "CANCELED"
+    assert time.monotonic() - asked[-1] < 5
+    assert outcome.failure is not None
+    assert outcome.failure.stage == Stage.IMPORT
+
+
+def test_should_stop_is_asked_twice_a_second(child: Child) -> None:
+    asked: list[float] = []
+
+    def should_stop() -> bool:
+        asked.append(time.monotonic())
+        return False
+
+    child.run("time.sleep(2)", should_stop)
+    assert len(asked) >= 4
+
+
+GRANDCHILD = """
+import subprocess
+grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+say("layer", pid=grandchild.pid)
+"""
+
+
+@pytest.mark.parametrize("end", ['say("done")', "os.abort()", "time.sleep(60)"], ids=["done", "crash", "hang"])
+def test_nothing_is_left_running(child: Child, end: str) -> None:
+    child.run(GRANDCHILD + end, wall_clock_s=1.5)
+    pid = child.events[0]["pid"]
+    assert isinstance(pid, int)
+    assert gone(pid)
+
+
+def test_an_exception_of_the_caller_ends_the_child(child: Child) -> None:
+    def should_stop() -> bool:
+        if child.events:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        child.run('say("layer", pid=os.getpid()); time.sleep(60)', should_stop)
+    pid = child.events[0]["pid"]
+    assert isinstance(pid, int)
+    assert gone(pid)
+
+
+def test_garbage_on_the_output_goes_to_the_log(child: Child) -> None:
+    outcome = child.run("""
+        print("[ INFO ] a library talks")
+        print('{"event": "progress", "stage": "no such stage"}')
+        print('{"event": "layer", "relative_error": NaN}')
+        sys.stdout.buffer.write(b"\\xff\\xfe\\n")
+        print("[" * 100_000)
+        say("done")
+    """)
+    assert outcome.ok
+    assert child.events == []
+    assert "a library talks" in child.log
+    assert "no such stage" in child.log
+
+
+def test_endless_output_is_ended(child: Child) -> None:
+    assert code(child.run('while True: sys.stdout.write("x" * 65536)')) == "CRASHED"
+
+
+def test_the_log_has_a_beginning_an_end_and_a_ceiling(child: Child) -> None:
+    child.run("""
+        sys.stderr.write("first\\n")
+        for _ in range(20): sys.stderr.write("x" * (1 << 20))
+        sys.stderr.write("last")
+        say("done")
+    """)
+    assert child.log.startswith("first\n")
+    assert child.log.endswith("last")
+    assert len(child.log) < 9 << 20
+
+
+def test_temporary_files_go_with_the_job(child: Child) -> None:
+    child.run('import tempfile; f = tempfile.mkstemp(); say("layer", file=f[1]); say("done")')
+    file = Path(str(child.events[0]["file"]))
+    assert file.is_relative_to(child.folder)
+    assert not file.parent.exists()
+
+
+def test_our_secrets_stay_ours(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRACTUNE_BROKER_URL", "redis://:hunter2@host")
+    child.run('say("layer", environment=dict(os.environ))')
+    assert "hunter2" not in json.dumps(child.events)
+
+
+def test_modules_are_not_imported_from_the_folder_of_the_job(child: Child) -> None:
+    (child.folder / "colorsys.py").write_text("raise SystemExit('hostile')")
+    assert child.run('import colorsys; say("done")').ok
+
+
+def test_a_server_of_the_machine_is_out_of_reach_where_the_platform_allows(child: Child) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        outcome = child.run(f"""
+            import socket
+            reached = socket.socket().connect_ex(("127.0.0.1", {server.getsockname()[1]})) == 0
+            say("layer", reached=reached)
+            say("done")
+        """)
+    assert child.events[0]["reached"] == outcome.network
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+    program = f"""
+        import sys
+        from pathlib import Path
+        from workers.jobs.job import Kind, Task
+        from workers.worker.sandbox import run
+        from workers.settings import Limits
+        command = [sys.executable, "-c", {SAY!r} + 'say("layer", pid=os.getpid()); time.sleep(60)']
+        tell = lambda event: print(event["pid"], flush=True)
+        run(Task(Kind.INSPECT, "m", "o"), Path({str(tmp_path)!r}), Limits(), tell, command=command)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+    assert gone(pid)
+
+
+def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
+    task = Task(Kind.INSPECT, model="m", out="o")
+    assert code(run(task, tmp_path, Limits(), lambda _: None, command=["/no/such/program"])) == "INTERNAL"

@@ -1,0 +1,77 @@
+"""What every layer has cost and saved, and what to change for the next run."""
+
+from collections.abc import Mapping, Sequence
+
+import openvino as ov
+
+from workers.allocation.sensitivity import output_errors
+from workers.calibration import Samples
+from workers.engine.sweep import LayerResult
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.batching import rebatch
+from workers.report.schema import LayerProfile, LayerReport, NextRun
+
+MOST_SAMPLES, FEWEST_SAMPLES = 64, 8
+PASSES = 2  # that the whole measurement may cost, in forward passes over the calibration samples
+ENOUGH = 0.5  # of the total error: what leaving a few layers alone should give back
+TOO_DEAR = 0.2  # of all bytes saved: what it may not cost
+
+
+def losses(
+    original: ov.Model, results: Sequence[LayerResult], samples: Samples, *, batch_size: int, threads: int
+) -> dict[str, float]:
+    """The relative error of the original's outputs with each layer's new weights alone in place, by layer name.
+
+    Layers that a step has reshaped or added have none. Effects of quantised activations are not in it.
+    """
+    known = {layer.name: layer for layer in find_layers(original)[0]}
+    weights = [
+        (known[result.layer.name], result.weight)
+        for result in results
+        if result.layer.name in known and known[result.layer.name].shape == result.layer.shape
+    ]
+    if not weights:
+        return {}
+    count = min(MOST_SAMPLES, max(FEWEST_SAMPLES, PASSES * samples.count // len(weights)), samples.count)
+    size = min(batch_size, count)
+    batched = rebatch(original, size) if size > 1 else original
+    return output_errors(batched, weights, samples.take(range(count)), batch_size=size, threads=threads)
+
+
+def shares(results: Sequence[LayerResult], lost: Mapping[str, float]) -> dict[str, float]:
+    """Each layer's part of the total error: of the outputs' where it is known for all layers, else of the layers' own."""
+    errors = {result.layer.name: lost.get(result.layer.name, 0.0) for result in results}
+    if len(lost) < len(results):
+        errors = {result.layer.name: result.relative_error for result in results}
+    total = sum(errors.values())
+    return {name: error / total for name, error in errors.items()} if total else {}
+
+
+def ranks(shared: Mapping[str, float]) -> dict[str, int]:
+    """1 for the layer with the largest share."""
+    ordered = sorted(shared, key=lambda name: -shared[name])
+    return {name: rank for rank, name in enumerate(ordered, start=1)}
+
+
+def saved_times(profile: Sequence[LayerProfile]) -> dict[str, float]:
+    """Milliseconds that an operation takes less than in the original, where both have it, by name."""
+    pairs = ((row.name, row.original_ms, row.compressed_ms) for row in profile)
+    return {name: before - after for name, before, after in pairs if before is not None and after is not None}
+
+
+def next_run(layers: Sequence[LayerReport]) -> NextRun | None:
+    """The layers that cause most of the error for the fewest bytes; None where no few do."""
+    saved = {layer.name: max(layer.original_bytes - layer.bytes, 0) for layer in layers}
+    harmful = [layer for layer in layers if layer.error_share]
+    harmful.sort(key=lambda layer: -(layer.error_share or 0.0) / max(saved[layer.name], 1))
+    names: list[str] = []
+    share, given_up = 0.0, 0
+    for layer in harmful:
+        if share >= ENOUGH:
+            break
+        names.append(layer.name)
+        share += layer.error_share or 0.0
+        given_up += saved[layer.name]
+    if not names or len(names) == len(layers) or given_up > TOO_DEAR * sum(saved.values()):
+        return None
+    return NextRun(ignored_scope={"names": tuple(names)}, error_share=share, bytes_given_up=given_up)

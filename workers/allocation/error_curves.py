@@ -1,0 +1,54 @@
+"""How the error of every layer rises with its sparsity: statistics are captured once, and every layer is solved at all levels.
+
+Layers are posed on the original's inputs, so that one forward pass of the original serves all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import openvino as ov
+
+from workers.engine.collect import Listener
+from workers.engine.moments import LayerMoments, pool
+from workers.engine.sample_schedule import Batches
+from workers.engine.sweep import pose
+from workers.ir.graph.edit import read_weight
+from workers.ir.graph.layers import Layer
+from workers.methods.layerwise_pruning import prune_gradually
+from workers.methods.problem import Array
+
+LEVELS = (0.2, 0.35, 0.5, 0.6, 0.68, 0.75, 0.8, 0.85, 0.89, 0.92, 0.95, 0.97, 0.98)  # of sparsity; errors rise steeply
+REFERENCE = 5  # of LEVELS: where one layer's effect on the model's outputs is measured
+
+SMALLEST = 1e-6  # relative error that counts
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One layer on the original's inputs, pruned more and more."""
+
+    layer: Layer
+    errors: Array  # (levels,)  E‖z − Ŵ x‖² / E‖z‖² about the means, at LEVELS
+    weight: Array  # (g, r, c)  Ŵ at LEVELS[REFERENCE]
+
+    def errors_at(self, levels: Array) -> Array:
+        """The error at other levels (n,), interpolated in its logarithm; none at 0, and next to none shortly after."""
+        known = np.log(np.maximum(self.errors, SMALLEST))
+        errors = np.exp(np.interp(levels, (0.0, *LEVELS), (min(np.log(SMALLEST), known[0]), *known)))
+        return np.where(levels > 0, errors, 0.0)
+
+
+def error_curves(
+    batched: ov.Model, layers: Sequence[Layer], samples: Batches, *, batch_size: int, seed: int, threads: int
+) -> list[Curve]:
+    """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
+    weights = {layer.name: read_weight(batched, layer).astype(np.float64) for layer in layers}
+    listener = Listener(batched.clone(), layers, samples, batch_size=batch_size, seed=seed, threads=threads)
+    return [_curve(layer, weights[layer.name], pool(list(outputs.values()))) for layer, outputs, _ in listener.hear()]
+
+
+def _curve(layer: Layer, weight: Array, moments: LayerMoments) -> Curve:
+    solved = list(prune_gradually(pose(layer, weight, moments), LEVELS))
+    errors = np.array([moments.error(pruned) for pruned in solved])
+    return Curve(layer, errors / (moments.energy or 1.0), solved[REFERENCE])

@@ -1,0 +1,78 @@
+"""Which samples calibrate, which ones select among candidates and which ones judge: never the same."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workers.calibration import Samples, from_dataset, from_fractals, split
+from workers.errors import InvalidRecipe
+from workers.ir.reading.importer import Imported
+from workers.jobs.job import Task
+from workers.recipe import Recipe
+
+SYNTHETIC_JUDGES = 256  # held-out samples that are drawn when none are given
+MOST_JUDGES = 5000  # of a dataset's samples beyond those that calibrate
+HELD_OUT = 1_000_003  # added to the seed of fractals that judge
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Samples to learn from, samples to choose by and samples to judge by."""
+
+    calibration: Samples
+    judging: Samples
+    selecting: Samples
+    mirror: Samples | None = None  # held-out fractals that would judge without data, where data judge and fractals calibrate
+
+
+def gather(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Evidence:
+    """The samples that a job's data and recipe call for.
+
+    Held-out samples are the evaluation set; without one, the dataset's samples beyond those that calibrate; without those,
+    synthetic ones. A search selects by samples of its own: those of the dataset that neither calibrate nor judge, or half of
+    the held-out ones. Where fractals calibrate and data judge, `mirror` tells how far judging by fractals would have been from
+    that. Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
+    """
+    calibration = calibrating(task, imported, recipe, progress)
+    rest = _beyond(task, imported, recipe, calibration)
+    if task.evaluation:
+        held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing)
+    else:
+        held, rest = rest or _fractal_judges(imported, recipe), None
+    mirror = _fractal_judges(imported, recipe) if (calibration.source, held.source) == ("fractals", "dataset") else None
+    if not (recipe.search or recipe.pareto):
+        return Evidence(calibration, held, held, mirror)
+    if rest is not None:
+        return Evidence(calibration, held, rest, mirror)
+    if held.count < 2:
+        raise InvalidRecipe("A search needs at least 2 held-out samples: some to select by, others to judge by.")
+    judging, selecting = split(held, (0.5, 0.5), np.random.default_rng([recipe.seed, 5]))
+    return Evidence(calibration, judging, selecting, mirror)
+
+
+def _beyond(task: Task, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:
+    """The dataset's samples that do not calibrate."""
+    if not task.data or calibration.source != "dataset":
+        return None
+    whole = from_dataset(Path(task.data), imported, recipe.preprocessing)
+    rest = range(calibration.count, min(whole.count, calibration.count + MOST_JUDGES))
+    return whole.take(np.array(rest)) if len(rest) else None
+
+
+def _fractal_judges(imported: Imported, recipe: Recipe) -> Samples:
+    return from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing)
+
+
+def calibrating(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:
+    wanted = recipe.calibration.source or ("dataset" if task.data else "fractals")
+    if wanted == "fractals":
+        return from_fractals(imported, recipe.calibration.count, _seed(recipe), recipe.preprocessing, progress)
+    if task.data is None:
+        raise InvalidRecipe("calibration.source is `dataset`, but no data is given.", hint="Give --data, or use fractals.")
+    return from_dataset(Path(task.data), imported, recipe.preprocessing, recipe.calibration.count, progress)
+
+
+def _seed(recipe: Recipe) -> int:
+    return recipe.seed if recipe.calibration.seed is None else recipe.calibration.seed

@@ -1,0 +1,96 @@
+"""Which calibration samples take part in which phase.
+
+Early layers have large tensors and need few samples, for each gives them thousands of rows; late layers have small tensors
+and need them all. So the calibration set begins with as many samples as memory holds, and the others join where the frontier
+has become small, having passed all layers before in one go. Memory stays bounded whatever the depth of the model and the
+number of samples, and every sample still costs one forward pass.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.ir.graph.frontier import Batch, Frontier, enter
+from workers.ir.graph.segments import Cut
+
+FRONTIER_BYTES = 2**30  # that the tensors between two phases may take, of both models together
+FEWEST_BATCHES = 8  # that take part all the same
+
+
+class Batches(Protocol):
+    """Calibration samples as the engine reads them."""
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Model inputs by name, for the samples from `start` to `stop`."""
+
+
+def schedule(held: Sequence[int], total: int) -> list[int]:
+    """How many of `total` batches take part in each phase from 1 on, where the frontier of a batch takes `held` bytes after it.
+
+    As many as fit in FRONTIER_BYTES. More join only where they at least double or complete the set, since they must run
+    through all phases before; every sample that joins once costs one forward pass, whenever it does.
+    """
+    batches, active = [], 0
+    for before, after in pairwise(held):
+        room = FRONTIER_BYTES // max(2 * max(before, after), 1)  # of the original and of the compressed model
+        room = min(max(room, FEWEST_BATCHES), total)
+        if room < active or room >= min(2 * active, total):
+            active = room
+        batches.append(active)
+    return batches
+
+
+class Stream:
+    """Calibration samples as batches of model inputs, the last one filled up by repetition."""
+
+    def __init__(self, samples: Batches, size: int) -> None:
+        self._samples = samples
+        self._size = size
+        self.length = -(-samples.count // size)
+
+    def share(self, number: int) -> float:
+        """How much of a batch is samples and not repetition."""
+        return min(self._samples.count - number * self._size, self._size) / self._size
+
+    def samples(self, batches: int) -> int:
+        """How many samples the first `batches` batches hold."""
+        return min(batches * self._size, self._samples.count)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches from `start` to `stop`."""
+        for first in range(start * self._size, stop * self._size, self._size):
+            values = self._samples.batch(first, min(first + self._size, self._samples.count))
+            yield {(name, 0): self._filled(value) for name, value in values.items()}
+
+    def _filled(self, value: NDArray[Any]) -> NDArray[Any]:
+        return value if len(value) == self._size else np.resize(value, (self._size, *value.shape[1:]))
+
+
+class Frontiers:
+    """The frontiers of the original and of the compressed model, for as many batches as the schedule says."""
+
+    def __init__(self, original: Cut, compressed: Cut, stream: Stream, threads: int) -> None:
+        self._original, self._compressed = original, compressed
+        self._stream, self._threads = stream, threads
+        self._dense: Frontier = []
+        self._sparse: Frontier = []
+
+    def resize(self, phase: int, batches: int) -> tuple[Frontier, Frontier]:
+        """Both frontiers before `phase`, of the first `batches` batches."""
+        del self._dense[batches:], self._sparse[batches:]
+        fresh = range(len(self._dense), batches)
+        if fresh:
+            self._dense += self._enter(self._original, phase, fresh)
+            same = phase == 1  # no layer has run yet
+            self._sparse += map(dict, self._dense) if same else self._enter(self._compressed, phase, fresh)
+        return self._dense, self._sparse
+
+    def _enter(self, parts: Cut, phase: int, numbers: range) -> Iterator[Batch]:
+        return enter(parts, phase, self._stream.batches(numbers.start, numbers.stop), self._threads)

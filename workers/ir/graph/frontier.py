@@ -1,0 +1,61 @@
+"""Running a cut model segment by segment over a calibration set, keeping only the tensors on the frontier."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from workers.ir.graph.segments import Cut, Key, Segment
+
+Batch = dict[Key, NDArray[Any]]  # tensors of one batch of samples
+Frontier = list[Batch]  # for every batch, the tensors that later phases read
+
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY"}  # no bf16, no dynamic quantisation
+
+
+def advance(parts: Cut, phase: int, frontier: Frontier, threads: int) -> Iterator[Batch]:
+    """Run the segment of `phase` batch by batch, moving each batch of `frontier` from before the phase to after it.
+
+    Yields all that is known of a batch in between: its tensors before the phase, and those computed in it, which are valid
+    until the next batch is asked for. Must be exhausted.
+    """
+    segment = Runner(parts.segments[phase], threads)
+    for number, batch in enumerate(frontier):
+        seen = segment(batch) | batch
+        yield seen
+        frontier[number] = _kept(parts, phase, seen, batch)
+
+
+def enter(parts: Cut, phase: int, batches: Iterable[Batch], threads: int) -> Iterator[Batch]:
+    """The frontier before `phase` of batches of model inputs, each of which passes all segments before it in one go."""
+    segments = [Runner(segment, threads) for segment in parts.segments[:phase]]
+    for batch in batches:
+        for number, segment in enumerate(segments):
+            batch = _kept(parts, number, segment(batch) | batch, batch)
+        yield batch
+
+
+def _kept(parts: Cut, phase: int, seen: Batch, owned: Batch) -> Batch:
+    """What phases after `phase` read of `seen`; tensors that are not `owned` yet are copied out of the runtime's memory."""
+    wanted = {key: value for key, value in seen.items() if parts.last_use.get(key, -1) > phase}
+    return {key: value if key in owned else np.array(value) for key, value in wanted.items()}
+
+
+class Runner:
+    """A segment, compiled to be run batch by batch."""
+
+    def __init__(self, segment: Segment, threads: int) -> None:
+        self._segment = segment
+        config = {**EXACT, "INFERENCE_NUM_THREADS": threads}
+        if segment.outputs:
+            self._request = ov.Core().compile_model(segment.model, "CPU", config).create_infer_request()
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The outputs of the segment, in memory that the next call overwrites."""
+        if not self._segment.outputs:
+            return {}
+        inputs = [batch[key] for key in self._segment.inputs]
+        outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        return {key: outputs[port] for port, key in enumerate(self._segment.outputs)}

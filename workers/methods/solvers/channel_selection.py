@@ -1,0 +1,112 @@
+"""Which channels a network misses least, and the weights that make up for them.
+
+A channel is removed with all weights that read it. For one layer that reads it, the columns S of its inputs, the least
+squares error grows by tr(W_S (H⁻¹)_SS⁻¹ W_Sᵀ) when S goes and all other weights are re-solved: the block form of the
+optimal brain surgeon (Hassibi and Stork 1993; Frantar et al. 2022, "Optimal Brain Compression", Eq. 5). Channels that
+several layers read are charged the sum.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, Pass
+from workers.methods.solvers.least_squares import masked_least_squares
+
+Indices = NDArray[np.intp]
+
+LEAST_KEPT = 0.1  # of the channels of a group
+AT_ONCE = 64  # of the channels left, one in so many goes before the errors are reckoned anew
+
+
+class ChannelPruning(Pass):
+    """`layerwise_pruning` with `pattern: channel`, as compression carries it out."""
+
+    method: Literal["layerwise_pruning"] = "layerwise_pruning"
+    sparsity_level: float = Field(gt=0, lt=1)
+    allocation: str = "normalized"
+    budget: Literal["weights", "operations"] = "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A layer that reads a group of coupled channels."""
+
+    problem: LayerProblem  # of one group of its own
+    energy: float  # of its outputs: its errors count relative to it
+    columns: Indices  # (channels, columns of one channel)
+
+
+def elimination(readers: Sequence[Reader], most: int) -> tuple[Indices, Array]:
+    """The order in which `most` channels of a group are missed least, and what each costs once those before it are gone.
+
+    The cost is the rise of the readers' relative errors, with all their other weights re-solved.
+    """
+    channels = readers[0].columns.shape[0]
+    alive = np.arange(channels)
+    states = [(reader.problem.target[0].copy(), np.linalg.inv(reader.problem.hessian[0])) for reader in readers]
+    order: list[int] = []
+    costs: list[float] = []
+    while len(order) < most:
+        cost = np.zeros(alive.size)
+        for reader, (weight, inverse) in zip(readers, states, strict=True):
+            cost += _rises(weight, inverse, reader.columns[alive]) / reader.energy
+        count = min(max(alive.size // AT_ONCE, 1), most - len(order))
+        lowest = np.argsort(cost, kind="stable")[:count]
+        order += alive[lowest].tolist()
+        costs += cost[lowest].tolist()
+        for reader, (weight, inverse) in zip(readers, states, strict=True):
+            _eliminate(weight, inverse, reader.columns[alive[lowest]].ravel())
+        alive = np.delete(alive, lowest)
+    return np.array(order, np.intp), np.array(costs)
+
+
+def _rises(weight: Array, inverse: Array, columns: Indices) -> Array:
+    """tr(W_S (H⁻¹)_SS⁻¹ W_Sᵀ) for every row S of `columns` (n, s), (n,); `weight` is (r, c), `inverse` H⁻¹ (c, c)."""
+    blocks = inverse[columns[:, :, None], columns[:, None, :]]  # (n, s, s)
+    parts = weight.T[columns]  # (n, s, r)
+    return np.asarray(np.einsum("nsr,nsr->n", parts, np.linalg.solve(blocks, parts)))
+
+
+def _eliminate(weight: Array, inverse: Array, columns: Indices) -> None:
+    """Take columns out of a least squares problem, in place: all other weights make up for them."""
+    gain = np.linalg.solve(inverse[np.ix_(columns, columns)], inverse[columns])
+    weight -= weight[:, columns] @ gain
+    inverse -= inverse[:, columns] @ gain
+    weight[:, columns] = 0
+    inverse[:, columns] = 0
+    inverse[columns] = 0
+
+
+class Listening(Method):
+    """Changes nothing and keeps the problems it is posed, in single precision."""
+
+    method: Literal["listening"] = "listening"
+    problems: dict[str, Any]  # LayerProblem, by name
+
+    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """Keep the problem, by its name."""
+        self.problems[problem.name] = problem
+        return LayerSolution(problem.original)
+
+
+class KeptColumns(Method):
+    """Some columns zero in all rows, the others re-solved."""
+
+    method: Literal["layerwise_pruning"] = "layerwise_pruning"
+    kept: Any  # Mask (c,)
+
+    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """The least squares solution on the kept columns, and on what an earlier step has left."""
+        if problem.support is not None:
+            free = problem.support & self.kept
+            return LayerSolution(masked_least_squares(problem, free, np.zeros_like(problem.target)))
+        weight = np.zeros_like(problem.target)
+        pull = (problem.target @ problem.hessian)[:, :, self.kept]
+        hessian = problem.hessian[:, self.kept][:, :, self.kept]
+        weight[:, :, self.kept] = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2)
+        return LayerSolution(weight)

@@ -1,0 +1,69 @@
+"""How far the outputs of layers have drifted from the original's, where no sweep of the engine has told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import openvino as ov
+
+from workers.calibration import Samples
+from workers.ir.graph.frontier import EXACT
+from workers.ir.graph.layers import Float32, Indices, Layer
+from workers.methods.problem import Array
+
+
+@dataclass(slots=True)
+class Drift:
+    """Sums over the positions of a layer's output: of z − ẑ, its square, z, and its square, (4, g, r)."""
+
+    positions: int = 0
+    sums: Array = field(default_factory=lambda: np.zeros(()))
+
+    def add(self, layer: Layer, before: Float32, after: Float32, channels: Indices | None) -> None:
+        """Count one more sample: the outputs z of the original, of which `channels` are left, and ẑ of the compressed model."""
+        if channels is not None:
+            before = np.take(before, channels, axis=layer.geometry.channel_axis)
+        index = np.arange(layer.geometry.positions(before.shape))
+        z = layer.geometry.output_rows(before, index).astype(np.float64)
+        lost = z - layer.geometry.output_rows(after, index)
+        self.sums = self.sums + np.stack([values.sum(axis=1) for values in (lost, lost**2, z, z**2)])
+        self.positions += index.size
+
+    @property
+    def relative_error(self) -> float:
+        """E‖z − ẑ‖² / E‖z‖², about the means."""
+        lost, lost_square, mean, square = self.sums / self.positions
+        energy = float(np.sum(square - mean**2))
+        return float(np.sum(lost_square - lost**2)) / energy if energy > 0 else 0.0
+
+
+def measure_drift(
+    original: ov.Model,
+    compressed: ov.Model,
+    layers: Mapping[str, Layer],
+    channels: Mapping[str, Indices | None],
+    samples: Samples,
+    threads: int,
+) -> dict[str, Drift]:
+    """The drift of layers, by layer name, over `samples` one at a time.
+
+    Both models are of batch 1. `layers` gives, by the name of an operation of both models, the layer whose biased output it is.
+    `channels` gives those of its original output channels that are left, by layer name; None stands for all.
+    """
+    config = {**EXACT, "INFERENCE_NUM_THREADS": threads}
+    watched = [_watching(model, list(layers)) for model in (original, compressed)]
+    requests = [ov.Core().compile_model(model, "CPU", config).create_infer_request() for model in watched]
+    drifts: dict[str, Drift] = {layer.name: Drift() for layer in layers.values()}
+    for number in range(samples.count):
+        inputs = samples.batch(number, number + 1)
+        before, after = (request.infer(inputs, share_outputs=True) for request in requests)
+        for port, layer in enumerate(layers.values()):
+            drifts[layer.name].add(layer, before[port], after[port], channels[layer.name])
+    return drifts
+
+
+def _watching(model: ov.Model, names: list[str]) -> ov.Model:
+    """The part of a model that computes these operations, which become its outputs in this order."""
+    copy = model.clone()
+    nodes = {node.friendly_name: node for node in copy.get_ops()}
+    return ov.Model([nodes[name].output(0) for name in names], copy.get_parameters(), "watching")

@@ -1,0 +1,62 @@
+"""What a recipe's steps work on, one after another: the interface of a pass.
+
+A pass is two things: its knobs, a `Pass` in `workers.methods` that loads nowhere near OpenVINO, and a function
+`rewrite(step, workpiece, conditions)` in a module of this package that returns the workpiece as the step leaves it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import openvino as ov
+
+from workers.calibration import Samples
+from workers.engine.sweep import LayerResult
+from workers.ir.graph.layers import Skipped
+from workers.ir.reading.importer import Precision
+
+
+class Progress(Protocol):
+    """Told how far a step is."""
+
+    def __call__(self, done: int, total: int, layer: str | None = None, message: str = "") -> None:
+        """`done` of `total` items of whatever is counted; the last one was `layer`, or `message` says what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is the same for all steps of a job."""
+
+    original: ov.Model  # as it was imported, not to be changed
+    samples: Samples  # that calibrate
+    batch_size: int  # how many samples to run at once; 1 for a model that takes no batches
+    precision: Precision  # in which most of the model's weights were stored
+    excluded: Mapping[str, str]  # operations that the recipe leaves alone, and the rule that says so
+    seed: int
+    threads: int
+    on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed
+    apart: bool = False  # whether every layer is solved on the original's inputs
+    folder: Path | None = None  # where a long step may keep what an interrupted attempt of it has reached
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a training went."""
+
+    steps: int
+    seconds: float
+    kept: int  # the step of the state that was kept; 0 is the model as it came
+    selecting: int  # samples that chose it
+    difference: float  # of an operation between torch and OpenVINO, relative to its largest output, at the most
+    curve: tuple[tuple[int, float, float], ...]  # step, loss in training since the last point, loss of the selecting samples
+
+
+@dataclass(frozen=True, slots=True)
+class Workpiece:
+    """The model between two steps, and what became of its layers so far."""
+
+    model: ov.Model  # batch 1 where the batch is open; a step may change it in place
+    results: Mapping[str, LayerResult]  # by layer name
+    skipped: tuple[Skipped, ...] = ()  # weights that the steps so far have left as they are
+    training: Training | None = None

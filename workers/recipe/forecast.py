@@ -1,0 +1,201 @@
+"""What a recipe will do to a model, before it is queued: from the model's inspection alone, without touching the model.
+
+Sizes follow from the methods' bits. Time and memory are rough: a model of the work, at the speed of one common core.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import ceil, log2, prod
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workers.methods.finetune import Finetune
+from workers.methods.layerwise_pruning import GRADUAL_STEPS, LayerwisePruning
+from workers.methods.problem import Step
+from workers.methods.solvers.least_squares import affordable_iterations
+from workers.recipe import Recipe
+from workers.recipe.scope_matching import plain_rules
+
+FLOPS = 6e10  # of one core in convolutions and matrix products, f32
+TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
+PASSES = 4  # forward passes that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
+LEVELS = 13  # settings at which `allocation: optimal` solves every layer besides
+JUDGES = 500  # held-out samples, where their number is not known
+BASE_BYTES = 400e6  # of a process that has loaded OpenVINO
+ROWS_PER_COLUMN = 10  # that the statistics of a layer are taken from
+COPIES = 40  # bytes per weight of the models and solutions in memory
+FRONTIER_BYTES = 2**30  # that the engine lets activations take
+XML_BYTES, XML_INT8_BYTES = 400, 4500  # of model.xml for an operation, and for a layer with quantised activations
+GAP_BITS = 8  # of the distance to the next weight that is not zero
+XML_ZIPS = 8  # times smaller when zipped
+CODED = {"mlq": 2.0, "ec2t": 2.0, "mcq": 5.0, "int8": 8.0}  # bits of a weight, where no knob says so
+
+
+class Planned(BaseModel):
+    """A layer that the recipe changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    type: str
+    weights: int
+    steps: tuple[str, ...]
+    bits: float = Field(description="Expected bits per weight in model.bin.")
+
+
+class Spared(BaseModel):
+    """Weights that the recipe leaves alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    type: str
+    reason: str
+
+
+class Forecast(BaseModel):
+    """What to expect of a job; null where the inspection does not tell."""
+
+    model_config = ConfigDict(frozen=True)
+
+    layers: tuple[Planned, ...]
+    skipped: tuple[Spared, ...]
+    unmatched: tuple[str, ...] = Field(description="Rules of the ignored scope that match no layer, with what may be meant.")
+    sparsity: float
+    original_bytes: int
+    compressed_bytes: int = Field(description="model.xml and model.bin; layers that are left alone included.")
+    zip_bytes: int
+    seconds: float | None = Field(description="On one core, within a factor of three; a search included.")
+    memory_bytes: int | None = Field(description="Most resident memory, within a factor of two.")
+    notes: tuple[str, ...] = ()
+
+
+def foresee(inspection: Mapping[str, Any], recipe: Recipe) -> Forecast:
+    """The forecast for an inspected model. Raises InvalidRecipe for a bad pattern."""
+    layers: Sequence[Mapping[str, Any]] = inspection["layers"]
+    kinds = {name: layer["type"] for layer in layers for name in layer.get("operations") or [layer["name"]]}
+    rules = list(plain_rules(recipe.ignored_scope, kinds))
+    excluded = {name: f"ignored_scope.{rule}" for rule, matched, _ in reversed(rules) for name in matched}
+    chosen = [layer for layer in layers if not _reason(layer, excluded)]
+    planned = tuple(_planned(layer, _steps(recipe, number, len(chosen))) for number, layer in enumerate(chosen))
+    spared = [Spared(**entry) for entry in inspection["skipped"]]
+    spared += [Spared(name=e["name"], type=e["type"], reason=_reason(e, excluded)) for e in layers if _reason(e, excluded)]
+    width = 2 if inspection["precision"] == "f16" else 4
+    before = width * sum(layer.weights for layer in planned)
+    rest = max(inspection["parameters"] * width - before, 0)
+    zeros = _sparsity(recipe.steps)
+    xml = XML_BYTES * inspection["operations"]
+    xml += XML_INT8_BYTES * len(planned) if any(step.method == "int8" for step in recipe.steps) else 0
+    return Forecast(
+        layers=planned,
+        skipped=tuple(spared),
+        unmatched=tuple(f"ignored_scope.{rule} matches no layer{hint}" for rule, matched, hint in rules if not matched),
+        sparsity=zeros,
+        original_bytes=inspection["bytes"],
+        compressed_bytes=round(sum(layer.weights * layer.bits for layer in planned) / 8) + rest + xml,
+        zip_bytes=round(sum(layer.weights for layer in planned) * _packed(recipe.steps, zeros) / 8) + rest + xml // XML_ZIPS,
+        seconds=_seconds(chosen, recipe),
+        memory_bytes=_memory(chosen, inspection, recipe),
+        notes=_notes(recipe, planned),
+    )
+
+
+def _reason(layer: Mapping[str, Any], excluded: Mapping[str, str]) -> str:
+    names = layer.get("operations") or [layer["name"]]
+    return next((excluded[name] for name in names if name in excluded), "")
+
+
+def _steps(recipe: Recipe, number: int, count: int) -> list[Step]:
+    """The steps that reach a layer; EC2T leaves the first and the last alone."""
+    ends = number in (0, count - 1)
+    return [step for step in recipe.steps if not (ends and getattr(step, "keep_ends", False))]
+
+
+def _planned(layer: Mapping[str, Any], steps: Sequence[Step]) -> Planned:
+    bits = _bits(steps)
+    return Planned(
+        name=layer["name"], type=layer["type"], weights=layer["weights"], steps=tuple(s.method for s in steps), bits=bits
+    )
+
+
+def _sparsity(steps: Sequence[Step]) -> float:
+    return max((step.sparsity_level for step in steps if isinstance(step, LayerwisePruning)), default=0.0)
+
+
+def _code(steps: Sequence[Step]) -> float:
+    """Bits of a weight that is not pruned."""
+    coded = [float(getattr(step, "bits", CODED.get(step.method, 32.0))) for step in steps]
+    return min(coded, default=32.0)
+
+
+def _bits(steps: Sequence[Step]) -> float:
+    """Bits per weight: a code for each, or the codes that are not zero with a bitmap or the gaps between them."""
+    code, kept = _code(steps), 1 - _sparsity(steps)
+    return min(code, kept * code + 1, kept * (code + GAP_BITS))
+
+
+def _packed(steps: Sequence[Step], zeros: float) -> float:
+    """Bits per weight once zipped: where the zeros are, and the other values."""
+    places = 0.0 if zeros in (0.0, 1.0) else -zeros * log2(zeros) - (1 - zeros) * log2(1 - zeros)
+    return places + (1 - zeros) * 0.93 * _code(steps)
+
+
+def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | None:
+    if any(layer.get("macs") is None for layer in layers):
+        return None
+    forward = 2.0 * sum(int(layer["macs"]) for layer in layers) / FLOPS
+    solve = sum(_solving(int(layer["weights"]), _columns(layer)) for layer in layers) / FLOPS
+    passes = 1 if recipe.calibrate_on == "original" else 2
+    once = passes * recipe.calibration.count * forward + solve + 2 * JUDGES * forward
+    weighing = recipe.calibration.count * forward + 0.2 * LEVELS * solve + 64 * len(layers) * forward
+    optimal = any(isinstance(step, LayerwisePruning) and step.allocation == "optimal" for step in recipe.steps)
+    speed = recipe.benchmark.time if recipe.benchmark else 0.0
+    training = sum(_training(step, forward * FLOPS) for step in recipe.steps if isinstance(step, Finetune))
+    total = _candidates(recipe) * (once + training) + (weighing if optimal else 0.0)
+    if recipe.search:
+        total = min(total, recipe.search.max_time + once)
+    return total + speed + 5
+
+
+def _solving(weights: int, cols: int) -> float:
+    """Operations of the products with H that solving a layer step by step takes, and of the statistics."""
+    products = GRADUAL_STEPS * (1 + affordable_iterations(weights, cols))
+    return 2.0 * products * weights * cols + 2.0 * ROWS_PER_COLUMN * cols**3
+
+
+def _training(step: Finetune, operations: float) -> float:
+    """Seconds of a distillation; `operations` are those of one sample."""
+    needed = PASSES * step.steps * step.batch_size * operations / TRAINING_FLOPS
+    return min(needed, step.max_time or needed)
+
+
+def _candidates(recipe: Recipe) -> int:
+    searched = ceil(log2(1 / recipe.search.resolution)) + 1 if recipe.search else 1
+    return searched + (recipe.pareto.points if recipe.pareto else 0)
+
+
+def _columns(layer: Mapping[str, Any]) -> int:
+    """Weights of one output channel."""
+    return max(prod(map(int, layer["shape"][1:])), 1)
+
+
+def _memory(layers: Sequence[Mapping[str, Any]], inspection: Mapping[str, Any], recipe: Recipe) -> int | None:
+    if any(layer.get("outputs") is None for layer in layers):
+        return None
+    widest = max((_columns(layer) for layer in layers), default=0)
+    activations = 3 * 4 * recipe.calibration.count * max((int(layer["outputs"]) for layer in layers), default=0)
+    weights = int(inspection["parameters"])
+    return round(BASE_BYTES + COPIES * weights + min(activations, FRONTIER_BYTES) + 40 * widest**2)
+
+
+def _notes(recipe: Recipe, planned: Sequence[Planned]) -> tuple[str, ...]:
+    notes = []
+    if not planned:
+        notes.append("No layer is left to compress: the job would be refused.")
+    if recipe.ignored_scope.subgraphs:
+        notes.append("ignored_scope.subgraphs is resolved by the job: these figures take it for empty.")
+    if any(isinstance(step, Finetune) for step in recipe.steps):
+        notes.append("finetune needs torch on the worker: pip install 'fractune[finetune]'.")
+    if recipe.search:
+        notes.append("A search changes the setting of its knob: sizes are those of the recipe as it stands.")
+    return tuple(notes)

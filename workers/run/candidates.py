@@ -1,0 +1,140 @@
+"""One model after another from the same import, the same samples and the same weighing of layers."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+from workers.calibration import Samples
+from workers.calibration.data_splits import Evidence
+from workers.engine.cache import Checkpoints
+from workers.engine.sweep import LayerResult
+from workers.evaluation.benchmark import compare_speed
+from workers.evaluation.fidelity import Comparison, compare_models
+from workers.ir.reading.importer import Imported
+from workers.ir.reading.inputs import restore_batch
+from workers.ir.writing.exporter import Exported, export
+from workers.jobs.job import Stage
+from workers.recipe import BenchmarkSettings, Recipe
+from workers.report import Benchmark
+from workers.run.clock import Clock
+from workers.run.compression import Compressed, Weighings, batch_size, enlarged, make_plan, run
+from workers.statistics.constraint import Drop, Verdict, measured_drop, verify
+
+# The parts of a recipe that make the model.
+MAKING = {"steps", "calibration", "calibrate_on", "preprocessing", "ignored_scope", "shapes", "seed"}
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A model that a recipe made, and what is known of it so far."""
+
+    recipe: Recipe
+    setting: float  # of the knob that a search varies
+    compressed: Compressed
+    exported: Exported
+    seconds: float
+    estimate: Comparison | None = None  # on the samples that select
+    expected: Drop | None = None  # in the constraint's metric, on the same samples
+    comparison: Comparison | None = None  # on the samples that judge
+    mirrored: Comparison | None = None  # on held-out fractals, for comparison with the same on data
+    verdict: Verdict | None = None
+    benchmark: Benchmark | None = None
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the original weights of compressed layers that are exactly zero or were removed."""
+        results = self.compressed.results
+        left = sum(int(np.count_nonzero(result.weight)) for result in results)
+        return 1 - left / max(sum(result.original.size for result in results), 1) if results else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """All that candidates share."""
+
+    imported: Imported
+    original: ov.Model
+    evidence: Evidence
+    threads: int
+    clock: Clock
+    on_layer: Callable[[LayerResult], None]
+    checkpoints: Checkpoints
+    weighings: Weighings = field(default_factory=Weighings)
+
+    def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
+        """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
+        began = time.perf_counter()
+        fresh = enlarged(self.imported, recipe)
+        plan = make_plan(fresh, recipe)
+        with self.clock.run(Stage.COMPRESS, plan.work):
+            compressed = run(
+                fresh,
+                self.original,
+                plan,
+                self.evidence.calibration,
+                seed=recipe.seed,
+                threads=self.threads,
+                on_layer=self.on_layer,
+                progress=self.clock.progress,
+                apart=recipe.calibrate_on == "original",
+                weighings=self.weighings,
+                checkpoints=self.checkpoints,
+            )
+        with self.clock.run(Stage.EXPORT):
+            restore_batch(compressed.model, self.imported.inputs)
+            layers = [(result.layer, result.step) for result in compressed.results]
+            exported = export(compressed.model, layers, folder, _metadata(recipe, self.imported))
+        results = tuple(map(_without_original, compressed.results))
+        return Candidate(recipe, setting, replace(compressed, results=results), exported, time.perf_counter() - began)
+
+    def select(self, candidate: Candidate, samples: Samples) -> None:
+        """Estimate the fidelity of a candidate on samples that select."""
+        candidate.estimate = self._compare(candidate, samples)
+        constraint = candidate.recipe.constraint
+        candidate.expected = measured_drop(constraint, candidate.estimate.outcomes) if constraint else None
+
+    def judge(self, candidate: Candidate) -> None:
+        """Compare a candidate with the original on the samples that judge, and decide on its constraint."""
+        candidate.comparison = self._compare(candidate, self.evidence.judging)
+        if self.evidence.mirror is not None:
+            candidate.mirrored = self._compare(candidate, self.evidence.mirror)
+        constraint = candidate.recipe.constraint
+        candidate.verdict = verify(constraint, candidate.comparison.outcomes) if constraint else None
+
+    def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
+        """Time a candidate beside the original."""
+        model = ov.Core().read_model(candidate.exported.xml)
+        inputs = self.evidence.judging.batch(0, 1)
+        rng = np.random.default_rng([candidate.recipe.seed, 4])
+        with self.clock.run(Stage.BENCHMARK, settings.niter):
+            candidate.benchmark = compare_speed(self.original, model, inputs, settings, rng, progress=self.clock.progress)
+
+    def _compare(self, candidate: Candidate, samples: Samples) -> Comparison:
+        model = ov.Core().read_model(candidate.exported.xml)
+        with self.clock.run(Stage.VERIFY, samples.count):
+            return compare_models(
+                self.original,
+                model,
+                samples,
+                batch_size=batch_size(self.imported, samples),
+                threads=self.threads,
+                progress=self.clock.progress,
+            )
+
+
+def _without_original(result: LayerResult) -> LayerResult:
+    """A result that knows how many weights there were, not which: candidates are kept side by side."""
+    return replace(result, original=np.broadcast_to(0.0, result.original.shape))
+
+
+def _metadata(recipe: Recipe, imported: Imported) -> dict[str, str]:
+    """What the model's bytes depend on, and nothing that they do not: it is written into them."""
+    return {
+        "recipe": recipe.model_dump_json(by_alias=True, include=MAKING),
+        "model_sha256": imported.sha256,
+        "seed": str(recipe.seed),
+    }

@@ -1,0 +1,134 @@
+"""A job from end to end: import, calibrate, compress, export, verify, benchmark, report.
+
+Knows neither queue nor database: the same code runs behind the service and behind `fractune optimize`.
+"""
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+from pydantic import ValidationError
+
+from workers import machine
+from workers.allocation.error_attribution import losses
+from workers.calibration.data_splits import calibrating, gather
+from workers.engine.cache import Checkpoints
+from workers.engine.sweep import LayerResult
+from workers.errors import InvalidRecipe
+from workers.evaluation.fidelity import examine
+from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
+from workers.ir.reading.importer import inspect as describe
+from workers.ir.reading.importer import load
+from workers.ir.writing.writer import saved_size
+from workers.jobs.job import Stage, Task
+from workers.recipe import Recipe
+from workers.run.candidates import Workshop
+from workers.run.clock import Clock
+from workers.run.compression import assist as share
+from workers.run.compression import batch_size, enlarged, make_plan
+from workers.run.exploration import explore
+from workers.run.report_builder import Findings, layer_row, write_report
+
+
+def inspect(task: Task, clock: Clock) -> None:
+    """Read a model and write out/inspection.json: inputs, outputs, layers, parameters. Raises a Refusal."""
+    with clock.run(Stage.IMPORT):
+        imported = load(Path(task.model), _shapes(task))
+        layers, skipped = find_layers(imported.model)
+        found = describe(imported) | {
+            "layers": [_layer(imported.model, layer) for layer in layers],
+            "skipped": [{"name": entry.name, "type": entry.type, "reason": entry.reason} for entry in skipped],
+        }
+    out = Path(task.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "inspection.json").write_text(json.dumps(found, indent=1))
+
+
+def _layer(model: ov.Model, layer: Layer) -> dict[str, Any]:
+    """A layer of an inspection; its work and the size of its outputs are null where they depend on the data."""
+    nodes = nodes_by_name(model)
+    outputs = [nodes[name].get_output_partial_shape(0) for name in layer.nodes]
+    shapes = [tuple(axis.get_length() for axis in shape) for shape in outputs if shape.is_static]
+    known = len(shapes) == len(outputs)
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "shape": layer.shape,
+        "weights": layer.size,
+        "operations": layer.nodes if len(layer.nodes) > 1 else None,
+        "macs": sum(layer.geometry.positions(shape) for shape in shapes) * layer.size if known else None,
+        "outputs": sum(map(prod, shapes)) if known else None,
+    }
+
+
+def compress(task: Task, clock: Clock) -> None:
+    """Run a recipe and write 1/model.xml, report.json, report.html and provenance.json under `task.out`.
+
+    Raises a Refusal for what cannot be used and a Breakdown for what cannot be finished.
+    """
+    recipe = read_recipe(task)
+    threads = task.threads or machine.threads()
+    with clock.run(Stage.IMPORT):
+        imported = load(Path(task.model), recipe.shapes)
+        original = imported.model.clone()
+        larger = enlarged(imported, recipe)
+        make_plan(larger, recipe)  # refuses what cannot be used before anything is computed
+    with clock.run(Stage.CALIBRATE, recipe.calibration.count):
+        evidence = gather(task, imported, recipe, clock.progress)
+        examine(original, evidence.judging, threads)
+    exploring = bool(recipe.search or recipe.pareto)
+
+    def on_layer(result: LayerResult) -> None:
+        clock.tell({"event": "layer", **layer_row(result)})
+
+    checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
+    tell = (lambda result: None) if exploring else on_layer
+    workshop = Workshop(imported, original, evidence, threads, clock, tell, checkpoints)
+    explored = explore(workshop, recipe, Path(task.out))
+    chosen = explored.chosen
+    if exploring:
+        for result in chosen.compressed.results:
+            on_layer(result)
+    if recipe.benchmark:
+        workshop.time(chosen, recipe.benchmark)
+    with clock.run(Stage.REPORT):
+        lost = losses(
+            larger.model,
+            chosen.compressed.results,
+            evidence.calibration,
+            batch_size=batch_size(imported, evidence.calibration),
+            threads=threads,
+        )
+        sizes = saved_size(original, half=imported.precision == "f16")
+        write_report(Findings(task, recipe, imported, evidence, explored, sizes, lost, dict(clock.spent), checkpoints.reused))
+
+
+def assist(task: Task, clock: Clock) -> None:
+    """Solve layers for the process that compresses by the same task: they appear among its checkpoints. Raises as it does."""
+    recipe = read_recipe(task)
+    with clock.run(Stage.IMPORT):
+        imported = load(Path(task.model), recipe.shapes)
+        larger = enlarged(imported, recipe)
+        plan = make_plan(larger, recipe)
+    with clock.run(Stage.CALIBRATE, recipe.calibration.count):
+        samples = calibrating(task, imported, recipe, clock.progress)
+    with clock.run(Stage.COMPRESS):
+        checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
+        threads = task.threads or machine.threads()
+        share(larger, plan, samples, seed=recipe.seed, threads=threads, checkpoints=checkpoints)
+
+
+def read_recipe(task: Task) -> Recipe:
+    """The recipe of a task. Raises InvalidRecipe that names the wrong key."""
+    try:
+        return Recipe.model_validate(task.recipe)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidRecipe(f"{where}: {first['msg']}") from error
+
+
+def _shapes(task: Task) -> dict[str, tuple[int, ...]]:
+    return dict(Recipe.model_validate(task.recipe).shapes) if task.recipe else {}

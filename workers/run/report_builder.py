@@ -1,0 +1,241 @@
+"""All that a job found out, put together as its report and written beside the model."""
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from fractal_data import contact_sheet
+from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
+from workers.calibration.data_splits import Evidence
+from workers.digest import file_sha256
+from workers.engine.sweep import LayerResult
+from workers.evaluation.fidelity import summarise
+from workers.ir.reading.importer import Imported
+from workers.ir.writing.writer import Size as DiskSize
+from workers.jobs.job import Task
+from workers.machine import fingerprint
+from workers.passes import Training
+from workers.recipe import Recipe
+from workers.report import (
+    CalibrationReport,
+    LayerReport,
+    ModelReport,
+    Picture,
+    PreprocessingReport,
+    Provenance,
+    Report,
+    Size,
+    SkippedLayer,
+    StageTime,
+    Tensor,
+    TrainingReport,
+    render_card,
+    render_html,
+    save_pictures,
+    telling_pictures,
+)
+from workers.run.candidates import Candidate
+from workers.run.exploration import Explored, describe
+
+SHEET_IMAGES = 32  # calibration images on the contact sheet
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the stages of a job have produced."""
+
+    task: Task
+    recipe: Recipe
+    imported: Imported
+    evidence: Evidence
+    explored: Explored
+    original_size: DiskSize
+    losses: Mapping[str, float]  # of the outputs, by layer
+    spent: dict[str, dict[str, float]]
+    reused: int  # layers that an interrupted attempt, or another worker, had solved
+
+    @property
+    def chosen(self) -> Candidate:
+        """The job's result."""
+        return self.explored.chosen
+
+
+def write_report(found: Findings) -> None:
+    """Write report.json, report.html, model_card.md, provenance.json, calibration.png and samples/."""
+    out = Path(found.task.out)
+    pictures = _pictures(found)
+    save_pictures(pictures, out / "samples")
+    sheet = _write_sheet(found, out / "calibration.png")
+    report = assemble(found)
+    (out / "report.json").write_text(report.model_dump_json(indent=1))
+    (out / "provenance.json").write_text(report.provenance.model_dump_json(indent=1))
+    (out / "report.html").write_text(render_html(report, pictures=pictures, contact_sheet=sheet))
+    (out / "model_card.md").write_text(render_card(report))
+
+
+def assemble(found: Findings) -> Report:
+    """The report of a job."""
+    chosen, recipe = found.chosen, found.recipe
+    layers = _layers(found)
+    assert chosen.comparison is not None  # a chosen candidate has been judged
+    return Report(
+        model=_model(found.task, found.imported),
+        recipe=chosen.recipe,
+        sparsity=chosen.sparsity,
+        layers=layers,
+        skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in chosen.compressed.skipped),
+        next_run=next_run(layers),
+        exploration=describe(found.explored, recipe, found.evidence) if found.explored.tried else None,
+        training=_training(chosen.compressed.training),
+        size=_size(found),
+        fidelity=summarise(chosen.comparison, np.random.default_rng([recipe.seed, 3])),
+        fidelity_on_fractals=chosen.mirrored and summarise(chosen.mirrored, np.random.default_rng([recipe.seed, 6])),
+        benchmark=chosen.benchmark,
+        constraint=chosen.verdict,
+        calibration=CalibrationReport(
+            source=found.evidence.calibration.source,
+            count=found.evidence.calibration.count,
+            seed=recipe.seed if recipe.calibration.seed is None else recipe.calibration.seed,
+            notes=found.imported.notes,
+        ),
+        preprocessing=PreprocessingReport(
+            inputs={name: dict(values) for name, values in found.evidence.calibration.applied.items()},
+            notes=found.evidence.calibration.notes,
+        ),
+        time={stage: StageTime(**cost) for stage, cost in found.spent.items()},
+        peak_rss_bytes=peak_memory(),
+        reused_layers=found.reused,
+        warnings=_warnings(found),
+        provenance=_provenance(found),
+    )
+
+
+def layer_row(result: LayerResult) -> dict[str, Any]:
+    """What is known of a layer as soon as it is solved, in JSON values."""
+    return {
+        "name": result.layer.name,
+        "type": result.layer.type,
+        "method": method_names(result),
+        "sparsity": 1 - np.count_nonzero(result.weight) / result.original.size,
+        "relative_error": result.relative_error,
+        "samples": result.samples,
+        "weights": result.layer.size,
+    }
+
+
+def method_names(result: LayerResult) -> str:
+    """The steps that changed a layer, joined by ' + '."""
+    return " + ".join(step.method for step in result.steps)
+
+
+def peak_memory() -> int:
+    """Most resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _model(task: Task, imported: Imported) -> ModelReport:
+    constants = [node for node in imported.model.get_ops() if node.get_type_name() == "Constant"]
+    return ModelReport(
+        name=Path(task.model).name,
+        format=imported.format,
+        sha256=imported.sha256,
+        parameters=sum(prod(node.shape) for node in constants if node.get_element_type().is_real()),
+        inputs=tuple(map(_tensor, imported.model.inputs)),
+        outputs=tuple(map(_tensor, imported.model.outputs)),
+    )
+
+
+def _tensor(port: ov.Output) -> Tensor:
+    shape = tuple(-1 if axis.is_dynamic else axis.get_length() for axis in port.get_partial_shape())
+    return Tensor(name=min(port.get_names(), default=""), shape=shape, type=port.get_element_type().get_type_name())
+
+
+def _layers(found: Findings) -> tuple[LayerReport, ...]:
+    results = found.chosen.compressed.results
+    stored = {layer.name: layer for layer in found.chosen.exported.layers}
+    shared = shares(results, found.losses)
+    ranked = ranks(shared)
+    times = saved_times(found.chosen.benchmark.profile) if found.chosen.benchmark else {}
+    width = 2 if found.imported.precision == "f16" else 4
+    return tuple(
+        LayerReport(
+            **layer_row(result),
+            shape=result.layer.shape,
+            removed=1 - result.weight.size / result.original.size,
+            bits=stored[result.layer.name].bits,
+            bytes=stored[result.layer.name].bytes,
+            original_bytes=width * result.original.size,
+            encoding=stored[result.layer.name].scheme,
+            output_error=found.losses.get(result.layer.name),
+            error_share=shared.get(result.layer.name),
+            rank=ranked.get(result.layer.name),
+            saved_ms=sum(times[name] for name in result.layer.nodes if name in times) if times else None,
+            statistics=dict(result.statistics),
+        )
+        for result in results
+    )
+
+
+def _training(training: Training | None) -> TrainingReport | None:
+    return TrainingReport(**asdict(training)) if training else None
+
+
+def _size(found: Findings) -> Size:
+    return Size(
+        original_bytes=found.original_size.bytes,
+        compressed_bytes=found.chosen.exported.size.bytes,
+        original_zip_bytes=found.original_size.zip_bytes,
+        zip_bytes=found.chosen.exported.size.zip_bytes,
+        entropy_bits_per_weight=found.chosen.exported.entropy_bits,
+    )
+
+
+def _warnings(found: Findings) -> tuple[str, ...]:
+    warnings = []
+    if found.evidence.judging.source != "dataset":
+        warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
+    if not found.chosen.compressed.results:
+        warnings.append("No layer was compressed.")
+    return tuple(warnings)
+
+
+def _provenance(found: Findings) -> Provenance:
+    inputs = {"model": found.imported.sha256}
+    for role, path in ("data", found.task.data), ("evaluation", found.task.evaluation):
+        if path and Path(path).is_file():
+            inputs[role] = file_sha256(Path(path))
+    files = (found.chosen.exported.xml, found.chosen.exported.bin)
+    return Provenance(
+        inputs=inputs,
+        outputs={f"1/{path.name}": file_sha256(path) for path in files},
+        seed=found.recipe.seed,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=fingerprint(),
+    )
+
+
+def _pictures(found: Findings) -> tuple[Picture, ...]:
+    """Held-out samples with what both models made of them; none where there is nothing to see."""
+    comparison = found.chosen.comparison
+    if comparison is None or comparison.headline is None:
+        return ()
+    return telling_pictures(comparison.headline.rows, comparison.labels, found.evidence.judging.images)
+
+
+def _write_sheet(found: Findings, path: Path) -> bytes | None:
+    """The first calibration images as a PNG; None for inputs that are no images."""
+    images = found.evidence.calibration.images(0, min(SHEET_IMAGES, found.evidence.calibration.count))
+    if images is None:
+        return None
+    contact_sheet(images, SHEET_COLUMNS).save(path)
+    return path.read_bytes()

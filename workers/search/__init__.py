@@ -1,1 +1,0 @@
-"""Candidates: recipes tried one after another, and the choice among them."""

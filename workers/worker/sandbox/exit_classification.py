@@ -1,0 +1,119 @@
+"""What became of a child: from its last words, its exit status and its log to a typed failure."""
+
+import signal
+from dataclasses import asdict, dataclass, replace
+
+from pydantic import TypeAdapter
+
+from workers.errors import Breakdown, Crashed, Internal, OutOfDisk, OutOfMemory, TimedOut
+from workers.jobs.job import Failure, Progress
+from workers.worker.sandbox.streams import Event
+
+PROGRESS = TypeAdapter(Progress)
+FAILURE = TypeAdapter(Failure)
+MESSAGE_LENGTH = 2000
+MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Unable to allocate", "out of memory")
+DISK_WORDS = ("No space left on device", "File too large", "Disk quota exceeded")
+
+
+class Account:
+    """What the child has said of its work so far."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self.failure: Failure | None = None
+        self.done = False
+        self.network = True
+
+    def note(self, event: Event) -> Event | None:
+        """Remember `event`; gives back what concerns others. Raises ValueError when it is none of the protocol's."""
+        match event["event"]:
+            case "progress":
+                self.progress = PROGRESS.validate_python(event)
+                return {"event": "progress", **asdict(self.progress)}
+            case "layer":
+                return event
+            case "failure":
+                failure = FAILURE.validate_python(event)
+                self.failure = replace(failure, message=failure.message[:MESSAGE_LENGTH])
+            case "done":
+                self.done = True
+            case "sandbox":
+                self.network = event.get("network") is not False
+            case kind:
+                raise ValueError(f"unknown event {kind!r}")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the process ended."""
+
+    exit_code: int  # negative: the signal
+    log: str  # the end of it
+    memory: int  # bytes it was allowed
+    stopped: Breakdown | None  # why we ended it, if we did
+    oom_kill: bool  # the kernel ran out of memory meanwhile
+
+
+def killed_by_others(ending: Ending) -> bool:
+    """Whether an operator or the system ended it, for no reason that lies in the work."""
+    return ending.stopped is None and not ending.oom_kill and -ending.exit_code in (signal.SIGKILL, signal.SIGTERM)
+
+
+def verdict(account: Account, ending: Ending) -> Failure | None:
+    """None when the work is done; else why not, where it stood, and what helps."""
+    if account.done and ending.exit_code == 0:
+        return None
+    if ending.stopped is None and account.failure is not None:
+        return account.failure
+    error = ending.stopped or _killed(ending) or _exited(ending)
+    progress = account.progress
+    return Failure(
+        code=error.code,
+        message=error.message[:MESSAGE_LENGTH],
+        hint=error.hint,
+        stage=progress.stage if progress else None,
+        layer=progress.layer if progress else None,
+    )
+
+
+def _killed(ending: Ending) -> Breakdown | None:
+    """The failure behind a signal."""
+    if ending.exit_code >= 0:
+        return None
+    number = -ending.exit_code
+    if number == signal.SIGXCPU:
+        return TimedOut("The job used more processor time than its limit.")
+    if number == signal.SIGXFSZ:
+        return OutOfDisk("The job wrote a file larger than its limit.")
+    if number == signal.SIGKILL and ending.oom_kill:
+        return OutOfMemory("The machine ran out of memory and killed the job.")
+    if _says(ending, MEMORY_WORDS):
+        return _out_of_memory(ending)
+    return Crashed(f"The process that worked on the model was killed by {_name(number)}.")
+
+
+def _exited(ending: Ending) -> Breakdown:
+    """The failure behind an exit status that no event explains."""
+    if _says(ending, MEMORY_WORDS):
+        return _out_of_memory(ending)
+    if _says(ending, DISK_WORDS):
+        return OutOfDisk()
+    last = ending.log.strip().rpartition("\n")[2] or "its log is empty"
+    return Internal(f"The process that worked on the model ended with status {ending.exit_code}: {last}")
+
+
+def _out_of_memory(ending: Ending) -> OutOfMemory:
+    return OutOfMemory(f"The job needed more memory than its limit of {ending.memory / 2**30:.1f} GiB.")
+
+
+def _says(ending: Ending, words: tuple[str, ...]) -> bool:
+    return any(word in ending.log for word in words)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no name
+        return f"signal {number}"

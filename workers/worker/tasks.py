@@ -1,0 +1,242 @@
+"""run_job: claim a job, have the sandboxed child do it, record what came of it."""
+
+import errno
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import structlog
+from celery import Celery
+
+from workers.errors import Canceled, FractuneError, Internal, NotFound, OutOfDisk, OutOfMemory, Poison, Unavailable
+from workers.jobs.artifacts import LOG, OUT, Artifacts
+from workers.jobs.blob_store import depot_of
+from workers.jobs.job import Failure, Kind, State, Task
+from workers.jobs.lease import Lease, LeaseLost
+from workers.jobs.recorder import Recorder
+from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
+from workers.jobs.retention import COPY_AGE_S
+from workers.jobs.store import Store
+from workers.jobs.store.leases import Leases
+from workers.jobs.summary import summarize
+from workers.settings import Settings
+from workers.worker import sandbox
+from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
+
+log = structlog.get_logger(__name__)
+
+
+Call = Callable[[str, int, int, str | None], None]  # for help with a job: its id, attempt, how many, of which class
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where a worker works."""
+
+    worker: str
+    store: Store
+    artifacts: Artifacts
+    settings: Settings
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a job has brought forth."""
+
+    files: list[Artifact]
+    summary: JsonObject | None = None
+    constraint: JsonObject | None = None
+    inspection: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Nothing came of the attempt, through no fault of the job."""
+
+
+def make_worker(settings: Settings, worker: str) -> Celery:
+    """A Celery application that can do the task."""
+    celery = make_celery(settings)
+
+    @contextmanager
+    def bench() -> Iterator[Bench]:
+        signal.signal(signal.SIGTERM, leave)
+        try:
+            artifacts = Artifacts(settings.data_dir, depot_of(settings))
+            with closing(Store(settings.database)) as store:
+                yield Bench(worker, store, artifacts, settings, partial(call_for_help, celery))
+            artifacts.forget_copies(COPY_AGE_S)
+        except MemoryError:  # it would take the whole worker down; so the job's lease runs out instead
+            raise OutOfMemory from None
+
+    @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
+    def run(job_id: str) -> None:
+        with bench() as place:
+            run_job(place, job_id)
+
+    @celery.task(name=HELP)  # type: ignore[untyped-decorator]
+    def assist(job_id: str, attempt: int) -> None:
+        with bench() as place:
+            help_job(place, job_id, attempt)
+
+    return celery
+
+
+def leave(signum: int, frame: FrameType | None) -> None:
+    """The worker is told to stop: unwind, so that the child ends and the job goes to another worker."""
+    raise SystemExit(128 + signum)
+
+
+def run_job(bench: Bench, job_id: str) -> None:
+    """Do the foremost job of those that wait beside `job_id`. Whatever becomes of the work is recorded, once."""
+    settings, leases = bench.settings, bench.store.leases
+    job = None
+    while job is None:
+        foremost = leases.foremost(job_id)
+        if foremost is None:
+            return  # a second message, or canceled meanwhile
+        job = leases.claim(foremost, bench.worker, settings.lease_s)  # unless another worker is quicker
+    structlog.contextvars.bind_contextvars(job_id=job.id, attempt=job.attempt)
+    log.info("job started", kind=job.kind)
+    try:
+        with Lease(leases, job.id, job.attempt, settings.lease_s, settings.heartbeat_s) as lease:
+            recorder = Recorder(leases, job.id, job.attempt)
+            seek_help(bench, job)
+            end = attempt(bench, job, lease, recorder)
+            published = lease.persist(lambda: record(leases, job, end, recorder.stages()))
+    except LeaseLost:
+        log.warning("job lost to another worker")
+    except (SystemExit, KeyboardInterrupt):
+        leases.release(job.id, job.attempt)
+        raise
+    else:
+        bench.artifacts.tidy(job.id, job.attempt, keep=frozenset({LOG, OUT}) if published else frozenset({LOG}))
+        if published:  # a job that failed may be retried
+            bench.artifacts.forget_checkpoints(job.id)
+        log.info("job ended", published=published)
+
+
+def seek_help(bench: Bench, job: Job) -> None:
+    """Call the workers that have nothing to do, where the layers of a job can be shared."""
+    recipe = job.recipe or {}
+    if recipe.get("calibrate_on") != "original" or recipe.get("search") or recipe.get("pareto"):
+        return
+    try:
+        others = [other for other in bench.store.workers.list() if other.id != bench.worker]
+        idle = sum(other.idle(job.runs_on, bench.settings.lease_s) for other in others)
+        bench.call(job.id, job.attempt, idle, job.runs_on)
+    except Unavailable:
+        log.warning("no help was called")
+
+
+def help_job(bench: Bench, job_id: str, attempt: int) -> None:
+    """Solve layers of a job that another worker does, unless a job waits that nobody does. Nothing of it is recorded."""
+
+    def over() -> bool:
+        try:
+            job = bench.store.jobs.get(job_id)
+        except NotFound:
+            return True
+        except Unavailable:
+            return False
+        return (job.state, job.attempt) != (State.RUNNING, attempt)
+
+    if over() or any(bench.store.leases.waiting().values()):
+        return
+    job = bench.store.jobs.get(job_id)
+    with bench.artifacts.helping(job_id, bench.worker) as workdir:
+        task = replace(task_of(job, bench.artifacts, workdir, bench.settings.threads), helping=True)
+        command = bench.settings.child_command
+        outcome = sandbox.run(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
+    log.info("helped", job_id=job_id, failure=outcome.failure and outcome.failure.code)
+
+
+def record(leases: Leases, job: Job, end: Results | Failure | Interruption, stages: dict[str, float]) -> bool:
+    """Write down the end of an attempt; True when its results are published."""
+    if isinstance(end, Interruption):
+        if leases.release(job.id, job.attempt):
+            return False
+        end = failure_of(Canceled())
+    if isinstance(end, Results):
+        figures = {"summary": end.summary, "constraint": end.constraint, "inspection": end.inspection}
+        if leases.publish(job.id, job.attempt, end.files, **figures, stages=stages):
+            return True
+        end = failure_of(Canceled())  # only that, or the loss of the lease, keeps results from being published
+    leases.fail(job.id, job.attempt, end, stages)
+    return False
+
+
+def attempt(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
+    """Do the work; whatever goes wrong with it is an answer."""
+    try:
+        return work(bench, job, lease, recorder)
+    except FractuneError as error:
+        return failure_of(error)
+    except MemoryError:
+        return failure_of(OutOfMemory("The worker ran out of memory beside the job."))
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return failure_of(OutOfDisk() if full else Internal(f"The worker could not keep the results: {error}"))
+
+
+def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
+    """Run the child and gather its results."""
+    settings = bench.settings
+    workdir = bench.artifacts.workdir(job.id, job.attempt)
+    task = task_of(job, bench.artifacts, workdir, settings.threads)
+    if task.checkpoints:
+        Path(task.checkpoints).mkdir(mode=0o700, exist_ok=True)
+    outcome = sandbox.run(
+        task,
+        workdir,
+        settings.limits,
+        recorder,
+        lease.should_stop,
+        command=settings.child_command,
+    )
+    recorder.flush()
+    bench.artifacts.keep_log(job.id, job.attempt)
+    if outcome.killed:
+        return Interruption() if job.attempt < settings.max_attempts else failure_of(Poison())
+    if outcome.failure is not None:
+        return outcome.failure
+    files = bench.artifacts.seal(job.id, job.attempt)
+    if job.kind == Kind.INSPECT:
+        return Results(files, inspection=read(workdir / OUT / "inspection.json"))
+    report = read(workdir / OUT / "report.json")
+    return Results(files, summarize(report), report.get("constraint"))
+
+
+def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) -> Task:
+    """The job in paths and plain values. Raises NotFound for a file that is gone."""
+
+    def dataset(sha256: str | None) -> str | None:
+        return None if sha256 is None else str(artifacts.path(AssetKind.DATASET, sha256))
+
+    model = str(artifacts.path(AssetKind.MODEL, job.model))
+    data, evaluation = dataset(job.dataset), dataset(job.evaluation)
+    checkpoints = str(artifacts.checkpoints(job.id)) if job.kind == Kind.COMPRESS else None
+    return Task(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON object that the child has written. Raises Internal."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise Internal(f"The job ended without a readable {path.name}: {error}") from error
+    if not isinstance(value, dict):
+        raise Internal(f"The job ended with a {path.name} that is no object.")
+    return value
+
+
+def failure_of(error: FractuneError) -> Failure:
+    """The error as the store keeps it."""
+    return Failure(error.code, error.message, error.hint)
