@@ -1,0 +1,114 @@
+"""The manifests are valid, pass the restricted security standard, set what Fractune reads, and the board asks what it tells."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.http.metrics import Metrics
+from workers.jobs.store import Store
+from workers.settings import Settings
+
+DOCKER = Path(__file__).parents[2] / "docker"
+MANIFESTS = DOCKER / "kubernetes"
+OLDEST, NEWEST = "1.29", "1.37"  # Kubernetes
+
+
+def objects() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object that the kustomization applies, with its file."""
+    for name in yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"]:
+        for document in yaml.safe_load_all((MANIFESTS / name).read_text()):
+            yield name, document
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    for _, document in objects():
+        if "template" in document.get("spec", {}):
+            yield document["metadata"]["name"], document["spec"]["template"]["spec"]
+
+
+def test_the_kustomization_names_every_manifest() -> None:
+    files = {path.name for path in MANIFESTS.glob("*.yaml")} - {"kustomization.yaml"}
+    assert {name for name, _ in objects()} == files
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_every_object_is_valid(version: str) -> None:
+    for _, document in objects():
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_a_wrong_field_is_found() -> None:
+    _, document = next((name, document) for name, document in objects() if document["kind"] == "Deployment")
+    document["spec"]["replica"] = 2
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, NEWEST, strict=True)
+
+
+def test_every_pod_is_restricted_and_bounded() -> None:
+    for name, pod in pods():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert container["resources"]["limits"]["memory"], name
+
+
+def test_every_mount_has_its_volume_and_every_selector_its_pods() -> None:
+    for name, pod in pods():
+        mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+        claimed = {"database"} if name == "database" else set()
+        assert mounted == {volume["name"] for volume in pod["volumes"]} | claimed, name
+    labels = {
+        document["spec"]["template"]["metadata"]["labels"]["app"]
+        for _, document in objects()
+        if "template" in document.get("spec", {})
+    }
+    selected = {
+        app
+        for path in MANIFESTS.glob("*.yaml")
+        for app in re.findall(r"fractune-(?:api|worker|broker|database)\b", path.read_text())
+    }
+    assert selected == labels
+
+
+def test_what_it_sets_is_what_fractune_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = next(document for _, document in objects() if document["kind"] == "ConfigMap")
+    for name, value in config["data"].items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    known = {f"FRACTUNE_{field.upper()}" for field in Settings.model_fields}
+    assert set(config["data"]) <= known
+    assert (settings.database_url, settings.storage_url) == (config["data"]["FRACTUNE_DATABASE_URL"], None)
+
+
+def test_the_board_asks_for_figures_that_exist(tmp_path: Path) -> None:
+    with closing(Store(f"sqlite:///{tmp_path}/fractune.db")) as store:
+        store.migrate()
+        content, _ = Metrics(store, lambda: 0)()
+    told = {
+        sample for family in text_string_to_metric_families(content.decode()) for sample in samples(family.name, family.type)
+    }
+    board = json.loads((DOCKER / "grafana" / "fractune.json").read_text())
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked = set(re.findall(r"\bfractune_\w+", " ".join(queries)))
+    assert asked
+    assert asked <= told
+
+
+def samples(family: str, kind: str) -> Iterator[str]:
+    """The names of a family's samples."""
+    suffixes = {"histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
+    yield from (family + suffix for suffix in suffixes.get(kind, ("",)))
