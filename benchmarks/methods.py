@@ -32,7 +32,7 @@ from workers.ir.storage import entropy_bits
 from workers.methods.int8 import Int8
 from workers.methods.problem import LayerProblem, LayerSolution, Method
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import Plan, batch_size, make_plan, run
+from workers.run.compression import CompressionPlan, batch_size, make_plan, run
 
 RESULTS = Path(__file__).parent / "results" / "methods.json"
 COLUMNS = ("real", "fractal", "round")
@@ -165,7 +165,7 @@ def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads:
         made = run(imported, original, plan, samples, seed=seed, threads=threads, on_layer=ignore, progress=ignore)
         model = made.model
         size = sum(result.original.size for result in made.results) or 1
-        done = [LayerSolution(result.weight, result.step, statistics_of(result)) for result in made.results]
+        done = [LayerSolution(result.weight, result.scale, statistics_of(result)) for result in made.results]
     seconds = time.perf_counter() - start
     zeros = 1 - sum(int(np.count_nonzero(layer.weight)) for layer in done) / size
     bits = sum(bits_of(layer) * layer.weight.size for layer in done) / size
@@ -178,7 +178,7 @@ def ignore(*_: object) -> None:
     """Nobody follows."""
 
 
-def round_alone(model: ov.Model, plan: Plan, seed: int) -> list[LayerSolution]:
+def round_alone(model: ov.Model, plan: CompressionPlan, seed: int) -> list[LayerSolution]:
     """The codebooks of the methods without reconstruction: they are posed in the metric of the identity."""
     (sweep,) = plan.parts
     assert isinstance(sweep, Mapping)
@@ -200,7 +200,7 @@ def _round(model: ov.Model, layer: Layer, methods: Sequence[Method], seed: int) 
 
 def bits_of(layer: LayerSolution) -> float:
     """Bits a weight as the method counts them; by entropy, with tables and steps, where it does not."""
-    step = None if layer.step is None else layer.step.astype(np.float32)
+    step = None if layer.scale is None else layer.scale.astype(np.float32)
     return float(layer.statistics.get("bits", 0.0)) or entropy_bits(layer.weight.astype(np.float32), step=step)
 
 

@@ -52,7 +52,7 @@ def _wait_until_ready(folder: Path) -> tuple[str, str]:
     """URL and key of the service on `folder`. Raises TimeoutError."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
-        local = local_service.read(folder)
+        local = local_service.read_local_service(folder)
         if local.key and ready(local.url):
             return local.url, local.key
         time.sleep(0.2)

@@ -28,9 +28,9 @@ from workers.ir.graph.layers import find_layers
 from workers.ir.reading.importer import load
 from workers.ir.storage import Graph, entropy_bits
 from workers.ir.storage.encode import tensor_plans
-from workers.ir.storage.plan import Plan
+from workers.ir.storage.plan import StoragePlan
 from workers.ir.writing.exporter import export
-from workers.ir.writing.writer import save, saved_size
+from workers.ir.writing.writer import save_model, saved_size
 
 SHAPE = (256, 256, 3, 3)
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
@@ -71,15 +71,15 @@ def forms(
     Console().print(table)
 
 
-def measure(plan: Plan, weight: Float32) -> tuple[float, float, bool]:
+def measure(plan: StoragePlan, weight: Float32) -> tuple[float, float, bool]:
     """Bytes of .xml per operation, milliseconds to compile, and whether the tensor comes back."""
     model = ov.Model([ops.result(plan.build(Graph("conv1.weight", {})))], [], "layer")
     nothing = ov.Model([ops.result(ops.constant(np.float32(0)))], [], "layer")
     with TemporaryDirectory() as folder:
         xml = Path(folder) / "model.xml"
-        save(nothing, xml)
+        save_model(nothing, xml)
         empty = xml.stat().st_size
-        save(model, xml)
+        save_model(model, xml)
         start = time.perf_counter()
         compiled = ov.Core().compile_model(xml, "CPU", F32)
         compiling = 1000 * (time.perf_counter() - start)

@@ -72,7 +72,7 @@ def served(data_dir: Path, port: int) -> Iterator[tuple["subprocess.Popen[bytes]
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(server, url)
-            with Client(url, local_service.read(data_dir).key) as client:
+            with Client(url, local_service.read_local_service(data_dir).key) as client:
                 yield server, client
         except KeyboardInterrupt:
             sys.exit(130)

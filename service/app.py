@@ -16,15 +16,15 @@ from service.http import errors
 from service.http.metrics import Metrics, Stopwatch
 from service.http.prefix import Prefixed
 from service.http.readiness import Readiness
-from service.periodic_tasks import chores
+from service.periodic_tasks import periodic_tasks
 from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
 from service.webhooks.delivery import Messenger
 from service.webhooks.targets import Allowed
 from workers.errors import Unavailable
 from workers.jobs.artifacts import Artifacts
-from workers.jobs.blob_store import depot_of
+from workers.jobs.blob_store import blob_store_of
 from workers.jobs.reconciler import reconcile
-from workers.jobs.retention import sweep
+from workers.jobs.retention import remove_old
 from workers.jobs.store import Store
 from workers.settings import Settings
 from workers.worker import broker
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The API over the store and the queue that `settings` name."""
     celery = broker.make_celery(settings)
     store = Store(settings.database)
-    depth, enqueue = partial(broker.depth, celery), partial(broker.announce, celery, store)
+    depth, enqueue = partial(broker.depth, celery), partial(broker.announce_job, celery, store)
     mend = partial(reconcile, store, enqueue, depth, max_attempts=settings.max_attempts, requeue_s=settings.requeue_s)
     allowed = Allowed(settings.webhook_targets)
     messenger = Messenger(store, allowed)
@@ -50,9 +50,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store.migrate()
-        app.state.artifacts = artifacts = Artifacts(settings.data_dir, depot_of(settings))
-        clean = partial(sweep, store, artifacts, settings.retention_s)
-        with chores((settings.heartbeat_s, mend), (1.0, messenger), (3600.0, clean)):
+        app.state.artifacts = artifacts = Artifacts(settings.data_dir, blob_store_of(settings))
+        clean = partial(remove_old, store, artifacts, settings.retention_s)
+        with periodic_tasks((settings.heartbeat_s, mend), (1.0, messenger), (3600.0, clean)):
             yield
         store.close()
         celery.close()
@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
-    app.state.announce = partial(announce, enqueue)
+    app.state.announce = partial(announce_or_wait, enqueue)
     app.state.allowed = allowed
     app.state.metrics = metrics = Metrics(store, depth)
     app.state.readiness = Readiness(settings, store, depth)
@@ -90,7 +90,7 @@ def to_dashboard(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{request.scope.get('root_path', '')}{PATH}/", 303)
 
 
-def announce(enqueue: partial[None], job_id: str) -> None:
+def announce_or_wait(enqueue: partial[None], job_id: str) -> None:
     """Send the message; without a broker the job waits for the reconciler."""
     try:
         enqueue(job_id)

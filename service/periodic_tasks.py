@@ -1,4 +1,4 @@
-"""What the API process does beside answering: chores, each in a thread of its own, until the end."""
+"""What the API process does beside answering: tasks, each in a thread of its own, until the end."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def chores(*rounds: tuple[float, Callable[[], object]]) -> Iterator[None]:
-    """Do each chore every so many seconds until the end of the block."""
+def periodic_tasks(*rounds: tuple[float, Callable[[], object]]) -> Iterator[None]:
+    """Do each task every so many seconds until the end of the block."""
     stop = threading.Event()
     threads = [threading.Thread(target=_repeat, args=(stop, *each), daemon=True) for each in rounds]
     for thread in threads:
@@ -26,9 +26,9 @@ def chores(*rounds: tuple[float, Callable[[], object]]) -> Iterator[None]:
             thread.join(5)
 
 
-def _repeat(stop: threading.Event, interval_s: float, chore: Callable[[], object]) -> None:
+def _repeat(stop: threading.Event, interval_s: float, task: Callable[[], object]) -> None:
     while not stop.wait(interval_s):
         try:
-            chore()
+            task()
         except FractuneError as error:  # a part is down; the next round may find it up
-            log.warning("chore not done", chore=repr(chore), reason=error.message)
+            log.warning("task not done", task=repr(task), reason=error.message)

@@ -23,14 +23,14 @@ FractuneError
 │   ├── InvalidRecipe           RECIPE_INVALID
 │   ├── BudgetOutOfReach        BUDGET_OUT_OF_REACH
 │   └── UnmatchedScope          SCOPE_UNMATCHED
-├── Breakdown                   the work could not be finished
+├── JobFailure                  the work could not be finished
 │   ├── OutOfMemory             OUT_OF_MEMORY
 │   ├── OutOfDisk               OUT_OF_DISK
 │   ├── TimedOut                TIMED_OUT
 │   ├── Crashed                 CRASHED
 │   ├── NonFiniteResult         RESULT_NOT_FINITE
 │   ├── Canceled                CANCELED
-│   ├── Poison                  POISON
+│   ├── TooManyAttempts         POISON
 │   └── Internal                INTERNAL
 └── RequestError                the service declines a request
     ├── InvalidRequest          INVALID_REQUEST
@@ -220,62 +220,62 @@ class UnmatchedScope(Refusal):
     hint = "Correct the rule, or set ignored_scope.validate to false."
 
 
-class Breakdown(FractuneError):
+class JobFailure(FractuneError):
     """The work could not be finished."""
 
     code = "BREAKDOWN"
 
 
-class OutOfMemory(Breakdown):
+class OutOfMemory(JobFailure):
     """The job needed more memory than its limit."""
 
     code = "OUT_OF_MEMORY"
     hint = "Lower calibration.count, or raise the worker's memory limit."
 
 
-class OutOfDisk(Breakdown):
+class OutOfDisk(JobFailure):
     """The disk is full."""
 
     code = "OUT_OF_DISK"
     hint = "Free space in the data directory and retry the job."
 
 
-class TimedOut(Breakdown):
+class TimedOut(JobFailure):
     """The job ran longer than its limit."""
 
     code = "TIMED_OUT"
     hint = "Lower calibration.count, or raise the worker's time limit."
 
 
-class Crashed(Breakdown):
+class Crashed(JobFailure):
     """The process that worked on the model died."""
 
     code = "CRASHED"
     hint = "The model makes the inference runtime crash; export it again or simplify it."
 
 
-class NonFiniteResult(Breakdown):
+class NonFiniteResult(JobFailure):
     """The compressed model returns NaN or infinite values."""
 
     code = "RESULT_NOT_FINITE"
     hint = "Ask for less compression, or leave the most damaged layers alone with ignored_scope."
 
 
-class Canceled(Breakdown):
+class Canceled(JobFailure):
     """The job was canceled."""
 
     code = "CANCELED"
     hint = "Retry the job if this was not intended."
 
 
-class Poison(Breakdown):
+class TooManyAttempts(JobFailure):
     """The job's process, or its worker, was killed at every attempt."""
 
     code = "POISON"
     hint = "See the logs of its attempts before retrying it."
 
 
-class Internal(Breakdown):
+class Internal(JobFailure):
     """Fractune made a mistake."""
 
     code = "INTERNAL"

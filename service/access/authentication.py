@@ -41,7 +41,7 @@ def issue(store: Store, name: str, role: Role, created_by: str, expires_in_s: fl
     return store.keys.add(key_id, _digest(secret), name, role, created_by, expires_in_s), f"fr_{key_id}_{secret}"
 
 
-def verify(store: Store, text: str) -> Principal:
+def verify_key(store: Store, text: str) -> Principal:
     """The holder of the key. Raises Unauthenticated, for whatever reason with the same words."""
     prefix, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")
@@ -78,7 +78,7 @@ def _known(request: Request, key: str | None) -> Principal:
     """The holder of the key, or else of the session. Raises Unauthenticated; Forbidden for a forgery."""
     token = request.cookies.get(sessions.COOKIE, "")
     if key is not None or not token:
-        return verify(request.app.state.store, key or "")
+        return verify_key(request.app.state.store, key or "")
     held = sessions.holder(request.app.state.store, token)
     if held is None:
         raise Unauthenticated

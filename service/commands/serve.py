@@ -27,7 +27,7 @@ def serve(
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    processes.serve(settings, host=host, port=port, workers=workers, say=_say, ready=_announce, stop=stop)
+    processes.run_processes(settings, host=host, port=port, workers=workers, say=_say, ready=_announce, stop=stop)
 
 
 def api(
@@ -36,7 +36,7 @@ def api(
 ) -> None:
     """Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables."""
     require("server")
-    key, _ = processes.prepare({})
+    key, _ = processes.prepare_data_folder({})
     if key:
         messages.print(f"The administrator's key, shown this once: {key}", highlight=False, soft_wrap=True)
     os.execv(sys.executable, [sys.executable, "-m", "service.api", "--host", host, "--port", str(port)])

@@ -52,7 +52,7 @@ def block_schema(name: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DraftStep:
     """A step of the recipe on the form."""
 
     method: str
@@ -113,11 +113,11 @@ class Draft:
             return {where.strip("/").replace("/", "."): message for where, message in found.items()}
         return {}
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[DraftStep]:
         """The steps with their knobs."""
         schemas = [catalogue()[method] for method in self.methods]
         return [
-            Step(method, schema.get("description", ""), knobs(schema, f"steps.{index}", self.values, self.faults))
+            DraftStep(method, schema.get("description", ""), knobs(schema, f"steps.{index}", self.values, self.faults))
             for index, (method, schema) in enumerate(zip(self.methods, schemas, strict=True))
         ]
 

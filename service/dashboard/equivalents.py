@@ -24,7 +24,7 @@ class Equivalents:
 def equivalents(request: Request, job: Job, model_name: str) -> Equivalents:
     """Of a job that was submitted."""
     chosen = {"model": job.model, "dataset": job.dataset, "evaluation": job.evaluation, "name": job.name}
-    return spell(request, model_name, {**chosen, "recipe": brief(job.recipe)})
+    return spell_request(request, model_name, {**chosen, "recipe": brief(job.recipe)})
 
 
 def brief(recipe: JsonObject | None) -> JsonObject:
@@ -35,7 +35,7 @@ def brief(recipe: JsonObject | None) -> JsonObject:
         return recipe or {}
 
 
-def spell(request: Request, model_name: str, body: JsonObject) -> Equivalents:
+def spell_request(request: Request, model_name: str, body: JsonObject) -> Equivalents:
     """Of the body of a request to be made; what is empty in it is left out."""
     told = json.dumps({key: value for key, value in body.items() if value})
     key = '-H "Authorization: Bearer $FRACTUNE_API_KEY"'

@@ -12,7 +12,7 @@ SCALARS = {"integer", "number", "string"}
 LISTS = {"number": "numbers", "integer": "numbers", "string": "names"}
 
 
-class Input(StrEnum):
+class FormField(StrEnum):
     """How a knob is set."""
 
     NUMBER = "number"
@@ -29,7 +29,7 @@ class Knob:
 
     name: str  # steps.0.sparsity_level
     label: str
-    input: Input
+    input: FormField
     doc: str
     value: str  # as typed; blank leaves the default
     default: str  # blank when there is none
@@ -62,7 +62,7 @@ def _knob(schema: Schema, name: str, full: str, values: Mapping[str, str], fault
         kind,
         declared.get("description", ""),
         values.get(full, ""),
-        spell(declared["default"]) if declared.get("default") is not None else "",
+        spell_value(declared["default"]) if declared.get("default") is not None else "",
         name in schema.get("required", ()),
         choices,
         _bounds(plain),
@@ -82,18 +82,20 @@ def _plain(declared: Schema, schema: Schema) -> Schema:
     return _plain(choices[0], schema) if len(choices) == 1 else declared
 
 
-def _input(declared: Schema, schema: Schema) -> tuple[Input, tuple[str, ...]]:
+def _input(declared: Schema, schema: Schema) -> tuple[FormField, tuple[str, ...]]:
     plain = _plain(declared, schema)
     kind = plain.get("type")
     if "enum" in plain:
-        return Input.CHOICE, tuple(map(str, plain["enum"]))
+        return FormField.CHOICE, tuple(map(str, plain["enum"]))
     if "const" in plain:
-        return Input.CHOICE, (str(plain["const"]),)
+        return FormField.CHOICE, (str(plain["const"]),)
     if kind == "boolean":
-        return Input.CHOICE, ("true", "false")
+        return FormField.CHOICE, ("true", "false")
     if kind == "array" and plain.get("items", {}).get("type") in SCALARS:
-        return Input(LISTS[plain["items"]["type"]]), ()
-    return {"integer": Input.NUMBER, "number": Input.NUMBER, "string": Input.TEXT}.get(str(kind), Input.JSON), ()
+        return FormField(LISTS[plain["items"]["type"]]), ()
+    return {"integer": FormField.NUMBER, "number": FormField.NUMBER, "string": FormField.TEXT}.get(
+        str(kind), FormField.JSON
+    ), ()
 
 
 def _bound(plain: Schema, *keys: str) -> float | None:
@@ -111,14 +113,14 @@ def document(schema: Schema, prefix: str, values: Mapping[str, str]) -> dict[str
     return {name: _parse(text, *_input(schema["properties"][name], schema)) for name, text in typed.items() if text}
 
 
-def _parse(text: str, kind: Input, choices: tuple[str, ...]) -> Any:
-    if kind is Input.NAMES:
+def _parse(text: str, kind: FormField, choices: tuple[str, ...]) -> Any:
+    if kind is FormField.NAMES:
         return [line.strip() for line in text.splitlines() if line.strip()]
-    if kind is Input.NUMBERS:
+    if kind is FormField.NUMBERS:
         return [_number(part.strip()) for part in text.strip("[]").split(",")]
-    if kind is Input.NUMBER:
+    if kind is FormField.NUMBER:
         return _number(text)
-    if kind is Input.JSON or choices == ("true", "false"):
+    if kind is FormField.JSON or choices == ("true", "false"):
         with suppress(ValueError):
             return json.loads(text)
     return int(text) if choices and text.lstrip("-").isdecimal() else text
@@ -133,10 +135,10 @@ def _number(text: str) -> int | float | str:
 
 def typed(value: Any, prefix: str) -> dict[str, str]:
     """What somebody would have typed for an object, by full name; nothing for null."""
-    return {f"{prefix}.{name}" if prefix else name: spell(item) for name, item in value.items() if item is not None}
+    return {f"{prefix}.{name}" if prefix else name: spell_value(item) for name, item in value.items() if item is not None}
 
 
-def spell(value: Any) -> str:
+def spell_value(value: Any) -> str:
     """A value as one types it."""
     if isinstance(value, list | tuple) and all(isinstance(item, int | float) for item in value):
         return ", ".join(map(str, value))

@@ -12,11 +12,11 @@ from service.access.sessions import COOKIE, forgery_token, new_token, set_cookie
 from service.dashboard import formatting
 from service.dashboard.static_files import version_of
 from workers.jobs.job import State
-from workers.report.page import environment as report_environment
+from workers.report.page import report_environment
 
 
 @cache
-def environment() -> Environment:
+def dashboard_environment() -> Environment:
     """The dashboard's templates, and the report's, in the same words."""
     made = report_environment(PackageLoader("service.dashboard"), source=str)
     made.filters |= {name: getattr(formatting, name) for name in formatting.FILTERS}
@@ -53,7 +53,7 @@ def known(request: Request) -> dict[str, Any]:
 
 def fill(request: Request, template: str, **context: Any) -> str:
     """A template, or a part of a page."""
-    return environment().get_template(template).render(**known(request), **context)
+    return dashboard_environment().get_template(template).render(**known(request), **context)
 
 
 def render(request: Request, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 from workers.jobs.records import Job
-from workers.jobs.store.listing import Line
+from workers.jobs.store.listing import JobRow
 from workers.report.charts import Axis, Tick, share_tick
 from workers.report.formatting import percent, points, significant
 
@@ -18,7 +18,7 @@ Measure = Literal["drop", "agreement"]
 class Result:
     """A job that can be placed: what is left of the size, what is lost of the answers, how many times as fast it is."""
 
-    line: Line
+    line: JobRow
     size: float  # share of the original's, zipped
     loss: float  # of accuracy, or share of changed decisions
     low: float | None
@@ -51,18 +51,18 @@ class Plot:
     height: float = HEIGHT
 
 
-def measured_by(lines: Sequence[Line]) -> Measure:
+def measured_by(lines: Sequence[JobRow]) -> Measure:
     """The drop of accuracy when any result has one; results without it are left out then."""
     return "drop" if any((line.job.summary or {}).get("drop") is not None for line in lines) else "agreement"
 
 
-def results(lines: Sequence[Line], measure: Measure) -> list[Result]:
+def results(lines: Sequence[JobRow], measure: Measure) -> list[Result]:
     """Those that have both a size and that measure."""
     found = (_result(line, line.job, measure) for line in lines)
     return [result for result in found if result is not None]
 
 
-def _result(line: Line, job: Job, measure: Measure) -> Result | None:
+def _result(line: JobRow, job: Job, measure: Measure) -> Result | None:
     figures = job.summary or {}
     zipped = figures.get("original_zip_bytes"), figures.get("zip_bytes")
     before, after = zipped if all(zipped) else (figures.get("original_bytes"), figures.get("compressed_bytes"))

@@ -22,7 +22,7 @@ def data_dir() -> Path:
     return Path(os.environ.get("FRACTUNE_DATA_DIR") or Path.home() / ".fractune")
 
 
-def read(data_dir: Path) -> LocalService:
+def read_local_service(data_dir: Path) -> LocalService:
     """What the last `fractune serve` on this folder wrote; the defaults where there is nothing, or nothing legible."""
     try:
         return LocalService(**json.loads(_path(data_dir).read_bytes()))
@@ -32,7 +32,7 @@ def read(data_dir: Path) -> LocalService:
 
 def update(data_dir: Path, **changes: Any) -> None:
     """Change some of it. Raises OSError."""
-    values = {**asdict(read(data_dir)), **changes}
+    values = {**asdict(read_local_service(data_dir)), **changes}
     new = _path(data_dir).with_suffix(".new")
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(values, file)

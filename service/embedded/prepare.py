@@ -7,7 +7,7 @@ import json
 import sys
 from contextlib import closing
 
-from service.access.authentication import issue, verify
+from service.access.authentication import issue, verify_key
 from service.access.sessions import TICKET_S, open_session
 from service.embedded import local_service
 from workers.errors import FractuneError, Unauthenticated
@@ -26,7 +26,7 @@ def prepare(settings: Settings) -> tuple[str | None, str | None]:
         store.migrate()
         if not settings.auth:
             return None, None
-        new, key_id = None, _opened(store, local_service.read(settings.data_dir).key)
+        new, key_id = None, _opened(store, local_service.read_local_service(settings.data_dir).key)
         if key_id is None:
             key, new = issue(store, "local", Role.ADMIN, created_by="fractune serve")
             key_id = key.id
@@ -37,7 +37,7 @@ def prepare(settings: Settings) -> tuple[str | None, str | None]:
 def _opened(store: Store, key: str | None) -> str | None:
     """The id of a key that is valid."""
     try:
-        return verify(store, key or "").id
+        return verify_key(store, key or "").id
     except Unauthenticated:
         return None
 

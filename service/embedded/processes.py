@@ -37,7 +37,7 @@ class Announcement:
     dashboard: str  # its link signs in, once
 
 
-def serve(
+def run_processes(
     settings: Settings,
     *,
     host: str,
@@ -53,7 +53,7 @@ def serve(
     """
     with _single_instance(settings.data_dir), _listen(host, port) as listener:
         environment = {"FRACTUNE_DATA_DIR": str(settings.data_dir.resolve())}
-        key, ticket = prepare(environment)
+        key, ticket = prepare_data_folder(environment)
         url = f"http://{_reachable(host)}:{listener.getsockname()[1]}"
         local_service.update(settings.data_dir, url=url)
         supervisor = Supervisor(_servers(settings, environment, listener, workers), say)
@@ -68,7 +68,7 @@ def serve(
             supervisor.stop()
 
 
-def prepare(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
+def prepare_data_folder(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
     """Create or migrate the store; the local key if it is new, and what signs in to the dashboard. Raises Unavailable."""
     command = [sys.executable, "-m", "service.embedded.prepare"]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)

@@ -30,10 +30,10 @@ async def _announce(request: Request) -> Callable[[str], None]:
     return announce
 
 
-Configuration = Annotated[Settings, Depends(_settings)]
-Rows = Annotated[Store, Depends(_store)]
-Files = Annotated[Artifacts, Depends(_artifacts)]
-Announce = Annotated[Callable[[str], None], Depends(_announce)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+StoreDep = Annotated[Store, Depends(_store)]
+ArtifactsDep = Annotated[Artifacts, Depends(_artifacts)]
+AnnounceDep = Annotated[Callable[[str], None], Depends(_announce)]
 
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Digest = Annotated[str, Path(alias="sha256", pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.")]

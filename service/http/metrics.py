@@ -13,7 +13,7 @@ from workers.errors import Unavailable
 from workers.jobs.store import Store
 
 
-class Jobs(Collector):
+class JobCollector(Collector):
     """Asks the store and the queue at every scrape; a part that does not answer is left out."""
 
     def __init__(self, store: Store, depth: Callable[[], int]) -> None:
@@ -67,7 +67,7 @@ class Metrics:
 
     def __init__(self, store: Store, depth: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(Jobs(store, depth))
+        self._registry.register(JobCollector(store, depth))
         self.requests = Histogram(
             "fractune_http_request_seconds", "Time to answer.", ["method", "route", "status"], registry=self._registry
         )

@@ -6,9 +6,9 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from service.access.authentication import Operator, Viewer
-from service.http.dependencies import Cursor, Digest, Files, Limit, Part, Rows
+from service.http.dependencies import ArtifactsDep, Cursor, Digest, Limit, Part, StoreDep
 from service.http.schemas import DatasetView, ModelView, PageView
-from service.uploads.intake import Inlet, Intake
+from service.uploads.intake import Intake, IntakeDep
 from service.uploads.receive import receive
 from workers.jobs.records import Asset, AssetKind
 
@@ -30,28 +30,28 @@ def asset_router(kind: AssetKind, view: type[DatasetView]) -> APIRouter:
     upload: dict[str, Any] = {"status_code": 201, "response_model": view, "responses": stored, **FILE_UPLOAD}
 
     @router.post("", **upload)
-    async def create(request: Request, response: Response, intake: Inlet, name: Name = None) -> Asset:
+    async def create(request: Request, response: Response, intake: IntakeDep, name: Name = None) -> Asset:
         """Upload a file; raw or as a form."""
         return await take(request, response, intake, kind, name)
 
     @router.put("/{sha256}", **upload)
-    async def put(request: Request, response: Response, intake: Inlet, sha256: Digest, name: Name = None) -> Asset:
+    async def put(request: Request, response: Response, intake: IntakeDep, sha256: Digest, name: Name = None) -> Asset:
         """Upload the file of that SHA-256; refused if it has another one."""
         return await take(request, response, intake, kind, name, sha256)
 
     @router.get("", response_model=PageView[view])  # type: ignore[valid-type]
-    def page(store: Rows, _: Viewer, cursor: Cursor = None, limit: Limit = 50, name: Part = None) -> Any:
+    def page(store: StoreDep, _: Viewer, cursor: Cursor = None, limit: Limit = 50, name: Part = None) -> Any:
         """List, newest first."""
         return store.assets.page(kind, cursor, limit, name=name)
 
     @router.get("/{sha256}", response_model=view)
     @router.head("/{sha256}", response_model=None)
-    def read(store: Rows, _: Viewer, sha256: Digest) -> Asset:
+    def read(store: StoreDep, _: Viewer, sha256: Digest) -> Asset:
         """Whether it is stored, and what is known about it."""
         return store.assets.get(kind, sha256)
 
     @router.delete("/{sha256}", status_code=204)
-    def remove(store: Rows, artifacts: Files, _: Operator, sha256: Digest) -> None:
+    def remove(store: StoreDep, artifacts: ArtifactsDep, _: Operator, sha256: Digest) -> None:
         """Forget it; declined while a job needs it."""
         store.assets.remove(kind, sha256, lambda: artifacts.discard(kind, sha256))
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.access.authentication import Operator, Viewer
-from service.http.dependencies import Announce, Configuration, Cursor, Files, JobId, Limit, Part, Rows
+from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, Limit, Part, SettingsDep, StoreDep
 from service.http.schemas import JobCreate, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest
 from workers.jobs.job import Kind, State
@@ -27,8 +27,8 @@ def submit(
     body: JobCreate,
     request: Request,
     response: Response,
-    store: Rows,
-    announce: Announce,
+    store: StoreDep,
+    announce: AnnounceDep,
     principal: Operator,
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
@@ -38,7 +38,7 @@ def submit(
 
 
 @router.post(":validate", response_model=Forecast)
-def validate(body: JobCreate, store: Rows, _: Operator) -> Forecast:
+def validate(body: JobCreate, store: StoreDep, _: Operator) -> Forecast:
     """What a job would do: layers matched and skipped, size, memory and time. Nothing is queued."""
     model = store.assets.get(AssetKind.MODEL, body.model)
     refuse_unusable(model)
@@ -49,7 +49,7 @@ def validate(body: JobCreate, store: Rows, _: Operator) -> Forecast:
 
 @router.get("", response_model=PageView[JobView])
 def page(
-    store: Rows,
+    store: StoreDep,
     _: Viewer,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -66,7 +66,7 @@ def page(
 
 
 @router.get("/{job_id}", response_model=JobView)
-def read(response: Response, store: Rows, _: Viewer, job_id: JobId) -> Job:
+def read(response: Response, store: StoreDep, _: Viewer, job_id: JobId) -> Job:
     """A job as it stands."""
     job = store.jobs.get(job_id)
     if not job.ended:
@@ -75,24 +75,26 @@ def read(response: Response, store: Rows, _: Viewer, job_id: JobId) -> Job:
 
 
 @router.delete("/{job_id}", status_code=204)
-def remove(store: Rows, artifacts: Files, _: Operator, job_id: JobId) -> None:
+def remove(store: StoreDep, artifacts: ArtifactsDep, _: Operator, job_id: JobId) -> None:
     """Remove an ended job with its results."""
     store.retention.remove_job(job_id, lambda: artifacts.discard_job(job_id))
 
 
 @router.post("/{job_id}:cancel", status_code=202, response_model=JobView)
-def cancel(store: Rows, settings: Configuration, _: Operator, job_id: JobId) -> Job:
+def cancel(store: StoreDep, settings: SettingsDep, _: Operator, job_id: JobId) -> Job:
     """End a waiting job; ask the worker of a running one to stop."""
     return store.jobs.cancel(job_id, settings.answer_s)
 
 
 @router.post("/{job_id}:retry", status_code=202, response_model=JobView)
-def retry(request: Request, response: Response, store: Rows, announce: Announce, principal: Operator, job_id: JobId) -> Job:
+def retry(
+    request: Request, response: Response, store: StoreDep, announce: AnnounceDep, principal: Operator, job_id: JobId
+) -> Job:
     """Do an ended job again, as a new job."""
     return accepted(request, response, again(store, announce, principal.id, job_id))
 
 
-def again(store: Store, announce: Announce, owner: str, job_id: str) -> Job:
+def again(store: Store, announce: AnnounceDep, owner: str, job_id: str) -> Job:
     """Queue an ended job once more. Raises NotFound, Conflict."""
     job = store.jobs.get(job_id)
     if not job.ended:
@@ -102,7 +104,7 @@ def again(store: Store, announce: Announce, owner: str, job_id: str) -> Job:
     return new
 
 
-def place(store: Store, announce: Announce, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
+def place(store: Store, announce: AnnounceDep, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
     """Queue what is asked for; True when it is new. Raises NotFound, InvalidRequest, InvalidRecipe, IdempotencyMismatch."""
     refuse_unusable(store.assets.get(AssetKind.MODEL, body.model))
     if body.recipe.calibration.source == "dataset" and body.dataset is None:

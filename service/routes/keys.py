@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from service.access.authentication import Admin, Viewer, issue
-from service.http.dependencies import Cursor, Limit, Rows
+from service.http.dependencies import Cursor, Limit, StoreDep
 from service.http.schemas import AuditView, KeyCreate, KeyIssued, KeyView, PageView, PrincipalView
 from workers.jobs.records import ApiKey
 
@@ -20,27 +20,27 @@ def whoami(principal: Viewer) -> PrincipalView:
 
 
 @router.post("/apikeys", status_code=201)
-def create(store: Rows, principal: Admin, body: KeyCreate) -> KeyIssued:
+def create(store: StoreDep, principal: Admin, body: KeyCreate) -> KeyIssued:
     """A new key; its text is shown this once."""
     key, text = issue(store, body.name, body.role, principal.id, body.expires_in_s)
     return KeyIssued(**KeyView.model_validate(key).model_dump(), key=text)
 
 
 @router.get("/apikeys", response_model=PageView[KeyView])
-def page(store: Rows, _: Admin, cursor: Cursor = None, limit: Limit = 50) -> Any:
+def page(store: StoreDep, _: Admin, cursor: Cursor = None, limit: Limit = 50) -> Any:
     """Every key ever given out, newest first."""
     return store.keys.page(cursor, limit)
 
 
 @router.delete("/apikeys/{key_id}", response_model=KeyView)
-def revoke(store: Rows, _: Admin, key_id: KeyId) -> ApiKey:
+def revoke(store: StoreDep, _: Admin, key_id: KeyId) -> ApiKey:
     """From now on the key opens nothing."""
     return store.keys.revoke(key_id)
 
 
 @router.get("/audit")
 def audit(
-    store: Rows,
+    store: StoreDep,
     _: Admin,
     before: Annotated[int | None, Query(ge=1, lt=2**31, description="Entries before this one.")] = None,
     limit: Limit = 50,

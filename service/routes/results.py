@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.access.authentication import Viewer
-from service.http.dependencies import Files, JobId, Rows
+from service.http.dependencies import ArtifactsDep, JobId, StoreDep
 from service.http.schemas import ArtifactView, EventView
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
@@ -26,7 +26,7 @@ REPORT_POLICY = "; ".join(
 )
 
 
-def _job(store: Rows, _: Viewer, job_id: JobId) -> Job:
+def _job(store: StoreDep, _: Viewer, job_id: JobId) -> Job:
     return store.jobs.get(job_id)
 
 
@@ -36,7 +36,7 @@ LastEvent = Annotated[str | None, Header(pattern=r"^[0-9]{0,9}$", description="C
 
 
 @router.get("/events", response_class=EventSourceResponse)
-async def events(store: Rows, job: Known, last_event_id: LastEvent = None) -> AsyncIterator[ServerSentEvent]:
+async def events(store: StoreDep, job: Known, last_event_id: LastEvent = None) -> AsyncIterator[ServerSentEvent]:
     """The history from its beginning, then live, as server-sent events; ends with the job."""
     seen, ended = int(last_event_id or 0), False
     while not ended:
@@ -52,45 +52,45 @@ async def events(store: Rows, job: Known, last_event_id: LastEvent = None) -> As
 
 
 @router.get("/history")
-def history(store: Rows, job: Known, after: Annotated[int, Query(ge=0, lt=2**31)] = 0) -> list[EventView]:
+def history(store: StoreDep, job: Known, after: Annotated[int, Query(ge=0, lt=2**31)] = 0) -> list[EventView]:
     """The next thousand events after that number."""
     return [EventView.model_validate(event) for event in store.jobs.events(job.id, after)]
 
 
 @router.get("/layers")
-def layers(store: Rows, job: Known) -> list[dict[str, Any]]:
+def layers(store: StoreDep, job: Known) -> list[dict[str, Any]]:
     """The layers finished so far."""
     return store.jobs.layers(job.id)
 
 
 @router.get("/logs", response_class=PlainTextResponse)
-def logs(artifacts: Files, job: Known, attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None) -> str:
+def logs(artifacts: ArtifactsDep, job: Known, attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None) -> str:
     """The log of an attempt, the latest if none is named; empty before it begins."""
     path = artifacts.log(job.id, attempt or job.attempt)
     return path.read_text(errors="replace") if path.is_file() else ""
 
 
 @router.get("/report.json")
-def report_json(store: Rows, artifacts: Files, job: Known) -> FileResponse:
+def report_json(store: StoreDep, artifacts: ArtifactsDep, job: Known) -> FileResponse:
     """The report, for programs."""
     return FileResponse(find(store, artifacts, job, "report.json")[0], media_type="application/json")
 
 
 @router.get("/report.html", response_class=HTMLResponse)
-def report_html(store: Rows, artifacts: Files, job: Known) -> FileResponse:
+def report_html(store: StoreDep, artifacts: ArtifactsDep, job: Known) -> FileResponse:
     """The report, for people: one page that needs no network."""
     path, _ = find(store, artifacts, job, "report.html")
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 @router.get("/artifacts")
-def artifact_list(store: Rows, job: Known) -> list[ArtifactView]:
+def artifact_list(store: StoreDep, job: Known) -> list[ArtifactView]:
     """The files that the job has published."""
     return [ArtifactView.model_validate(file) for file in store.jobs.artifacts(job.id)]
 
 
 @router.get("/artifacts/{name:path}", response_class=FileResponse)
-def artifact(store: Rows, artifacts: Files, job: Known, name: str) -> FileResponse:
+def artifact(store: StoreDep, artifacts: ArtifactsDep, job: Known, name: str) -> FileResponse:
     """A file; `model.zip` is the IR in the layout of a model repository."""
     path, file = find(store, artifacts, job, name)
     headers = {"ETag": f'"{file.sha256}"'}

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from service.http.dependencies import Files, Rows
+from service.http.dependencies import ArtifactsDep, StoreDep
 from service.http.schemas import DatasetView, ModelView, UploadCreate, UploadView
 from service.routes.assets import BINARY, UNLIMITED
-from service.uploads.intake import Inlet
+from service.uploads.intake import IntakeDep
 from service.uploads.receive import receive
 from workers.errors import ChecksumMismatch, Conflict, NotFound
 from workers.jobs.records import AssetKind, Upload
@@ -21,7 +21,7 @@ PART = {"requestBody": {"required": True, "content": {"application/octet-stream"
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, lt=2**53, description="Bytes that the service has already.")]
 
 
-def _own(store: Rows, intake: Inlet, upload_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Upload:
+def _own(store: StoreDep, intake: IntakeDep, upload_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Upload:
     upload = store.assets.announced(upload_id)
     if upload.owner != intake.owner:
         raise NotFound(f"There is no upload {upload_id}.")
@@ -32,7 +32,7 @@ Own = Annotated[Upload, Depends(_own)]
 
 
 @router.post("", status_code=201)
-def begin(request: Request, response: Response, store: Rows, intake: Inlet, body: UploadCreate) -> UploadView:
+def begin(request: Request, response: Response, store: StoreDep, intake: IntakeDep, body: UploadCreate) -> UploadView:
     """Announce a file."""
     intake.make_room(body.size)
     upload = store.assets.announce(body.kind, body.sha256, body.name, body.size, intake.owner)
@@ -42,14 +42,14 @@ def begin(request: Request, response: Response, store: Rows, intake: Inlet, body
 
 @router.get("/{upload_id}")
 @router.head("/{upload_id}", response_model=None)
-def read(response: Response, artifacts: Files, upload: Own) -> UploadView:
+def read(response: Response, artifacts: ArtifactsDep, upload: Own) -> UploadView:
     """How much of it has come."""
     return _view(response, upload, artifacts.received(upload.id))
 
 
 @router.patch("/{upload_id}", openapi_extra=PART, max_body_size=UNLIMITED)
 async def append(
-    request: Request, response: Response, artifacts: Files, intake: Inlet, upload: Own, offset: Offset
+    request: Request, response: Response, artifacts: ArtifactsDep, intake: IntakeDep, upload: Own, offset: Offset
 ) -> UploadView:
     """Append a part; what came of it before a cut is kept."""
     with artifacts.incoming(upload.size, intake.settings.min_free_bytes, upload.id) as incoming:
@@ -60,7 +60,9 @@ async def append(
 
 
 @router.post("/{upload_id}:complete", status_code=201, response_model=ModelView | DatasetView)
-def complete(request: Request, response: Response, store: Rows, artifacts: Files, intake: Inlet, upload: Own) -> object:
+def complete(
+    request: Request, response: Response, store: StoreDep, artifacts: ArtifactsDep, intake: IntakeDep, upload: Own
+) -> object:
     """Check it and make it a model or dataset; with another SHA-256 it is forgotten."""
     with artifacts.incoming(upload.size, 0, upload.id) as incoming:
         if incoming.size != upload.size:
@@ -78,7 +80,7 @@ def complete(request: Request, response: Response, store: Rows, artifacts: Files
 
 
 @router.delete("/{upload_id}", status_code=204)
-def give_up(store: Rows, artifacts: Files, upload: Own) -> None:
+def give_up(store: StoreDep, artifacts: ArtifactsDep, upload: Own) -> None:
     """Forget it."""
     store.assets.forget(upload.id)
     artifacts.forget_incoming(upload.id)

@@ -3,13 +3,13 @@
 from fastapi import APIRouter
 
 from service.access.authentication import Viewer
-from service.http.dependencies import Rows
+from service.http.dependencies import StoreDep
 from service.http.schemas import WorkerView
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 
 @router.get("")
-def workers(store: Rows, _: Viewer) -> list[WorkerView]:
+def workers(store: StoreDep, _: Viewer) -> list[WorkerView]:
     """Every worker heard of within a day: its machine, and what it is at work on."""
     return [WorkerView.model_validate(worker) for worker in store.workers.list()]

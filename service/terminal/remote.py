@@ -29,7 +29,7 @@ def connect(url: str | None, key: str | None) -> Iterator[Client]:
 
     Raises Unavailable when the service does not answer.
     """
-    local = local_service.read(local_service.data_dir())
+    local = local_service.read_local_service(local_service.data_dir())
     key = key or (local.key if url in (None, local.url) else None)
     with Client(url or local.url, key, patience_s=PATIENCE_S) as client:
         try:

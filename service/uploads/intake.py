@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.access.authentication import Operator
-from service.http.dependencies import Announce, Configuration, Files, Rows
+from service.http.dependencies import AnnounceDep, ArtifactsDep, SettingsDep, StoreDep
 from workers.errors import InvalidRequest, TooLarge
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.incoming import Incoming
@@ -27,7 +27,7 @@ class Intake:
     settings: Settings
     store: Store
     artifacts: Artifacts
-    announce: Announce
+    announce: AnnounceDep
     owner: str
 
     def make_room(self, size: int) -> None:
@@ -65,7 +65,12 @@ class Intake:
 
 
 def _intake(
-    settings: Configuration, store: Rows, artifacts: Files, announce: Announce, principal: Operator, request: Request
+    settings: SettingsDep,
+    store: StoreDep,
+    artifacts: ArtifactsDep,
+    announce: AnnounceDep,
+    principal: Operator,
+    request: Request,
 ) -> Intake:
     intake = Intake(settings, store, artifacts, announce, principal.id)
     declared = request.headers.get("content-length", "0")
@@ -73,4 +78,4 @@ def _intake(
     return intake
 
 
-Inlet = Annotated[Intake, Depends(_intake)]
+IntakeDep = Annotated[Intake, Depends(_intake)]

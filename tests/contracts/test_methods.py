@@ -83,8 +83,8 @@ def test_stays_on_its_codebook(method, shape, kind):
     posed = problem(kind, shape)
     solution = solve(method, posed)
     weight = np.float32(solution.weight)
-    if solution.step is not None:
-        counts = weight / np.float32(solution.step)
+    if solution.scale is not None:
+        counts = weight / np.float32(solution.scale)
         np.testing.assert_allclose(counts, np.rint(counts), atol=1e-3)
         assert np.abs(np.rint(counts)).max() <= REACH.get(method.method, no_limit)(method)
     assert np.unique(weight).size <= LEVELS.get(method.method, no_limit)(method)

@@ -17,7 +17,7 @@ ENOUGH = 0.5  # of the total error: what leaving a few layers alone should give 
 TOO_DEAR = 0.2  # of all bytes saved: what it may not cost
 
 
-def losses(
+def output_errors_per_layer(
     original: ov.Model, results: Sequence[LayerResult], samples: Samples, *, batch_size: int, threads: int
 ) -> dict[str, float]:
     """The relative error of the original's outputs with each layer's new weights alone in place, by layer name.

@@ -25,7 +25,7 @@ SMALLEST = 1e-6  # relative error that counts
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class ErrorCurve:
     """One layer on the original's inputs, pruned more and more."""
 
     layer: Layer
@@ -41,14 +41,14 @@ class Curve:
 
 def error_curves(
     batched: ov.Model, layers: Sequence[Layer], samples: Batches, *, batch_size: int, seed: int, threads: int
-) -> list[Curve]:
+) -> list[ErrorCurve]:
     """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
     weights = {layer.name: read_weight(batched, layer).astype(np.float64) for layer in layers}
     listener = Listener(batched.clone(), layers, samples, batch_size=batch_size, seed=seed, threads=threads)
     return [_curve(layer, weights[layer.name], pool(list(outputs.values()))) for layer, outputs, _ in listener.hear()]
 
 
-def _curve(layer: Layer, weight: Array, moments: LayerMoments) -> Curve:
+def _curve(layer: Layer, weight: Array, moments: LayerMoments) -> ErrorCurve:
     solved = list(prune_gradually(pose(layer, weight, moments), LEVELS))
     errors = np.array([moments.error(pruned) for pruned in solved])
-    return Curve(layer, errors / (moments.energy or 1.0), solved[REFERENCE])
+    return ErrorCurve(layer, errors / (moments.energy or 1.0), solved[REFERENCE])

@@ -12,7 +12,7 @@ from workers.engine.sample_schedule import Batches, Stream
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.frontier import Batch, Runner
 from workers.ir.graph.layers import Layer
-from workers.ir.graph.segments import Cut, Key, Segment, cut, key_of
+from workers.ir.graph.segments import Cut, Key, Segment, cut, tensor_key
 from workers.methods.problem import Array
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
@@ -30,7 +30,7 @@ def output_errors(
     layers = [layer for layer, _ in weights]
     biases = ensure_bias(model, layers)
     names = [name for layer in layers for name in layer.nodes]
-    results = [key_of(result.input_value(0)) for result in model.get_results()]
+    results = [tensor_key(result.input_value(0)) for result in model.get_results()]
     parts = cut(model, names, exposed=[*results, *((name, 0) for name in names)])
     stream = Stream(samples, batch_size)
     chain = [Runner(segment, threads) for segment in parts.segments]

@@ -26,7 +26,7 @@ Sweep = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one a
 
 
 @dataclass(frozen=True, slots=True)
-class Weighing:
+class SensitivityProfile:
     """What the levels of GRID would cost in every layer."""
 
     names: tuple[str, ...]
@@ -39,10 +39,10 @@ class Weighing:
         return dict(zip(self.names, optimal_levels(self.sizes, self.harms, sparsity), strict=True))
 
 
-def weigh(
+def profile_sensitivities(
     batched: ov.Model, layers: Sequence[Layer], samples: Samples, *, batch_size: int, seed: int, threads: int
-) -> Weighing:
-    """Weigh `layers`; `batched` is their model for `batch_size` samples at once, not consumed.
+) -> SensitivityProfile:
+    """Profile `layers`; `batched` is their model for `batch_size` samples at once, not consumed.
 
     Costs one pass over all samples, one solve of every layer, and for every layer a pass over a few samples.
     """
@@ -52,7 +52,7 @@ def weigh(
     lost = output_errors(batched, pruned, few, batch_size=batch_size, threads=threads)
     sensitivities = [lost[curve.layer.name] / max(float(curve.errors[REFERENCE]), SMALLEST) for curve in curves]
     harms = [factor * curve.errors_at(GRID) for factor, curve in zip(sensitivities, curves, strict=True)]
-    return Weighing(
+    return SensitivityProfile(
         tuple(curve.layer.name for curve in curves),
         tuple(curve.layer.size for curve in curves),
         tuple(sensitivities),
@@ -60,15 +60,15 @@ def weigh(
     )
 
 
-def waits(sweep: Sweep) -> bool:
-    """Whether a level of the sweep is to be settled by weighing."""
+def needs_profile(sweep: Sweep) -> bool:
+    """Whether a level of the sweep is to be settled by profile."""
     return any(map(_waits, chain.from_iterable(sweep.values())))
 
 
-def settle(sweep: Sweep, weighing: Weighing) -> Sweep:
+def assign_levels(sweep: Sweep, profile: SensitivityProfile) -> Sweep:
     """The sweep with the levels that `allocation: optimal` leaves open."""
     wanted = {step.sparsity_level for step in chain.from_iterable(sweep.values()) if _waits(step)}
-    levels = {sparsity: weighing.levels(sparsity) for sparsity in wanted}
+    levels = {sparsity: profile.levels(sparsity) for sparsity in wanted}
     return {
         name: tuple(step for step in (_settled(method, name, levels) for method in methods) if step)
         for name, methods in sweep.items()

@@ -18,38 +18,44 @@ HELD_OUT = 1_000_003  # added to the seed of fractals that judge
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DataSplits:
     """Samples to learn from, samples to choose by and samples to judge by."""
 
     calibration: Samples
-    judging: Samples
-    selecting: Samples
-    mirror: Samples | None = None  # held-out fractals that would judge without data, where data judge and fractals calibrate
+    test: Samples
+    validation: Samples
+    fractal_holdout: Samples | None = (
+        None  # held-out fractals that would judge without data, where data judge and fractals calibrate
+    )
 
 
-def gather(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Evidence:
+def split_data(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> DataSplits:
     """The samples that a job's data and recipe call for.
 
     Held-out samples are the evaluation set; without one, the dataset's samples beyond those that calibrate; without those,
     synthetic ones. A search selects by samples of its own: those of the dataset that neither calibrate nor judge, or half of
-    the held-out ones. Where fractals calibrate and data judge, `mirror` tells how far judging by fractals would have been from
-    that. Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
+    the held-out ones. Where fractals calibrate and data
+    judge, `fractal_holdout` tells how far judging by fractals would have been from that.
+
+    Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
     """
-    calibration = calibrating(task, imported, recipe, progress)
+    calibration = calibration_samples(task, imported, recipe, progress)
     rest = _beyond(task, imported, recipe, calibration)
     if task.evaluation:
         held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing)
     else:
         held, rest = rest or _fractal_judges(imported, recipe), None
-    mirror = _fractal_judges(imported, recipe) if (calibration.source, held.source) == ("fractals", "dataset") else None
+    fractal_holdout = (
+        _fractal_judges(imported, recipe) if (calibration.source, held.source) == ("fractals", "dataset") else None
+    )
     if not (recipe.search or recipe.pareto):
-        return Evidence(calibration, held, held, mirror)
+        return DataSplits(calibration, held, held, fractal_holdout)
     if rest is not None:
-        return Evidence(calibration, held, rest, mirror)
+        return DataSplits(calibration, held, rest, fractal_holdout)
     if held.count < 2:
         raise InvalidRecipe("A search needs at least 2 held-out samples: some to select by, others to judge by.")
-    judging, selecting = split(held, (0.5, 0.5), np.random.default_rng([recipe.seed, 5]))
-    return Evidence(calibration, judging, selecting, mirror)
+    test, validation = split(held, (0.5, 0.5), np.random.default_rng([recipe.seed, 5]))
+    return DataSplits(calibration, test, validation, fractal_holdout)
 
 
 def _beyond(task: Task, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:
@@ -65,7 +71,7 @@ def _fractal_judges(imported: Imported, recipe: Recipe) -> Samples:
     return from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing)
 
 
-def calibrating(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:
+def calibration_samples(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:
     wanted = recipe.calibration.source or ("dataset" if task.data else "fractals")
     if wanted == "fractals":
         return from_fractals(imported, recipe.calibration.count, _seed(recipe), recipe.preprocessing, progress)

@@ -103,8 +103,8 @@ class Sweeping:
 def _packed(result: LayerResult) -> dict[str, Any]:
     figures = {"relative_error": result.relative_error, "samples": result.samples, "statistics": dict(result.statistics)}
     arrays: dict[str, Any] = {BIAS + name: vector for name, vector in result.biases.items()}
-    if result.step is not None:
-        arrays["step"] = result.step
+    if result.scale is not None:
+        arrays["scale"] = result.scale
     return {**arrays, "weight": result.weight.astype(np.float32), "figures": np.array(json.dumps(figures))}
 
 
@@ -113,7 +113,7 @@ def _unpacked(start: LayerResult, arrays: dict[str, Array]) -> LayerResult:
     weight = arrays["weight"].astype(np.float64)
     if weight.shape != start.weight.shape:
         raise ValueError
-    return replace(start, weight=weight, step=arrays.get("step"), biases=biases, **json.loads(str(arrays["figures"])))
+    return replace(start, weight=weight, scale=arrays.get("scale"), biases=biases, **json.loads(str(arrays["figures"])))
 
 
 NO_CHECKPOINTS = Checkpoints(None)

@@ -17,7 +17,7 @@ from workers.engine.moments import InputMoments, OutputMoments
 from workers.ir.graph.edit import Bias
 from workers.ir.graph.frontier import Batch
 from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
-from workers.ir.graph.segments import Key, key_of
+from workers.ir.graph.segments import Key, tensor_key
 
 ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
 FEWEST_ROWS = 16_384
@@ -41,7 +41,7 @@ def find_sites(model: ov.Model, layers: Sequence[Layer], biases: dict[str, Bias]
     for layer in layers:
         for name in layer.nodes:
             port = 1 - layer.port if layer.type == "MatMul" else 0
-            source = key_of(nodes[name].input_value(port))
+            source = tensor_key(nodes[name].input_value(port))
             sites.append(Site(layer, name, source, _skip(nodes[biases[name].add])))
     return sites
 
@@ -53,10 +53,10 @@ def _skip(bias: ov.Node) -> Key | None:
         return None
     other = users[0].get_node().input_value(1 - users[0].get_index())
     same = other.get_partial_shape() == bias.output(0).get_partial_shape()
-    return key_of(other) if same and other.get_node().get_type_name() != "Constant" else None
+    return tensor_key(other) if same and other.get_node().get_type_name() != "Constant" else None
 
 
-class Tally:
+class StatisticsCollector:
     """The statistics at each site of one phase, batch by batch.
 
     `batches` is how many will come: together they give each layer the rows it needs. Sites that read the same tensor in the

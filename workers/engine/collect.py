@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import openvino as ov
 
-from workers.engine.capture import Tally, find_sites
+from workers.engine.capture import StatisticsCollector, find_sites
 from workers.engine.moments import OutputMoments
 from workers.engine.sample_schedule import Batches, Stream, schedule
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Frontier, advance, enter
+from workers.ir.graph.frontier import Frontier, advance_frontier, enter
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import cut
 
@@ -41,8 +41,8 @@ class Listener:
             frontier += enter(self._parts, phase, fresh, self._threads)
             here = [layer for layer in self._layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
-            tally = Tally([site for site in self._sites if site.node in names], batches, [self._seed, phase])
-            for number, seen in enumerate(advance(self._parts, phase, frontier, self._threads)):
+            tally = StatisticsCollector([site for site in self._sites if site.node in names], batches, [self._seed, phase])
+            for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, self._threads)):
                 tally.add(seen, seen, self._stream.share(number))
             for layer in here:
                 outputs = {node: known for node, known in tally.outputs().items() if node in layer.nodes}

@@ -30,14 +30,14 @@ class Apart:
         batch_size: int,
         seed: int,
         threads: int,
-        caution: float = DAMPING,
+        last_damping: float = DAMPING,
         stored: type[np.float32] | type[np.float16] = np.float32,
         earlier: Mapping[str, LayerResult] = NOTHING_YET,
         memory: Memory = FORGETFUL,
         on_layer: Callable[[LayerResult], None] = lambda result: None,
     ) -> None:
         layers = [layer for layer, _ in plan]
-        self._model, self._seed, self._caution, self._stored = model, seed, caution, stored
+        self._model, self._seed, self._caution, self._stored = model, seed, last_damping, stored
         self._memory, self._on_layer = memory, on_layer
         self._methods = {layer.name: methods for layer, methods in plan}
         self._biases = ensure_bias(model, layers)

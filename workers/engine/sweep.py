@@ -11,18 +11,20 @@ from typing import Protocol
 import numpy as np
 import openvino as ov
 
-from workers.engine.capture import Tally, find_sites
+from workers.engine.capture import StatisticsCollector, find_sites
 from workers.engine.moments import LayerMoments, OutputMoments, pool
 from workers.engine.normal_equations import solve_normal_equations
 from workers.engine.sample_schedule import Batches, Frontiers, Stream, schedule
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
-from workers.ir.graph.frontier import advance
+from workers.ir.graph.frontier import advance_frontier
 from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.graph.segments import cut
 from workers.methods.problem import Array, LayerProblem, Method, Step
 
 DAMPING = 1e-3  # of the mean diagonal of H
-CAUTION = 0.3  # the same for the last layer, where the samples are made up: the deeper, the less they tell of real ones
+SYNTHETIC_LAST_DAMPING = (
+    0.3  # the same for the last layer, where the samples are made up: the deeper, the less they tell of real ones
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class LayerResult:
     steps: tuple[Step, ...]  # that changed it
     original: Array  # (g, r, c)
     weight: Array  # (g, r, c), float32 values
-    step: Array | None  # LayerSolution.step of the last method
+    scale: Array | None  # LayerSolution.scale of the last method
     biases: Mapping[str, Array]  # (channels,) by operation
     relative_error: float  # E‖z − Ŵ y‖² / E‖z‖², about the means
     samples: int  # that its statistics were taken from
@@ -103,7 +105,7 @@ def compress(
     batch_size: int,
     seed: int,
     threads: int,
-    caution: float = DAMPING,
+    last_damping: float = DAMPING,
     stored: type[np.float32] | type[np.float16] = np.float32,
     earlier: Mapping[str, LayerResult] = NOTHING_YET,
     memory: Memory = FORGETFUL,
@@ -113,7 +115,7 @@ def compress(
 
     `batched` is the same model, with the same names, for `batch_size` samples at once; it is consumed. Free weights are
     rounded to `stored`, the type the model keeps its weights in. Layers in `earlier`, the results of sweeps before this one,
-    keep their zeros. The damping of H rises geometrically from DAMPING in the first layer to `caution` in the last. What
+    keep their zeros. The damping of H rises geometrically from DAMPING in the first layer to `last_damping` in the last. What
     `memory` can restore is not solved again, and phases of which all is restored cost nothing.
     Returns the results in the order in which they were solved.
     """
@@ -134,8 +136,8 @@ def compress(
         if running:
             dense, sparse = frontiers.resize(phase, batches)
             here = [site for site in sites if original.phases[site.node] == phase]
-            tally = Tally(here, batches, [seed, phase])
-            for number, seen in enumerate(advance(original, phase, dense, threads)):
+            tally = StatisticsCollector(here, batches, [seed, phase])
+            for number, seen in enumerate(advance_frontier(original, phase, dense, threads)):
                 tally.add(seen, sparse[number], stream.share(number))
         for layer, methods in plan:
             if original.phases[layer.nodes[0]] != phase:
@@ -145,14 +147,14 @@ def compress(
                 outputs = {node: seen for node, seen in tally.outputs().items() if node in layer.nodes}
                 start = replace(starts[layer.name], samples=stream.samples(batches))
                 place = Place(phase, len(results), len(plan))
-                result = solve(model, start, methods, outputs, place, caution, biases, stored, seed)
+                result = solve(model, start, methods, outputs, place, last_damping, biases, stored, seed)
                 memory.save(result)
             for part in (model, *(segment.model for segment in compressed.segments[phase:])):
                 write(part, result, biases)
             results.append(result)
             on_layer(result)
         if running:
-            for _ in advance(compressed, phase, sparse, threads):
+            for _ in advance_frontier(compressed, phase, sparse, threads):
                 pass
     return results
 
@@ -165,7 +167,7 @@ def start_of(model: ov.Model, layer: Layer, methods: tuple[Method, ...], earlier
         steps=(*earlier.steps, *methods) if earlier else methods,
         original=earlier.original if earlier else weight,
         weight=weight,
-        step=None,
+        scale=None,
         biases={},
         relative_error=0.0,
         samples=0,
@@ -180,14 +182,14 @@ def solve(
     methods: tuple[Method, ...],
     outputs: Mapping[str, OutputMoments],
     place: Place,
-    caution: float,
+    last_damping: float,
     biases: Mapping[str, Bias],
     stored: type[np.float32] | type[np.float16],
     seed: int,
 ) -> LayerResult:
     """A layer, solved by its methods from the statistics of its operations' outputs."""
     rng = np.random.default_rng([seed, place.phase, place.number])
-    damping = DAMPING * (caution / DAMPING) ** place.depth
+    damping = DAMPING * (last_damping / DAMPING) ** place.depth
     support = start.weight != 0 if len(start.steps) > len(methods) else None
     moments = pool(list(outputs.values()))
     problem = replace(pose(start.layer, start.weight, moments, damping), support=support)
@@ -196,12 +198,12 @@ def solve(
         solution = method.solve(problem, rng)
         problem = replace(problem, original=solution.weight, support=solution.weight != 0)
         statistics |= solution.statistics
-    kind = stored if solution.step is None else np.float32
+    kind = stored if solution.scale is None else np.float32
     weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
     return replace(
         start,
         weight=weight,
-        step=solution.step,
+        scale=solution.scale,
         biases={node: _bias(read_bias(model, biases[node]), weight, seen) for node, seen in outputs.items()},
         relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,
         statistics=statistics,

@@ -116,7 +116,7 @@ def compare_speed(
         sessions=len(sides[0].wall),
         ratio=ratio,
         cpu_ratio=cpu_ratio,
-        verdict=verdict(ratio, cpu_ratio),
+        verdict=describe_ratio(ratio, cpu_ratio),
         original=described[0],
         compressed=described[1],
         profile=profile(models, inputs, config) if settings.pc else (),
@@ -124,7 +124,7 @@ def compare_speed(
     )
 
 
-def verdict(ratio: Ratio, cpu_ratio: Ratio) -> str:
+def describe_ratio(ratio: Ratio, cpu_ratio: Ratio) -> str:
     """What the interval allows to say, in a sentence."""
     if ratio.low is None or ratio.high is None:
         return f"Too few sessions to tell: the compressed model took {1 / ratio.value:.2f} times the original's time."

@@ -18,7 +18,7 @@ from workers.ir.reading.canonicalise import set_batch
 from workers.report import Fidelity, OutputFidelity
 from workers.report.schema import Source
 from workers.statistics.constraint import Outcomes
-from workers.statistics.decisions import Activation, Kind, Numbers, Reading, Rows, compare, read
+from workers.statistics.decisions import Activation, Numbers, OutputKind, Reading, Rows, compare_outputs, read
 from workers.statistics.intervals import Interval, Paired, Values, bootstrap, paired_difference, proportion
 
 # Operations that hand on what an activation made, be it moved, cut, averaged or resized.
@@ -29,7 +29,7 @@ PASSING = frozenset(
 ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 
 
-class Samples(Protocol):
+class HeldOutSamples(Protocol):
     """Held-out samples."""
 
     @property
@@ -68,7 +68,7 @@ class OutputComparison:
         if before.shape != after.shape:
             self.comparable, self.note = False, f"The size of output {self.name!r} depends on the data: it is not compared."
         elif self.comparable:
-            self.parts.append(compare(self.reading, *self._finite(before, after)))
+            self.parts.append(compare_outputs(self.reading, *self._finite(before, after)))
 
     def _finite(self, before: Numbers, after: Numbers) -> tuple[Numbers, Numbers]:
         """The same values where the original's are finite, and equal finite ones elsewhere."""
@@ -103,7 +103,7 @@ class Comparison:
     def outcomes(self) -> Outcomes:
         """What a constraint is judged by."""
         synthetic = self.source != "dataset"
-        if self.headline is None or self.headline.reading.kind is Kind.VALUES:
+        if self.headline is None or self.headline.reading.kind is OutputKind.VALUES:
             return Outcomes(synthetic)
         rows = self.headline.rows
         if self.labels is None:
@@ -112,7 +112,7 @@ class Comparison:
         return Outcomes(synthetic, rows["agreement"], rows["divergence"], before, after)
 
 
-def examine(original: ov.Model, samples: Samples, threads: int) -> tuple[OutputComparison, ...]:
+def detect_outputs(original: ov.Model, samples: HeldOutSamples, threads: int) -> tuple[OutputComparison, ...]:
     """How the outputs of `original` are read, from its answer to the first sample; nothing is compared yet.
 
     Raises LabelMismatch for labels that are not among the classes: worth asking before the work begins.
@@ -130,7 +130,7 @@ def examine(original: ov.Model, samples: Samples, threads: int) -> tuple[OutputC
 def compare_models(
     original: ov.Model,
     compressed: ov.Model,
-    samples: Samples,
+    samples: HeldOutSamples,
     *,
     batch_size: int,
     threads: int,
@@ -140,7 +140,7 @@ def compare_models(
 
     Raises LabelMismatch, or NonFiniteResult if the compressed model returns NaN or infinity where the original does not.
     """
-    outputs = examine(original, samples, threads)
+    outputs = detect_outputs(original, samples, threads)
     requests = [_request(model, batch_size, threads) for model in (original, compressed)]
     for start in range(0, samples.count, batch_size):
         stop = min(start + batch_size, samples.count)
@@ -220,7 +220,7 @@ def _decibel(relative_error: float | None) -> float | None:
 
 def _headline(outputs: Iterable[OutputComparison]) -> OutputComparison | None:
     """The first of the outputs of the most telling kind."""
-    order = list(Kind)
+    order = list(OutputKind)
     return min(outputs, key=lambda output: order.index(output.reading.kind), default=None)
 
 

@@ -22,7 +22,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from workers.digest import file_sha256
 from workers.errors import NotFound
-from workers.jobs.blob_store import Depot, SharedFolder
+from workers.jobs.blob_store import BlobStore, SharedFolder
 from workers.jobs.incoming import Incoming
 from workers.jobs.records import Artifact, AssetKind
 
@@ -35,11 +35,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # same files, same bytes
 
 
 class Artifacts:
-    """The files under `root`, and in the depot that keeps them for other machines."""
+    """The files under `root`, and in the blobs that keeps them for other machines."""
 
-    def __init__(self, root: Path, depot: Depot | None = None) -> None:
+    def __init__(self, root: Path, blobs: BlobStore | None = None) -> None:
         self._root = root.resolve()
-        self._depot = depot or SharedFolder()
+        self._blobs = blobs or SharedFolder()
         for name in ("incoming", "models", "datasets", "jobs"):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -64,13 +64,13 @@ class Artifacts:
         else:
             source.unlink()
         if stored := self._stored(folder):
-            self._depot.keep(self._name(stored))
+            self._blobs.put(self._name(stored))
 
     def path(self, kind: AssetKind, sha256: str) -> Path:
         """The uploaded file. Raises NotFound, Unavailable."""
         folder = self._folder(kind, sha256)
         if self._stored(folder) is None:
-            self._depot.bring(self._name(folder))
+            self._blobs.fetch(self._name(folder))
         stored = self._stored(folder)
         if stored is None:
             raise NotFound(f"The file of {kind} {sha256} is missing.", hint="Upload it again.")
@@ -80,7 +80,7 @@ class Artifacts:
     def discard(self, kind: AssetKind, sha256: str) -> None:
         """Remove an uploaded file. Raises Unavailable."""
         folder = self._folder(kind, sha256)
-        self._depot.remove(self._name(folder))
+        self._blobs.remove(self._name(folder))
         shutil.rmtree(folder, ignore_errors=True)
 
     def workdir(self, job_id: str, attempt: int) -> Path:
@@ -116,14 +116,14 @@ class Artifacts:
         """Where the child's log goes; of a job elsewhere it is there when the job has ended. Raises Unavailable."""
         path = self._root / "jobs" / job_id / str(attempt) / LOG
         if not path.is_file():
-            self._depot.bring(self._name(path))
+            self._blobs.fetch(self._name(path))
         return path
 
     def keep_log(self, job_id: str, attempt: int) -> None:
         """The log is complete. Raises Unavailable."""
         path = self._root / "jobs" / job_id / str(attempt) / LOG
         if path.is_file():
-            self._depot.keep(self._name(path))
+            self._blobs.put(self._name(path))
 
     def seal(self, job_id: str, attempt: int) -> list[Artifact]:
         """Bundle the IR, flush every result to disk, and list them by name. Raises OSError (ENOSPC), Unavailable."""
@@ -136,14 +136,14 @@ class Artifacts:
         for folder in {out, *((out / name).parent for name in names)}:
             flush(folder)
         for name in names:
-            self._depot.keep(self._name(out / name))
+            self._blobs.put(self._name(out / name))
         return [Artifact(name, (out / name).stat().st_size, file_sha256(out / name)) for name in names]
 
     def result(self, job_id: str, attempt: int, name: str) -> Path:
         """A published file, `name` being that of an Artifact. Raises NotFound, Unavailable."""
         path = self._root / "jobs" / job_id / str(attempt) / OUT / name
         if not path.is_file():
-            self._depot.bring(self._name(path))
+            self._blobs.fetch(self._name(path))
         if not path.is_file():
             raise NotFound(f"The file {name} of job {job_id} is missing.", hint="Retry the job.")
         return path
@@ -152,14 +152,14 @@ class Artifacts:
         """Remove what an attempt left behind, except `keep`."""
         folder = self._root / "jobs" / job_id / str(attempt)
         if OUT not in keep:
-            self._depot.remove(self._name(folder / OUT))
+            self._blobs.remove(self._name(folder / OUT))
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in keep:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def discard_job(self, job_id: str) -> None:
         """Remove all files of a job. Raises Unavailable."""
-        self._depot.remove(f"jobs/{job_id}")
+        self._blobs.remove(f"jobs/{job_id}")
         shutil.rmtree(self._root / "jobs" / job_id, ignore_errors=True)
 
     def forget_incoming(self, upload_id: str) -> None:
@@ -174,9 +174,9 @@ class Artifacts:
                     path.unlink()
 
     def forget_copies(self, age_s: float) -> None:
-        """Remove what nobody here has used for `age_s` seconds and the depot can bring again."""
+        """Remove what nobody here has used for `age_s` seconds and the blobs can bring again."""
         folders = [*self._root.glob("models/*"), *self._root.glob("datasets/*"), *self._root.glob("jobs/*/*")]
-        for folder in folders if self._depot.cached else ():
+        for folder in folders if self._blobs.cached else ():
             with suppress(FileNotFoundError):
                 if time.time() - folder.stat().st_mtime > age_s:
                     shutil.rmtree(folder, ignore_errors=True)

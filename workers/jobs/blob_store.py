@@ -19,15 +19,15 @@ from workers.settings import Settings
 BLOCK = 8 << 20  # bytes
 
 
-class Depot(Protocol):
+class BlobStore(Protocol):
     """Keeps files that are complete and never change."""
 
-    cached: bool  # whether what is in the data folder may go, since it can be brought again
+    cached: bool  # whether what is in the data folder may go, since it can be fetched again
 
-    def keep(self, name: str) -> None:
+    def put(self, name: str) -> None:
         """The file is complete: keep it. Raises Unavailable."""
 
-    def bring(self, prefix: str) -> None:
+    def fetch(self, prefix: str) -> None:
         """See to it that all that is kept under `prefix`, a file or a folder, is in the data folder. Raises Unavailable."""
 
     def remove(self, prefix: str) -> None:
@@ -39,10 +39,10 @@ class SharedFolder:
 
     cached = False
 
-    def keep(self, name: str) -> None:
+    def put(self, name: str) -> None:
         """Nothing to do."""
 
-    def bring(self, prefix: str) -> None:
+    def fetch(self, prefix: str) -> None:
         """Nothing to do."""
 
     def remove(self, prefix: str) -> None:
@@ -68,14 +68,14 @@ class ObjectStore:
         plain = (settings.storage_endpoint or "").startswith("http://")
         self._store = S3Store.from_url(settings.storage_url or "", config=given, client_options={"allow_http": plain})  # type: ignore[arg-type]
 
-    def keep(self, name: str) -> None:
+    def put(self, name: str) -> None:
         """Upload the file."""
-        with storage_errors():
+        with object_store_errors():
             obstore.put(self._store, name, self._root / name)
 
-    def bring(self, prefix: str) -> None:
+    def fetch(self, prefix: str) -> None:
         """Download what is missing; each file appears when it is whole."""
-        with storage_errors():
+        with object_store_errors():
             for name in self._names(prefix):
                 path = self._root / name
                 if not path.exists():
@@ -84,7 +84,7 @@ class ObjectStore:
 
     def remove(self, prefix: str) -> None:
         """Delete the objects."""
-        with storage_errors():
+        with object_store_errors():
             names = list(self._names(prefix))
             if names:
                 obstore.delete(self._store, names)
@@ -110,13 +110,13 @@ class ObjectStore:
             part.unlink(missing_ok=True)
 
 
-def depot_of(settings: Settings) -> Depot:
-    """The depot that the settings name."""
+def blob_store_of(settings: Settings) -> BlobStore:
+    """The blobs that the settings name."""
     return ObjectStore(settings.data_dir, settings) if settings.storage_url else SharedFolder()
 
 
 @contextmanager
-def storage_errors() -> Iterator[None]:
+def object_store_errors() -> Iterator[None]:
     """Whatever keeps us from the object storage, as Unavailable."""
     try:
         yield

@@ -122,7 +122,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class JobEvent:
     """A line of a job's history; `seq` counts from 1 without gaps."""
 
     job_id: str

@@ -15,7 +15,7 @@ BATCH = 100
 log = structlog.get_logger(__name__)
 
 
-def sweep(store: Store, artifacts: Artifacts, retention_s: float | None) -> None:
+def remove_old(store: Store, artifacts: Artifacts, retention_s: float | None) -> None:
     """Give up uploads that were left for a day; with `retention_s`, remove older jobs, unused uploads and records too."""
     for upload_id in store.retention.abandoned_uploads(DAY_S):
         store.assets.forget(upload_id)

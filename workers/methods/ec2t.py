@@ -57,7 +57,7 @@ class Ec2t(Method):
 
     def _choose(self, problem: LayerProblem, levels: Array) -> Choose:
         """The level of least cost H_jj (v − w_c)² − λ h̄ log₂ P_c (Eq. 5), h̄ the mean of H_jj, P_c by nearest neighbours."""
-        share = probabilities(apply(nearest(levels, problem.support), problem.target), levels)
+        share = level_probabilities(apply(nearest(levels, problem.support), problem.target), levels)
         curvature = np.einsum("gcc->gc", problem.hessian)
         price = -self.gamma * largest_price(problem.original, levels, share) * curvature.mean() * np.log2(share)  # (k,)
 
@@ -74,7 +74,7 @@ def size_factor(size: int, largest: int) -> float:
     return (size / largest + SIZE_OFFSET) / (1 + SIZE_OFFSET)
 
 
-def probabilities(weight: Array, levels: Array) -> Array:
+def level_probabilities(weight: Array, levels: Array) -> Array:
     """The share of every level, with at least `LEAST_ZEROS` for zero and none at nought; sums to one (k,)."""
     count = np.array([np.count_nonzero(weight == level) for level in levels]) + 1.0
     share = count / count.sum()

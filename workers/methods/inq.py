@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
-from workers.methods.solvers.column_pass import descend, nearest, settle
+from workers.methods.solvers.column_pass import coordinate_descent, descend, nearest
 from workers.methods.solvers.least_squares import re_solve
 from workers.methods.solvers.portions import Portions
 
@@ -56,7 +56,7 @@ class Inq(Method):
             weight = np.where(fresh, round_to(levels, weight), weight)
             free &= ~fresh
             weight = re_solve(problem, free, weight)
-        best = min(descend(problem, weight, choose), settle(problem, choose), key=problem.error)
+        best = min(descend(problem, weight, choose), coordinate_descent(problem, choose), key=problem.error)
         return LayerSolution(best, statistics=_exponents(levels))
 
     def _levels(self, problem: LayerProblem) -> Array:
@@ -65,7 +65,7 @@ class Inq(Method):
         books = [powers_of_two(largest / 2**shift, self.bits) for shift in range(SHIFTS if self.exponents == "fitted" else 1)]
         if len(books) == 1:
             return books[0]
-        return min(books, key=lambda levels: problem.error(settle(problem, nearest(levels, problem.support))))
+        return min(books, key=lambda levels: problem.error(coordinate_descent(problem, nearest(levels, problem.support))))
 
 
 def powers_of_two(largest: float, bits: int) -> Array:

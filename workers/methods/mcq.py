@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
-from workers.methods.solvers.column_pass import on_multiples, settle
+from workers.methods.solvers.column_pass import coordinate_descent, on_multiples
 
 
 class Mcq(Method):
@@ -41,7 +41,7 @@ class Mcq(Method):
         if self.rounding == "calibrated":
             reach = float(np.abs(counts).max())
             widths = np.broadcast_to(step, weight.shape)
-            counts = np.rint(settle(problem, on_multiples(widths, reach, problem.support)) / step)
+            counts = np.rint(coordinate_descent(problem, on_multiples(widths, reach, problem.support)) / step)
         largest = int(np.abs(counts).max())
         bits = 2 + int(np.floor(np.log2(largest))) if largest else 1
         return LayerSolution(single(counts * step), step, {"bits": float(bits)})

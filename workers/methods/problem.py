@@ -48,7 +48,7 @@ class LayerSolution:
     """Allowed weights, exactly as inference will use them once rounded to float32."""
 
     weight: Array  # (g, r, c)
-    step: Array | None = None  # broadcasts to (g, r, c): weight is an integer multiple of it; None for free values and tables
+    scale: Array | None = None  # broadcasts to (g, r, c): weight is an integer multiple of it; None for free values and tables
     statistics: Mapping[str, float] = field(default_factory=dict)  # what the method's paper reports about a layer
 
 

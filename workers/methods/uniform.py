@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
-from workers.methods.solvers.column_pass import on_multiples, settle
+from workers.methods.solvers.column_pass import coordinate_descent, on_multiples
 
 SHRINKS = np.linspace(1.0, 0.4, 31)  # candidate ranges, as shares of the largest weight
 
@@ -22,7 +22,7 @@ class Uniform(Method):
         """Fit the steps to the original weights, then choose the integers against the layer's outputs."""
         reach = 2 ** (self.bits - 1) - 1
         step = self._steps(problem, reach)
-        return LayerSolution(settle(problem, on_multiples(step, reach, problem.support)), step)
+        return LayerSolution(coordinate_descent(problem, on_multiples(step, reach, problem.support)), step)
 
     def _steps(self, problem: LayerProblem, reach: int) -> Array:
         """One step per channel or group, (g, r, c): the range that loses least in the diagonal metric of H."""

@@ -1,4 +1,4 @@
-"""Steps that rewrite the graph. Each is a module with a function `rewrite`; `workpiece` has the interface."""
+"""Steps that rewrite the graph. Each is a module with a function `rewrite`; `state` has the interface."""
 
 from importlib import import_module
 
@@ -7,8 +7,8 @@ from workers.methods.int8 import Int8
 from workers.methods.mcq_activations import McqActivations
 from workers.methods.problem import Pass
 from workers.methods.solvers.channel_selection import ChannelPruning
-from workers.passes.equivalence_check import check_unchanged
-from workers.passes.state import Conditions, Progress, Training, Workpiece
+from workers.passes.equivalence_check import check_equivalence
+from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun
 
 # Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO, and torch need not be there.
 REWRITES: dict[type[Pass], str] = {
@@ -19,10 +19,10 @@ REWRITES: dict[type[Pass], str] = {
 }
 
 
-def rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
-    """The workpiece as a pass leaves it."""
-    done: Workpiece = import_module(REWRITES[type(step)]).rewrite(step, workpiece, conditions, progress)
+def rewrite(step: Pass, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
+    """The state as a pass leaves it."""
+    done: CompressionState = import_module(REWRITES[type(step)]).rewrite(step, state, context, progress)
     return done
 
 
-__all__ = ["REWRITES", "Conditions", "Progress", "Training", "Workpiece", "check_unchanged", "rewrite"]
+__all__ = ["REWRITES", "RunContext", "StepProgress", "TrainingRun", "CompressionState", "check_equivalence", "rewrite"]

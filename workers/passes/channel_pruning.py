@@ -16,9 +16,9 @@ from workers.ir.graph.edit import read_weight
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.methods.problem import Array, LayerProblem, Mask
 from workers.methods.solvers.channel_selection import LEAST_KEPT, ChannelPruning, KeptColumns, Listening, Reader, elimination
-from workers.passes.equivalence_check import check_unchanged
+from workers.passes.equivalence_check import check_equivalence
 from workers.passes.layerwise import sweep
-from workers.passes.state import Conditions, Progress, Workpiece
+from workers.passes.state import CompressionState, RunContext, StepProgress
 
 Indices = NDArray[np.intp]
 
@@ -61,30 +61,30 @@ class Sizes:
             self.inputs[name] -= count * columns[name]
 
 
-def rewrite(step: ChannelPruning, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+def rewrite(step: ChannelPruning, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """Choose channels, re-solve every layer without them, and remove them; the outputs must survive the removal.
 
     Raises BudgetOutOfReach where the channels that can be removed do not make up the share that is asked for.
     """
-    model = workpiece.model
-    layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & conditions.excluded.keys()]
+    model = state.model
+    layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & context.excluded.keys()]
     coupling = couple(model, layers)
-    problems = _listen(workpiece, layers, conditions, progress)
+    problems = _listen(state, layers, context, progress)
     removed = _choose(step, layers, coupling, problems, model)
     del problems
     masks = {layer.name: _kept_columns(layer, coupling, removed) for layer in layers}
     plan = [(layer, (KeptColumns(kept=masks[layer.name]),)) for layer in layers]
-    solved = {result.layer.name: result for result in sweep(workpiece, plan, conditions, _half(progress, 1))}
+    solved = {result.layer.name: result for result in sweep(state, plan, context, _half(progress, 1))}
     before = model.clone()
     remove_channels(model, couple(model, layers), removed)  # the same numbers, and the biases that the sweep has added
-    check_unchanged(before, model, conditions, step.method)
-    results = dict(_results(step, workpiece, coupling, removed, solved))
+    check_equivalence(before, model, context, step.method)
+    results = dict(_results(step, state, coupling, removed, solved))
     for result in results.values():
-        conditions.on_layer(result)
-    return replace(workpiece, results={**workpiece.results, **results})
+        context.on_layer(result)
+    return replace(state, results={**state.results, **results})
 
 
-def _half(progress: Progress, half: int) -> Progress:
+def _half(progress: StepProgress, half: int) -> StepProgress:
     """Tells `progress` of a sweep that is the first or second `half` of the step."""
 
     def tell(done: int, total: int, layer: str | None = None, message: str = "") -> None:
@@ -94,12 +94,12 @@ def _half(progress: Progress, half: int) -> Progress:
 
 
 def _listen(
-    workpiece: Workpiece, layers: Sequence[Layer], conditions: Conditions, progress: Progress
+    state: CompressionState, layers: Sequence[Layer], context: RunContext, progress: StepProgress
 ) -> dict[str, LayerProblem]:
     """The problems of all layers in the model as it stands, by name."""
     listening = Listening(problems={})
-    copy = replace(workpiece, model=workpiece.model.clone())
-    sweep(copy, [(layer, (listening,)) for layer in layers], conditions, _half(progress, 0))
+    copy = replace(state, model=state.model.clone())
+    sweep(copy, [(layer, (listening,)) for layer in layers], context, _half(progress, 0))
     return listening.problems
 
 
@@ -212,14 +212,14 @@ def _kept_columns(layer: Layer, coupling: Coupling, removed: Mask) -> Mask:
 
 
 def _results(
-    step: ChannelPruning, workpiece: Workpiece, coupling: Coupling, removed: Mask, solved: Mapping[str, LayerResult]
+    step: ChannelPruning, state: CompressionState, coupling: Coupling, removed: Mask, solved: Mapping[str, LayerResult]
 ) -> Iterator[tuple[str, LayerResult]]:
     """The results of the sweep, with what is left of every layer."""
-    for layer in find_layers(workpiece.model)[0]:
+    for layer in find_layers(state.model)[0]:
         if layer.name not in solved:
             continue
         result = solved[layer.name]
-        earlier = workpiece.results.get(layer.name)
+        earlier = state.results.get(layer.name)
         kept = np.arange(result.layer.channels)
         if layer.name in coupling.outputs:
             kept = np.flatnonzero(~removed[coupling.outputs[layer.name]])
@@ -229,7 +229,7 @@ def _results(
                 result,
                 layer=layer,
                 steps=(*(earlier.steps if earlier else ()), step),
-                weight=read_weight(workpiece.model, layer).astype(np.float64),
+                weight=read_weight(state.model, layer).astype(np.float64),
                 biases={name: vector[kept] for name, vector in result.biases.items()},
                 channels=kept if result.channels is None else result.channels[kept],
             ),

@@ -15,13 +15,13 @@ from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.reading.batching import rebatch
 from workers.methods.finetune import Finetune
 from workers.passes.output_error import measure_drift
-from workers.passes.state import Conditions, Progress, Training, Workpiece
+from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun
 from workers.statistics.decisions import read
-from workers.training.batches import Batches
+from workers.training.batches import TrainingBatches
 from workers.training.distillation import Distillation, Student
 from workers.training.losses import Loss
 from workers.training.network import Network, verify
-from workers.training.parametrizations import confine
+from workers.training.parametrizations import parametrize
 
 MOST_FEATURES = 8
 MEASURED = 128  # samples on which the layers' errors are measured afterwards
@@ -37,35 +37,35 @@ class Trained:
     biases: Mapping[str, str]  # by operation
 
 
-def rewrite(step: Finetune, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+def rewrite(step: Finetune, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """Train the weights that the recipe may change, and every layer's bias.
 
     Raises NotTrainable for models with operations that cannot be differentiated, LabelMismatch where labels are to be used and
     there are none.
     """
-    if step.label_weight and conditions.samples.labels is None:
+    if step.label_weight and context.samples.labels is None:
         raise LabelMismatch("finetune.label_weight is set, and the calibration samples have no labels.")
-    torch.set_num_threads(conditions.threads)
-    model = workpiece.model
-    layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & conditions.excluded.keys()]
+    torch.set_num_threads(context.threads)
+    model = state.model
+    layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & context.excluded.keys()]
     biases = ensure_bias(model, layers)
-    size = min(step.batch_size, conditions.batch_size)
-    batched, original = _batched(model, size), _batched(conditions.original, size)
-    trained = _trained(batched, layers, workpiece)
+    size = min(step.batch_size, context.batch_size)
+    batched, original = _batched(model, size), _batched(context.original, size)
+    trained = _trained(batched, layers, state)
     network, teacher = Network(batched), Network(original)
-    feeds = conditions.samples.batch(0, size)
-    apart = max(verify(each, net, feeds, conditions.threads) for each, net in ((batched, network), (original, teacher)))
+    feeds = context.samples.batch(0, size)
+    apart = max(verify(each, net, feeds, context.threads) for each, net in ((batched, network), (original, teacher)))
     student = _student(network, trained)
-    batches = Batches(conditions.samples, size, augment=step.augment, seed=conditions.seed)
+    batches = TrainingBatches(context.samples, size, augment=step.augment, seed=context.seed)
     loss = _loss(step, original, teacher, batches)
     shared = _features(batched, original, layers)
-    run = Distillation(step, teacher, network, student, batches, loss, shared, conditions.folder)
+    run = Distillation(step, teacher, network, student, batches, loss, shared, context.folder)
     start = {name: network.constants[name] for name in (*student.names[0], *student.names[1])}
     values = run.run(start, lambda done, total, message: progress(done, total, message=message))
-    results = _written(step, model, trained, biases, values, conditions)
+    results = _written(step, model, trained, biases, values, context)
     for result in results.values():
-        conditions.on_layer(result)
-    training = Training(
+        context.on_layer(result)
+    training = TrainingRun(
         steps=run.number,
         seconds=run.seconds,
         kept=run.curve.kept,
@@ -73,14 +73,14 @@ def rewrite(step: Finetune, workpiece: Workpiece, conditions: Conditions, progre
         difference=apart,
         curve=tuple(run.curve.points),
     )
-    return replace(workpiece, results={**workpiece.results, **results}, training=training)
+    return replace(state, results={**state.results, **results}, training=training)
 
 
 def _batched(model: ov.Model, size: int) -> ov.Model:
     return rebatch(model, size) if size > 1 else model.clone()
 
 
-def _trained(batched: ov.Model, layers: Sequence[Layer], workpiece: Workpiece) -> list[Trained]:
+def _trained(batched: ov.Model, layers: Sequence[Layer], state: CompressionState) -> list[Trained]:
     places = ensure_bias(batched, layers)
     _name_constants(batched)
     nodes, twins = nodes_by_name(batched), {layer.name: layer for layer in find_layers(batched)[0]}
@@ -90,7 +90,7 @@ def _trained(batched: ov.Model, layers: Sequence[Layer], workpiece: Workpiece) -
 
     return [
         Trained(
-            start=workpiece.results.get(layer.name) or _untouched(workpiece.model, layer),
+            start=state.results.get(layer.name) or _untouched(state.model, layer),
             batched=twins[layer.name],
             weight=constant(layer.nodes[0], twins[layer.name].port),
             biases={name: constant(places[name].add, places[name].port) for name in layer.nodes},
@@ -113,11 +113,11 @@ def _untouched(model: ov.Model, layer: Layer) -> LayerResult:
 
 
 def _student(network: Network, trained: Sequence[Trained]) -> Student:
-    weights = {each.weight: confine(replace(each.start, layer=each.batched)) for each in trained}
+    weights = {each.weight: parametrize(replace(each.start, layer=each.batched)) for each in trained}
     return Student(weights, {name: network.constants[name] for each in trained for name in each.biases.values()})
 
 
-def _loss(step: Finetune, original: ov.Model, teacher: Network, batches: Batches) -> Loss:
+def _loss(step: Finetune, original: ov.Model, teacher: Network, batches: TrainingBatches) -> Loss:
     feeds = batches.training(0).feeds
     with torch.no_grad():
         outputs, _ = teacher.run(feeds, {})
@@ -150,22 +150,22 @@ def _written(
     trained: Sequence[Trained],
     biases: Mapping[str, Bias],
     values: Mapping[str, torch.Tensor],
-    conditions: Conditions,
+    context: RunContext,
 ) -> dict[str, LayerResult]:
     """Write the trained values into the model, and measure what every layer's output has lost."""
     for each in trained:
-        write_weight(model, each.start.layer, _weight(each, values, conditions))
+        write_weight(model, each.start.layer, _weight(each, values, context))
         for name, constant in each.biases.items():
             write_bias(model, biases[name], values[constant].numpy().reshape(-1))
-    original = conditions.original.clone()
+    original = context.original.clone()
     present = {layer.name: layer for layer in find_layers(original)[0]}
     ensure_bias(original, [present[each.start.layer.name] for each in trained if each.start.layer.name in present])
     outputs = {
         biases[name].add: each.start.layer for each in trained if each.start.layer.name in present for name in each.biases
     }
     channels = {each.start.layer.name: each.start.channels for each in trained}
-    samples = conditions.samples.take(range(min(MEASURED, conditions.samples.count)))
-    drifts = measure_drift(original, model, outputs, channels, samples, conditions.threads)
+    samples = context.samples.take(range(min(MEASURED, context.samples.count)))
+    drifts = measure_drift(original, model, outputs, channels, samples, context.threads)
     return {
         each.start.layer.name: replace(
             each.start,
@@ -179,8 +179,8 @@ def _written(
     }
 
 
-def _weight(each: Trained, values: Mapping[str, torch.Tensor], conditions: Conditions) -> np.ndarray:
+def _weight(each: Trained, values: Mapping[str, torch.Tensor], context: RunContext) -> np.ndarray:
     """The trained weight (g, r, c), rounded to the type the model keeps free weights in."""
     matrix = np.array(each.batched.geometry.matrix(values[each.weight].numpy()))
-    half = conditions.precision == "f16" and each.start.step is None
+    half = context.precision == "f16" and each.start.scale is None
     return (matrix.astype(np.float16).astype(np.float32) if half else matrix) + np.float32(0)

@@ -14,11 +14,11 @@ from workers.ir.graph.folding import folded
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Indices, Layer, Skipped, find_layers, nodes_by_name
 from workers.ir.graph.norm_detection import normalises
-from workers.ir.reading.error_translation import plain
+from workers.ir.reading.error_translation import plain_sentence
 from workers.methods.int8 import AdvancedParameters, Int8
 from workers.passes.output_error import Drift, measure_drift
 from workers.passes.quiet_nncf import Tell, quiet_nncf
-from workers.passes.state import Conditions, Progress, Workpiece
+from workers.passes.state import CompressionState, RunContext, StepProgress
 
 REFUSALS = (
     nncf.ValidationError,
@@ -33,44 +33,42 @@ REFUSALS = (
 )
 
 
-def rewrite(step: Int8, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """Quantise the model and measure every quantised layer against the original.
 
     Raises NotQuantizable where NNCF refuses the model or finds nothing in it to quantise.
     """
-    model = workpiece.model
+    model = state.model
     own = excluded_operations(model, step.ignored_scope)
     layers, _ = find_layers(model)
-    ignored = [layer for layer in layers if {*own, *conditions.excluded} & set(layer.nodes)]
+    ignored = [layer for layer in layers if {*own, *context.excluded} & set(layer.nodes)]
     candidates = [layer for layer in layers if layer not in ignored]
     biases = ensure_bias(model, candidates)
-    names = {*own, *conditions.excluded, *(name for layer in ignored for name in layer.nodes)}
-    quantised = _quantise(step, model, sorted(names), conditions, progress)
+    names = {*own, *context.excluded, *(name for layer in ignored for name in layer.nodes)}
+    quantised = _quantise(step, model, sorted(names), context, progress)
     chosen = [layer for layer in candidates if _is_quantised(_weight(quantised, layer))]
     if not chosen:
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
-    samples = conditions.samples.take(range(min(step.subset_size, conditions.samples.count)))
-    original = conditions.original.clone()
+    samples = context.samples.take(range(min(step.subset_size, context.samples.count)))
+    original = context.original.clone()
     ensure_bias(original, _in(original, chosen))
-    channels = {layer.name: _channels(workpiece, layer) for layer in chosen}
+    channels = {layer.name: _channels(state, layer) for layer in chosen}
     outputs = {biases[name].add: layer for layer in chosen for name in layer.nodes}
-    drifts = measure_drift(original, quantised, outputs, channels, samples, conditions.threads)
+    drifts = measure_drift(original, quantised, outputs, channels, samples, context.threads)
     decoded = folded(quantised)
-    results = {
-        layer.name: _result(step, workpiece, decoded, layer, biases, drifts[layer.name], samples.count) for layer in chosen
-    }
+    results = {layer.name: _result(step, state, decoded, layer, biases, drifts[layer.name], samples.count) for layer in chosen}
     for result in results.values():
-        conditions.on_layer(result)
-    results = {**workpiece.results, **results}
+        context.on_layer(result)
+    results = {**state.results, **results}
     left = [Skipped(layer.name, layer.type, own[layer.name]) for layer in layers if layer.name in own.keys() - results.keys()]
-    return Workpiece(quantised, results, (*(_noted(entry, quantised) for entry in workpiece.skipped), *left))
+    return CompressionState(quantised, results, (*(_noted(entry, quantised) for entry in state.skipped), *left))
 
 
-def _quantise(step: Int8, model: ov.Model, ignored: Sequence[str], conditions: Conditions, progress: Progress) -> ov.Model:
-    samples = conditions.samples
+def _quantise(step: Int8, model: ov.Model, ignored: Sequence[str], context: RunContext, progress: StepProgress) -> ov.Model:
+    samples = context.samples
     dataset = nncf.Dataset(range(samples.count), lambda number: samples.batch(number, number + 1))
     try:
-        with quiet_nncf(_halving(progress), conditions.threads):
+        with quiet_nncf(_halving(progress), context.threads):
             return nncf.quantize(
                 model,
                 dataset,
@@ -85,7 +83,7 @@ def _quantise(step: Int8, model: ov.Model, ignored: Sequence[str], conditions: C
     except REFUSALS as error:
         if "bad_alloc" in str(error):
             raise OutOfMemory from error
-        raise NotQuantizable(f"NNCF cannot quantise the model: {plain(str(error))}") from error
+        raise NotQuantizable(f"NNCF cannot quantise the model: {plain_sentence(str(error))}") from error
 
 
 def _model_type(step: Int8, model: ov.Model) -> nncf.ModelType | None:
@@ -103,7 +101,7 @@ def _advanced(knobs: AdvancedParameters) -> nncf.AdvancedQuantizationParameters:
     )
 
 
-def _halving(progress: Progress) -> Tell:
+def _halving(progress: StepProgress) -> Tell:
     """Each of NNCF's loops, whose number is not known, takes half of what is left."""
     seen: list[str] = []
 
@@ -134,9 +132,9 @@ def _in(model: ov.Model, layers: Sequence[Layer]) -> list[Layer]:
     return [layer for layer in find_layers(model)[0] if layer.name in names]
 
 
-def _channels(workpiece: Workpiece, layer: Layer) -> Indices | None:
+def _channels(state: CompressionState, layer: Layer) -> Indices | None:
     """The output channels of the original that are left of a layer; None: all."""
-    earlier = workpiece.results.get(layer.name)
+    earlier = state.results.get(layer.name)
     return earlier.channels if earlier else None
 
 
@@ -149,7 +147,7 @@ def _is_quantised(weight: ov.Node) -> bool:
 
 def _result(
     step: Int8,
-    workpiece: Workpiece,
+    state: CompressionState,
     decoded: ov.Model,
     layer: Layer,
     biases: Mapping[str, Bias],
@@ -157,13 +155,13 @@ def _result(
     samples: int,
 ) -> LayerResult:
     """What became of a layer; `decoded` has its weight as one constant."""
-    earlier = workpiece.results.get(layer.name)
+    earlier = state.results.get(layer.name)
     return LayerResult(
         layer=layer,
         steps=(*earlier.steps, step) if earlier else (step,),
-        original=earlier.original if earlier else read_weight(workpiece.model, layer).astype(np.float64),
+        original=earlier.original if earlier else read_weight(state.model, layer).astype(np.float64),
         weight=read_weight(decoded, layer).astype(np.float64),
-        step=None,
+        scale=None,
         biases={name: read_bias(decoded, biases[name]).astype(np.float64) for name in layer.nodes},
         relative_error=drift.relative_error,
         samples=samples,

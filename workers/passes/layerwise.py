@@ -1,4 +1,4 @@
-"""One sweep of the engine over a workpiece, under the conditions of a job."""
+"""One sweep of the engine over a state, under the context of a job."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,21 +7,21 @@ import numpy as np
 import openvino as ov
 
 from workers.engine.independent import Apart
-from workers.engine.sweep import CAUTION, DAMPING, FORGETFUL, LayerResult, Memory, Plan, compress
+from workers.engine.sweep import DAMPING, FORGETFUL, SYNTHETIC_LAST_DAMPING, LayerResult, Memory, Plan, compress
 from workers.ir.reading.batching import rebatch
-from workers.passes.state import Conditions, Progress, Workpiece
+from workers.passes.state import CompressionState, RunContext, StepProgress
 
 
 def sweep(
-    workpiece: Workpiece,
+    state: CompressionState,
     plan: Plan,
-    conditions: Conditions,
-    progress: Progress,
+    context: RunContext,
+    progress: StepProgress,
     *,
     memory: Memory = FORGETFUL,
     told: Callable[[LayerResult], None] = lambda result: None,
 ) -> list[LayerResult]:
-    """Solve the planned layers of the workpiece's model in place, and tell `progress` and `told` of each."""
+    """Solve the planned layers of the state's model in place, and tell `progress` and `told` of each."""
     done = 0
 
     def on_layer(result: LayerResult) -> None:
@@ -30,27 +30,27 @@ def sweep(
         told(result)
         progress(done, len(plan), result.layer.name)
 
-    settings = _settings(workpiece, conditions) | {"memory": memory, "on_layer": on_layer}
-    copy = batched(workpiece.model, conditions.batch_size)
-    if conditions.apart:
-        return Apart(workpiece.model, copy, plan, conditions.samples, **settings).compress()
-    return compress(workpiece.model, copy, plan, conditions.samples, **settings)
+    settings = _settings(state, context) | {"memory": memory, "on_layer": on_layer}
+    copy = batched(state.model, context.batch_size)
+    if context.apart:
+        return Apart(state.model, copy, plan, context.samples, **settings).compress()
+    return compress(state.model, copy, plan, context.samples, **settings)
 
 
-def help_sweep(workpiece: Workpiece, plan: Plan, conditions: Conditions, memory: Memory) -> None:
+def help_sweep(state: CompressionState, plan: Plan, context: RunContext, memory: Memory) -> None:
     """Solve such layers of a sweep as another process has not claimed, for that process to take over."""
-    copy = batched(workpiece.model, conditions.batch_size)
-    Apart(workpiece.model, copy, plan, conditions.samples, **_settings(workpiece, conditions), memory=memory).help()
+    copy = batched(state.model, context.batch_size)
+    Apart(state.model, copy, plan, context.samples, **_settings(state, context), memory=memory).help()
 
 
-def _settings(workpiece: Workpiece, conditions: Conditions) -> dict[str, Any]:
+def _settings(state: CompressionState, context: RunContext) -> dict[str, Any]:
     return {
-        "batch_size": conditions.batch_size,
-        "seed": conditions.seed,
-        "threads": conditions.threads,
-        "caution": DAMPING if conditions.samples.source == "dataset" else CAUTION,
-        "stored": np.float16 if conditions.precision == "f16" else np.float32,
-        "earlier": workpiece.results,
+        "batch_size": context.batch_size,
+        "seed": context.seed,
+        "threads": context.threads,
+        "last_damping": DAMPING if context.samples.source == "dataset" else SYNTHETIC_LAST_DAMPING,
+        "stored": np.float16 if context.precision == "f16" else np.float32,
+        "earlier": state.results,
     }
 
 

@@ -19,7 +19,7 @@ import openvino.opset13 as ops
 
 from workers.errors import UnmatchedScope
 from workers.methods.mcq_activations import McqActivations
-from workers.passes.state import Conditions, Progress, Workpiece
+from workers.passes.state import CompressionState, RunContext, StepProgress
 
 POSITIVE = {"Relu", "Sigmoid", "HSigmoid", "HardSigmoid", "SoftPlus"}
 SIGNED = {"PRelu", "Clamp", "Elu", "Selu", "Gelu", "HSwish", "Swish", "Mish", "Tanh"}
@@ -27,21 +27,21 @@ STREAM = 6  # of the seed: its draws are no other step's
 TINY = 1e-30  # instead of a mass of zero: 0 / TINY is no sample
 
 
-def rewrite(step: McqActivations, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
+def rewrite(step: McqActivations, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """Sample every activation that another operation reads.
 
     Raises UnmatchedScope where `step.layers` names something else.
     """
-    model = workpiece.model
-    found = [node for node in _activations(model) if node.friendly_name not in conditions.excluded]
+    model = state.model
+    found = [node for node in _activations(model) if node.friendly_name not in context.excluded]
     _check_names(step, [node.friendly_name for node in found])
-    rng = np.random.default_rng([conditions.seed, STREAM])
+    rng = np.random.default_rng([context.seed, STREAM])
     for number, node in enumerate(found):
         rate = step.layers.get(node.friendly_name, step.samples_per_activation)
-        insert_sampler(node, rate, rng.random(), whole=not conditions.samples.stacked)
+        insert_sampler(node, rate, rng.random(), whole=not context.samples.stacked)
         progress(number + 1, len(found), message=f"mcq_activations: {node.friendly_name}")
     model.validate_nodes_and_infer_types()
-    return replace(workpiece, model=model)
+    return replace(state, model=model)
 
 
 def insert_sampler(node: ov.Node, rate: float, offset: float, *, whole: bool) -> None:

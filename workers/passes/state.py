@@ -1,7 +1,7 @@
 """What a recipe's steps work on, one after another: the interface of a pass.
 
 A pass is two things: its knobs, a `Pass` in `workers.methods` that loads nowhere near OpenVINO, and a function
-`rewrite(step, workpiece, conditions)` in a module of this package that returns the workpiece as the step leaves it.
+`rewrite(step, state, context)` in a module of this package that returns the state as the step leaves it.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from workers.ir.graph.layers import Skipped
 from workers.ir.reading.importer import Precision
 
 
-class Progress(Protocol):
+class StepProgress(Protocol):
     """Told how far a step is."""
 
     def __call__(self, done: int, total: int, layer: str | None = None, message: str = "") -> None:
@@ -25,7 +25,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class RunContext:
     """What is the same for all steps of a job."""
 
     original: ov.Model  # as it was imported, not to be changed
@@ -41,7 +41,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingRun:
     """How a training went."""
 
     steps: int
@@ -53,10 +53,10 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Workpiece:
+class CompressionState:
     """The model between two steps, and what became of its layers so far."""
 
     model: ov.Model  # batch 1 where the batch is open; a step may change it in place
     results: Mapping[str, LayerResult]  # by layer name
     skipped: tuple[Skipped, ...] = ()  # weights that the steps so far have left as they are
-    training: Training | None = None
+    training: TrainingRun | None = None

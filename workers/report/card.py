@@ -18,7 +18,10 @@ def render_card(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(formatting, name) for name in (*FORMATS, *INTERVALS)} | {"plain": plain, "code": code}
+    environment.filters |= {name: getattr(formatting, name) for name in (*FORMATS, *INTERVALS)} | {
+        "plain": escape_markdown,
+        "code": code,
+    }
     return environment.get_template("card.md").render(
         report=report,
         headline=formatting.headline(report),
@@ -33,7 +36,7 @@ def render_card(report: Report) -> str:
     )
 
 
-def plain(text: object) -> str:
+def escape_markdown(text: object) -> str:
     """A name out of a model as it can stand in a line of Markdown: no markup, no line breaks."""
     return re.sub(r"[`|<>\[\]*_\\]", lambda found: f"&#{ord(found[0])};", re.sub(r"\s+", " ", str(text)))
 

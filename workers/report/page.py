@@ -22,7 +22,7 @@ SOURCES = {"dataset": "samples of the given dataset", "fractals": "fractal image
 
 def render_html(report: Report, *, pictures: Sequence[Picture] = (), contact_sheet: bytes | None = None) -> str:
     """The page; `contact_sheet` is a PNG of calibration samples."""
-    templates = environment()
+    templates = report_environment()
     return templates.get_template("report.html").render(
         **context(report),
         policy=content_security_policy(),
@@ -59,7 +59,7 @@ def data_uri(png: bytes) -> str:
 
 def render_alone(name: str, **known: Any) -> str:
     """Another page in the style of the report, without a script."""
-    templates = environment()
+    templates = report_environment()
     style = _text(templates, "style.css")
     policy = f"default-src 'none'; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
     return templates.get_template(name).render(style=style, policy=policy, **known)
@@ -67,7 +67,7 @@ def render_alone(name: str, **known: Any) -> str:
 
 def content_security_policy() -> str:
     """The policy under which the page works as it is meant to; it names its own style and script by their hashes."""
-    templates = environment()
+    templates = report_environment()
     style, script = (_hash(_text(templates, name)) for name in ("style.css", "script.js"))
     return f"default-src 'none'; img-src data:; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 
@@ -78,7 +78,7 @@ def worst_layers(layers: Sequence[LayerReport]) -> tuple[LayerReport, ...]:
     return tuple(sorted(known, key=lambda layer: layer.error_share or 0, reverse=True)[:WORST_LAYERS])
 
 
-def environment(*loaders: BaseLoader, source: Callable[[Any], str] | None = None) -> Environment:
+def report_environment(*loaders: BaseLoader, source: Callable[[Any], str] | None = None) -> Environment:
     """The templates of the report after those of other `loaders`; `source` gives the address of an image."""
     made = Environment(
         loader=ChoiceLoader([*loaders, PackageLoader("workers.report")]),

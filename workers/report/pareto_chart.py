@@ -13,7 +13,7 @@ HEIGHT = 260.0
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class ParetoPoint:
     """A candidate: across in per cent, down in pixels."""
 
     x: float
@@ -29,8 +29,8 @@ class Plane:
     """Smaller is further left, more faithful is higher."""
 
     measure: str
-    spots: tuple[Spot, ...]
-    edges: tuple[tuple[Spot, Spot], ...]  # of the front
+    spots: tuple[ParetoPoint, ...]
+    edges: tuple[tuple[ParetoPoint, ParetoPoint], ...]  # of the front
     across: tuple[Tick, ...]
     down: tuple[Tick, ...]
     height: float = HEIGHT
@@ -54,10 +54,10 @@ def plane(explored: Exploration) -> Plane | None:
     return Plane(measure, spots, tuple(pairwise(edge)), across.marks(tick_size), marks)
 
 
-def _spot(candidate: CandidateReport, loss: Interval, across: Axis, down: Axis, tip: str) -> Spot:
+def _spot(candidate: CandidateReport, loss: Interval, across: Axis, down: Axis, tip: str) -> ParetoPoint:
     y, low, high = (HEIGHT * down.at(value) / 100 for value in (loss.value, *_ends(loss)))
     role = "chosen" if candidate.chosen else "compressed" if candidate.on_front else "original"
-    return Spot(across.at(candidate.zip_bytes), y, low, high, role, tip)
+    return ParetoPoint(across.at(candidate.zip_bytes), y, low, high, role, tip)
 
 
 def _losses(candidates: Sequence[CandidateReport]) -> tuple[str, list[Interval]]:

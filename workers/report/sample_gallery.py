@@ -44,7 +44,7 @@ def telling_pictures(
         if pixels is not None:
             row, label = rows[index], None if labels is None else int(labels[index])
             answers = int(row["before"]), int(row["after"]), float(row["confidence_before"]), float(row["confidence_after"])
-            made.append(Picture(encode(pixels[0]), *answers, label))
+            made.append(Picture(encode_png(pixels[0]), *answers, label))
     return tuple(made)
 
 
@@ -69,7 +69,7 @@ def telling_samples(rows: Rows, count: int) -> NDArray[np.int64]:
     return np.concatenate([shown, same[: count - len(shown)]])
 
 
-def encode(pixels: NDArray[np.uint8]) -> bytes:
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     """PNG of pixels (height, width, channels) with 1, 3 or 4 channels, no larger than is shown."""
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

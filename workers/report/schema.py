@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workers.machine import Machine
 from workers.recipe import Recipe
 from workers.statistics.constraint import Verdict
-from workers.statistics.decisions import Kind
+from workers.statistics.decisions import OutputKind
 from workers.statistics.intervals import Interval
 
 Source = Literal["fractals", "dataset", "synthetic"]
@@ -157,7 +157,7 @@ class OutputFidelity(Part):
     """How one output of the compressed model follows the original's; None where a quantity is not defined for its kind."""
 
     name: str
-    kind: Kind
+    kind: OutputKind
     n: int
     agreement: Interval | None = Field(description="Share of decisions that stayed the same.")
     foreground_agreement: Interval | None = Field(

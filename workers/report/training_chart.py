@@ -14,7 +14,7 @@ LEAST = 1e-9  # loss
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class CurvePoint:
     """A point of a line: across in per cent, down in pixels."""
 
     x: float
@@ -27,9 +27,9 @@ class Learning:
     """The lines of both losses, over the steps; losses on a logarithmic axis."""
 
     height: float
-    training: tuple[tuple[Spot, Spot], ...]
-    selecting: tuple[tuple[Spot, Spot], ...]
-    kept: Spot
+    training: tuple[tuple[CurvePoint, CurvePoint], ...]
+    selecting: tuple[tuple[CurvePoint, CurvePoint], ...]
+    kept: CurvePoint
     across: tuple[Tick, ...]
     down: tuple[Tick, ...]
 
@@ -41,9 +41,9 @@ def learning(training: TrainingReport) -> Learning:
     exponents = [log10(max(loss, LEAST)) for _, *losses in points for loss in losses]
     down = Axis(exponents)
 
-    def spot(step: int, loss: float, what: str) -> Spot:
+    def spot(step: int, loss: float, what: str) -> CurvePoint:
         y = HEIGHT * (1 - down.at(log10(max(loss, LEAST))) / 100)
-        return Spot(across.at(step), round(y, 1), f"step {step}: {significant(loss)} {what}")
+        return CurvePoint(across.at(step), round(y, 1), f"step {step}: {significant(loss)} {what}")
 
     seen = [spot(step, loss, "in training") for step, loss, _ in points[1:]]  # there is none before the first step
     chosen = [spot(step, loss, "on the selecting samples") for step, _, loss in points]
@@ -60,5 +60,5 @@ def learning(training: TrainingReport) -> Learning:
     )
 
 
-def _joined(spots: Sequence[Spot]) -> tuple[tuple[Spot, Spot], ...]:
+def _joined(spots: Sequence[CurvePoint]) -> tuple[tuple[CurvePoint, CurvePoint], ...]:
     return tuple(pairwise(spots))

@@ -1,4 +1,4 @@
-"""One model after another from the same import, the same samples and the same weighing of layers."""
+"""One model after another from the same import, the same samples and the same profile of layers."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 
 from workers.calibration import Samples
-from workers.calibration.data_splits import Evidence
+from workers.calibration.data_splits import DataSplits
 from workers.engine.cache import Checkpoints
 from workers.engine.sweep import LayerResult
 from workers.evaluation.benchmark import compare_speed
@@ -21,8 +21,8 @@ from workers.jobs.job import Stage
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.run.clock import Clock
-from workers.run.compression import Compressed, Weighings, batch_size, enlarged, make_plan, run
-from workers.statistics.constraint import Drop, Verdict, measured_drop, verify
+from workers.run.compression import Compressed, ProfileCache, batch_size, enlarged, make_plan, run
+from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
 
 # The parts of a recipe that make the model.
 MAKING = {"steps", "calibration", "calibrate_on", "preprocessing", "ignored_scope", "shapes", "seed"}
@@ -40,7 +40,7 @@ class Candidate:
     estimate: Comparison | None = None  # on the samples that select
     expected: Drop | None = None  # in the constraint's metric, on the same samples
     comparison: Comparison | None = None  # on the samples that judge
-    mirrored: Comparison | None = None  # on held-out fractals, for comparison with the same on data
+    on_fractals: Comparison | None = None  # on held-out fractals, for comparison with the same on data
     verdict: Verdict | None = None
     benchmark: Benchmark | None = None
 
@@ -53,17 +53,17 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class CandidateFactory:
     """All that candidates share."""
 
     imported: Imported
     original: ov.Model
-    evidence: Evidence
+    splits: DataSplits
     threads: int
     clock: Clock
     on_layer: Callable[[LayerResult], None]
     checkpoints: Checkpoints
-    weighings: Weighings = field(default_factory=Weighings)
+    profiles: ProfileCache = field(default_factory=ProfileCache)
 
     def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
         """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
@@ -75,18 +75,18 @@ class Workshop:
                 fresh,
                 self.original,
                 plan,
-                self.evidence.calibration,
+                self.splits.calibration,
                 seed=recipe.seed,
                 threads=self.threads,
                 on_layer=self.on_layer,
                 progress=self.clock.progress,
                 apart=recipe.calibrate_on == "original",
-                weighings=self.weighings,
+                profiles=self.profiles,
                 checkpoints=self.checkpoints,
             )
         with self.clock.run(Stage.EXPORT):
             restore_batch(compressed.model, self.imported.inputs)
-            layers = [(result.layer, result.step) for result in compressed.results]
+            layers = [(result.layer, result.scale) for result in compressed.results]
             exported = export(compressed.model, layers, folder, _metadata(recipe, self.imported))
         results = tuple(map(_without_original, compressed.results))
         return Candidate(recipe, setting, replace(compressed, results=results), exported, time.perf_counter() - began)
@@ -99,16 +99,16 @@ class Workshop:
 
     def judge(self, candidate: Candidate) -> None:
         """Compare a candidate with the original on the samples that judge, and decide on its constraint."""
-        candidate.comparison = self._compare(candidate, self.evidence.judging)
-        if self.evidence.mirror is not None:
-            candidate.mirrored = self._compare(candidate, self.evidence.mirror)
+        candidate.comparison = self._compare(candidate, self.splits.test)
+        if self.splits.fractal_holdout is not None:
+            candidate.on_fractals = self._compare(candidate, self.splits.fractal_holdout)
         constraint = candidate.recipe.constraint
-        candidate.verdict = verify(constraint, candidate.comparison.outcomes) if constraint else None
+        candidate.verdict = verify_constraint(constraint, candidate.comparison.outcomes) if constraint else None
 
     def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
         """Time a candidate beside the original."""
         model = ov.Core().read_model(candidate.exported.xml)
-        inputs = self.evidence.judging.batch(0, 1)
+        inputs = self.splits.test.batch(0, 1)
         rng = np.random.default_rng([candidate.recipe.seed, 4])
         with self.clock.run(Stage.BENCHMARK, settings.niter):
             candidate.benchmark = compare_speed(self.original, model, inputs, settings, rng, progress=self.clock.progress)

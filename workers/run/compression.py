@@ -11,7 +11,13 @@ import numpy as np
 import openvino as ov
 
 from workers.allocation.allocate import allocate
-from workers.allocation.sensitivity_profile import Sweep, Weighing, settle, waits, weigh
+from workers.allocation.sensitivity_profile import (
+    SensitivityProfile,
+    Sweep,
+    assign_levels,
+    needs_profile,
+    profile_sensitivities,
+)
 from workers.calibration import Samples
 from workers.engine.cache import NO_CHECKPOINTS, Checkpoints
 from workers.engine.sweep import LayerResult, Memory
@@ -27,7 +33,7 @@ from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method, Pass, Step
 from workers.methods.solvers.channel_selection import ChannelPruning
 from workers.methods.super_network import SuperNetwork
-from workers.passes import Conditions, Progress, Training, Workpiece, check_unchanged, rewrite
+from workers.passes import CompressionState, RunContext, StepProgress, TrainingRun, check_equivalence, rewrite
 from workers.passes.layerwise import batched, help_sweep
 from workers.passes.layerwise import sweep as solve
 from workers.recipe import Recipe
@@ -42,7 +48,7 @@ UNTOUCHED = "the recipe's steps leave this layer as it is"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CompressionPlan:
     """What a recipe will do to a model."""
 
     parts: tuple[Sweep | Pass, ...]
@@ -68,28 +74,30 @@ class Compressed:
     model: ov.Model
     results: tuple[LayerResult, ...]
     skipped: tuple[Skipped, ...]
-    training: Training | None = None
+    training: TrainingRun | None = None
 
 
-class Weighings:
-    """The weighing of a model's layers, made when it is first asked for. What an earlier step has changed is weighed anew."""
+class ProfileCache:
+    """The profile of a model's layers, made when it is first asked for. What an earlier step has changed is weighed anew."""
 
     def __init__(self) -> None:
-        self.known: Weighing | None = None
+        self.known: SensitivityProfile | None = None
 
-    def of(self, layers: Sequence[Layer], batched: ov.Model, workpiece: Workpiece, conditions: Conditions) -> Weighing:
-        """Of these layers, of a sweep that begins with `workpiece`."""
-        if self.known and not workpiece.results:
+    def of(
+        self, layers: Sequence[Layer], batched: ov.Model, state: CompressionState, context: RunContext
+    ) -> SensitivityProfile:
+        """Of these layers, of a sweep that begins with `state`."""
+        if self.known and not state.results:
             return self.known
-        made = weigh(
+        made = profile_sensitivities(
             batched,
             layers,
-            conditions.samples,
-            batch_size=conditions.batch_size,
-            seed=conditions.seed,
-            threads=conditions.threads,
+            context.samples,
+            batch_size=context.batch_size,
+            seed=context.seed,
+            threads=context.threads,
         )
-        if not workpiece.results:
+        if not state.results:
             self.known = made
         return made
 
@@ -110,7 +118,7 @@ def enlarged(imported: Imported, recipe: Recipe) -> Imported:
     return replace(imported, model=model)
 
 
-def make_plan(imported: Imported, recipe: Recipe) -> Plan:
+def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     """Which layers of an `enlarged` model the recipe changes, by which methods, and what it leaves alone with the reason.
 
     Raises UnmatchedScope for a rule that matches nothing and NothingToCompress when no layer remains.
@@ -130,70 +138,72 @@ def make_plan(imported: Imported, recipe: Recipe) -> Plan:
     if not chosen or not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
-    return Plan(parts, chosen, tuple(skipped), excluded, isinstance(recipe.steps[0], SuperNetwork))
+    return CompressionPlan(parts, chosen, tuple(skipped), excluded, isinstance(recipe.steps[0], SuperNetwork))
 
 
 def run(
     imported: Imported,
     original: ov.Model,
-    plan: Plan,
+    plan: CompressionPlan,
     samples: Samples,
     *,
     seed: int,
     threads: int,
     on_layer: Callable[[LayerResult], None],
-    progress: Progress,
+    progress: StepProgress,
     apart: bool = False,
-    weighings: "Weighings | None" = None,
+    profiles: "ProfileCache | None" = None,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Compressed:
     """Take the steps of `plan` one after another; the imported model is consumed, `original` a copy of it.
 
-    Several runs on the same model and samples may share their `weighings` and their `checkpoints`.
+    Several runs on the same model and samples may share their `profiles` and their `checkpoints`.
     """
-    weighings = weighings or Weighings()
+    profiles = profiles or ProfileCache()
     size = batch_size(imported, samples)
-    conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer, apart)
-    workpiece = Workpiece(imported.model, {}, plan.skipped)
+    context = RunContext(original, samples, size, imported.precision, plan.excluded, seed, threads, on_layer, apart)
+    state = CompressionState(imported.model, {}, plan.skipped)
     if plan.larger:
-        check_unchanged(original, imported.model, conditions, "super_network")
-        conditions = replace(conditions, original=imported.model.clone())  # the same, layer by layer comparable
+        check_equivalence(original, imported.model, context, "super_network")
+        context = replace(context, original=imported.model.clone())  # the same, layer by layer comparable
     done = 0
     for number, part in enumerate(plan.parts):
         tell = _share(progress, done, plan.share(part), plan.work)
-        place = _place(plan, number, conditions)
+        place = _place(plan, number, context)
         if isinstance(part, Pass):
-            workpiece = _rewrite(part, workpiece, replace(conditions, folder=checkpoints.at(place).folder), tell)
+            state = _rewrite(part, state, replace(context, folder=checkpoints.at(place).folder), tell)
         else:
-            workpiece = _sweep(part, workpiece, conditions, weighings, checkpoints.at(place), tell)
+            state = _sweep(part, state, context, profiles, checkpoints.at(place), tell)
         done += plan.share(part)
-    known = {*workpiece.results, *(entry.name for entry in workpiece.skipped)}
+    known = {*state.results, *(entry.name for entry in state.skipped)}
     untouched = [layer for layer in plan.layers if layer.name not in known]
-    skipped = (*workpiece.skipped, *(Skipped(layer.name, layer.type, UNTOUCHED) for layer in untouched))
-    return Compressed(workpiece.model, tuple(workpiece.results.values()), skipped, workpiece.training)
+    skipped = (*state.skipped, *(Skipped(layer.name, layer.type, UNTOUCHED) for layer in untouched))
+    return Compressed(state.model, tuple(state.results.values()), skipped, state.training)
 
 
-def assist(imported: Imported, plan: Plan, samples: Samples, *, seed: int, threads: int, checkpoints: Checkpoints) -> None:
+def assist(
+    imported: Imported, plan: CompressionPlan, samples: Samples, *, seed: int, threads: int, checkpoints: Checkpoints
+) -> None:
     """Help another process with the first sweep of the same plan, if it begins with one whose layers are solved apart."""
     sweep = plan.parts[0]
     if isinstance(sweep, Pass):
         return
     size = batch_size(imported, samples)
     original, told = imported.model.clone(), lambda result: None
-    conditions = Conditions(original, samples, size, imported.precision, plan.excluded, seed, threads, told, apart=True)
-    workpiece = Workpiece(imported.model, {}, plan.skipped)
-    settled = _settled(sweep, workpiece, conditions, Weighings())
-    help_sweep(workpiece, settled, conditions, checkpoints.at(_place(plan, 0, conditions)))
+    context = RunContext(original, samples, size, imported.precision, plan.excluded, seed, threads, told, apart=True)
+    state = CompressionState(imported.model, {}, plan.skipped)
+    settled = _settled(sweep, state, context, ProfileCache())
+    help_sweep(state, settled, context, checkpoints.at(_place(plan, 0, context)))
 
 
-def _place(plan: Plan, number: int, conditions: Conditions) -> dict[str, object]:
+def _place(plan: CompressionPlan, number: int, context: RunContext) -> dict[str, object]:
     """All that tells a part of a plan from others, in JSON values."""
     return {
         "steps": list(map(_described, plan.parts[: number + 1])),
-        "seed": conditions.seed,
-        "threads": conditions.threads,
-        "batch": conditions.batch_size,
-        "apart": conditions.apart,
+        "seed": context.seed,
+        "threads": context.threads,
+        "batch": context.batch_size,
+        "apart": context.apart,
     }
 
 
@@ -240,37 +250,37 @@ def _described(part: Sweep | Pass) -> object:
     return {name: [method.model_dump(mode="json", by_alias=True) for method in methods] for name, methods in part.items()}
 
 
-def _rewrite(step: Pass, workpiece: Workpiece, conditions: Conditions, progress: Progress) -> Workpiece:
-    before = workpiece.model.clone()
-    done = rewrite(step, workpiece, conditions, progress)
+def _rewrite(step: Pass, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
+    before = state.model.clone()
+    done = rewrite(step, state, context, progress)
     if step.exact:
-        check_unchanged(before, done.model, conditions, step.method)
+        check_equivalence(before, done.model, context, step.method)
     return done
 
 
 def _sweep(
     sweep: Sweep,
-    workpiece: Workpiece,
-    conditions: Conditions,
-    weighings: "Weighings",
+    state: CompressionState,
+    context: RunContext,
+    profiles: "ProfileCache",
     memory: Memory,
-    progress: Progress,
-) -> Workpiece:
+    progress: StepProgress,
+) -> CompressionState:
     """Solve the layers that are still there; what they are to reproduce is the model as it stands."""
-    plan = _settled(sweep, workpiece, conditions, weighings)
-    solved = solve(workpiece, plan, conditions, progress, memory=memory, told=conditions.on_layer)
-    return replace(workpiece, results={**workpiece.results, **{result.layer.name: result for result in solved}})
+    plan = _settled(sweep, state, context, profiles)
+    solved = solve(state, plan, context, progress, memory=memory, told=context.on_layer)
+    return replace(state, results={**state.results, **{result.layer.name: result for result in solved}})
 
 
-def _settled(sweep: Sweep, workpiece: Workpiece, conditions: Conditions, weighings: Weighings) -> Settled:
-    """The layers that are still there, with their methods; levels that wait for a weighing are settled."""
-    layers = [layer for layer in find_layers(workpiece.model)[0] if layer.name in sweep]
-    if waits(sweep):
-        sweep = settle(sweep, weighings.of(layers, batched(workpiece.model, conditions.batch_size), workpiece, conditions))
+def _settled(sweep: Sweep, state: CompressionState, context: RunContext, profiles: ProfileCache) -> Settled:
+    """The layers that are still there, with their methods; levels that wait for a profile are settled."""
+    layers = [layer for layer in find_layers(state.model)[0] if layer.name in sweep]
+    if needs_profile(sweep):
+        sweep = assign_levels(sweep, profiles.of(layers, batched(state.model, context.batch_size), state, context))
     return [(layer, sweep[layer.name]) for layer in layers if sweep[layer.name]]
 
 
-def _share(progress: Progress, before: int, share: int, whole: int) -> Progress:
+def _share(progress: StepProgress, before: int, share: int, whole: int) -> StepProgress:
     """Tells `progress`, which counts to `whole`, how far a step is that makes up `share` of it, after `before` of it."""
 
     def tell(done: int, total: int, layer: str | None = None, message: str = "") -> None:

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from workers.calibration.data_splits import Evidence
-from workers.errors import Breakdown, BudgetOutOfReach
+from workers.calibration.data_splits import DataSplits
+from workers.errors import BudgetOutOfReach, JobFailure
 from workers.evaluation.fidelity import summarise
 from workers.recipe import BenchmarkSettings, Recipe, Search
 from workers.report.schema import CandidateReport, Exploration
-from workers.run.candidates import Candidate, Workshop
-from workers.run.search_strategy import Ladder, bisect, climb, last_kept, on_front
+from workers.run.candidates import Candidate, CandidateFactory
+from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, on_front
 
 WORK = "candidates"  # folder under the task's, gone at the end
 POINTS = "points"  # folder of the front's models
@@ -35,69 +35,69 @@ class Explored:
 
 
 class Explorer:
-    """Makes every rung of a ladder at most once."""
+    """Makes every level of a ladder at most once."""
 
-    def __init__(self, workshop: Workshop, ladder: Ladder, out: Path, deadline: float) -> None:
+    def __init__(self, factory: CandidateFactory, ladder: Ladder, out: Path, deadline: float) -> None:
         self.made: dict[int, Candidate] = {}
         self.failed: dict[int, str] = {}
-        self._workshop, self._ladder, self._out, self._deadline = workshop, ladder, out, deadline
+        self._factory, self._ladder, self._out, self._deadline = factory, ladder, out, deadline
 
     def has_time(self) -> bool:
         """Whether a further candidate may start: the first one always may."""
         return not self.made or time.monotonic() < self._deadline
 
-    def make(self, rung: int) -> Candidate | None:
-        """The candidate at a rung with its estimated fidelity; None where it breaks down."""
-        if rung not in self.made and rung not in self.failed:
+    def make(self, level: int) -> Candidate | None:
+        """The candidate at a level with its estimated fidelity; None where it breaks down."""
+        if level not in self.made and level not in self.failed:
             try:
-                folder = self._out / WORK / str(rung)
-                candidate = self._workshop.make(self._ladder.recipes[rung], folder, self._ladder.settings[rung])
-                self._workshop.select(candidate, self._workshop.evidence.selecting)
-                self.made[rung] = candidate
-            except (Breakdown, BudgetOutOfReach) as error:
-                self.failed[rung] = error.message
+                folder = self._out / WORK / str(level)
+                candidate = self._factory.make(self._ladder.recipes[level], folder, self._ladder.settings[level])
+                self._factory.select(candidate, self._factory.splits.validation)
+                self.made[level] = candidate
+            except (JobFailure, BudgetOutOfReach) as error:
+                self.failed[level] = error.message
                 if not self.made:
                     raise
-        return self.made.get(rung)
+        return self.made.get(level)
 
 
-def explore(workshop: Workshop, recipe: Recipe, out: Path) -> Explored:
+def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
     """Make the model or models that `recipe` asks for; the chosen one lies in `out`/1 afterwards."""
     if not recipe.search and not recipe.pareto:
-        candidate = workshop.make(recipe, out)
-        workshop.judge(candidate)
+        candidate = factory.make(recipe, out)
+        factory.judge(candidate)
         return Explored(candidate)
     began = time.monotonic()
     search = recipe.search or Search(max_bytes=1)
-    ladder = climb(recipe, search.resolution)
-    explorer = Explorer(workshop, ladder, out, began + search.max_time)
-    chosen = _search(explorer, ladder, workshop, recipe.search) if recipe.search else _as_given(explorer, ladder, workshop)
+    ladder = build_ladder(recipe, search.resolution)
+    explorer = Explorer(factory, ladder, out, began + search.max_time)
+    chosen = _search(explorer, ladder, factory, recipe.search) if recipe.search else _as_given(explorer, ladder, factory)
     ended: Literal["settled", "out of time"] = "settled" if explorer.has_time() else "out of time"
-    for rung in ladder.spread(recipe.pareto.points) if recipe.pareto else ():
+    for level in ladder.spread(recipe.pareto.points) if recipe.pareto else ():
         if explorer.has_time():
-            explorer.make(rung)
-    tried = tuple(explorer.made[rung] for rung in sorted(explorer.made))
+            explorer.make(level)
+    tried = tuple(explorer.made[level] for level in sorted(explorer.made))
     front = frozenset(number for number, best in enumerate(on_front([_place(candidate) for candidate in tried])) if best)
     if recipe.pareto and recipe.benchmark:
         settings = _brief(recipe.benchmark, len(front))
         for number in front:
-            workshop.time(tried[number], settings)
+            factory.time(tried[number], settings)
     _publish(chosen, [tried[number] for number in sorted(front)] if recipe.pareto else [], out)
-    failed = {f"{ladder.settings[rung]:g}": reason for rung, reason in explorer.failed.items()}
+    failed = {f"{ladder.settings[level]:g}": reason for level, reason in explorer.failed.items()}
     return Explored(chosen, tried, ladder.knob, front, failed, ended, time.monotonic() - began)
 
 
-def describe(explored: Explored, requested: Recipe, evidence: Evidence) -> Exploration:
+def report_exploration(explored: Explored, requested: Recipe, splits: DataSplits) -> Exploration:
     """The exploration as the report tells it."""
     return Exploration(
         requested=requested,
         knob=explored.knob,
         ended=explored.ended,
         seconds=explored.seconds,
-        selecting=evidence.selecting.count,
-        judging=evidence.judging.count,
+        selecting=splits.validation.count,
+        judging=splits.test.count,
         candidates=tuple(
-            _row(candidate, explored, number in explored.front, evidence.judging.count, bool(requested.pareto))
+            _row(candidate, explored, number in explored.front, splits.test.count, bool(requested.pareto))
             for number, candidate in enumerate(explored.tried)
         ),
         failed=dict(explored.failed),
@@ -156,45 +156,45 @@ def _publish(chosen: Candidate, front: Sequence[Candidate], out: Path) -> None:
     shutil.rmtree(out / WORK)
 
 
-def _as_given(explorer: Explorer, ladder: Ladder, workshop: Workshop) -> Candidate:
+def _as_given(explorer: Explorer, ladder: Ladder, factory: CandidateFactory) -> Candidate:
     candidate = explorer.make(ladder.first)
     assert candidate is not None  # a first candidate that breaks down ends the job
-    workshop.judge(candidate)
+    factory.judge(candidate)
     return candidate
 
 
-def _search(explorer: Explorer, ladder: Ladder, workshop: Workshop, search: Search) -> Candidate:
+def _search(explorer: Explorer, ladder: Ladder, factory: CandidateFactory, search: Search) -> Candidate:
     """Bisect, then verify; what was made and verified is kept whatever ends the search."""
     largest = search.max_bytes
-    n = workshop.evidence.judging.count
+    n = factory.splits.test.count
     first = explorer.make(ladder.first)
     if first and largest is None and first.expected is None:  # no other candidate can be told from it
-        workshop.judge(first)
+        factory.judge(first)
         return first
     keeps = _promises(explorer, n) if largest is None else _is_larger(explorer, largest)
     low, _ = bisect(len(ladder.settings), ladder.first, keeps, explorer.has_time)
-    made = [explorer.made[rung] for rung in sorted(explorer.made)]
+    made = [explorer.made[level] for level in sorted(explorer.made)]
     if largest is not None:
         fitting = [candidate for candidate in made if candidate.exported.size.bytes <= largest]
         chosen = fitting[0] if fitting else made[-1]
-        workshop.judge(chosen)
+        factory.judge(chosen)
         return chosen
-    promising = [explorer.made[rung] for rung in sorted(explorer.made) if rung <= low] or made[:1]
-    if workshop.evidence.judging.source != "dataset":  # nothing can be verified: what promises most, as far as it goes
+    promising = [explorer.made[level] for level in sorted(explorer.made) if level <= low] or made[:1]
+    if factory.splits.test.source != "dataset":  # nothing can be verified: what promises most, as far as it goes
         promising = promising[-1:]
 
     def verified(candidate: Candidate) -> bool:
-        workshop.judge(candidate)
+        factory.judge(candidate)
         return candidate.verdict is not None and candidate.verdict.met is True
 
     return last_kept(promising, verified)
 
 
 def _promises(explorer: Explorer, n: int) -> Callable[[int], bool]:
-    """Whether a rung, with the rates of the samples that select, would be verified on `n` samples."""
+    """Whether a level, with the rates of the samples that select, would be verified on `n` samples."""
 
-    def keeps(rung: int) -> bool:
-        candidate = explorer.make(rung)
+    def keeps(level: int) -> bool:
+        candidate = explorer.make(level)
         if candidate is None or candidate.expected is None or candidate.recipe.constraint is None:
             return False
         return candidate.expected.bound_at(n) <= candidate.recipe.constraint.max_drop
@@ -203,8 +203,8 @@ def _promises(explorer: Explorer, n: int) -> Callable[[int], bool]:
 
 
 def _is_larger(explorer: Explorer, largest: int) -> Callable[[int], bool]:
-    def keeps(rung: int) -> bool:
-        candidate = explorer.make(rung)
+    def keeps(level: int) -> bool:
+        candidate = explorer.make(level)
         return candidate is not None and candidate.exported.size.bytes > largest
 
     return keeps

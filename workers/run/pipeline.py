@@ -12,24 +12,24 @@ import openvino as ov
 from pydantic import ValidationError
 
 from workers import machine
-from workers.allocation.error_attribution import losses
-from workers.calibration.data_splits import calibrating, gather
+from workers.allocation.error_attribution import output_errors_per_layer
+from workers.calibration.data_splits import calibration_samples, split_data
 from workers.engine.cache import Checkpoints
 from workers.engine.sweep import LayerResult
 from workers.errors import InvalidRecipe
-from workers.evaluation.fidelity import examine
+from workers.evaluation.fidelity import detect_outputs
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
-from workers.ir.reading.importer import inspect as describe
+from workers.ir.reading.importer import describe_model as describe
 from workers.ir.reading.importer import load
 from workers.ir.writing.writer import saved_size
 from workers.jobs.job import Stage, Task
 from workers.recipe import Recipe
-from workers.run.candidates import Workshop
+from workers.run.candidates import CandidateFactory
 from workers.run.clock import Clock
 from workers.run.compression import assist as share
 from workers.run.compression import batch_size, enlarged, make_plan
 from workers.run.exploration import explore
-from workers.run.report_builder import Findings, layer_row, write_report
+from workers.run.report_builder import RunResults, layer_row, write_report
 
 
 def inspect(task: Task, clock: Clock) -> None:
@@ -66,9 +66,9 @@ def _layer(model: ov.Model, layer: Layer) -> dict[str, Any]:
 def compress(task: Task, clock: Clock) -> None:
     """Run a recipe and write 1/model.xml, report.json, report.html and provenance.json under `task.out`.
 
-    Raises a Refusal for what cannot be used and a Breakdown for what cannot be finished.
+    Raises a Refusal for what cannot be used and a JobFailure for what cannot be finished.
     """
-    recipe = read_recipe(task)
+    recipe = recipe_of(task)
     threads = task.threads or machine.threads()
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
@@ -76,8 +76,8 @@ def compress(task: Task, clock: Clock) -> None:
         larger = enlarged(imported, recipe)
         make_plan(larger, recipe)  # refuses what cannot be used before anything is computed
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
-        evidence = gather(task, imported, recipe, clock.progress)
-        examine(original, evidence.judging, threads)
+        splits = split_data(task, imported, recipe, clock.progress)
+        detect_outputs(original, splits.test, threads)
     exploring = bool(recipe.search or recipe.pareto)
 
     def on_layer(result: LayerResult) -> None:
@@ -85,42 +85,42 @@ def compress(task: Task, clock: Clock) -> None:
 
     checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
     tell = (lambda result: None) if exploring else on_layer
-    workshop = Workshop(imported, original, evidence, threads, clock, tell, checkpoints)
-    explored = explore(workshop, recipe, Path(task.out))
+    factory = CandidateFactory(imported, original, splits, threads, clock, tell, checkpoints)
+    explored = explore(factory, recipe, Path(task.out))
     chosen = explored.chosen
     if exploring:
         for result in chosen.compressed.results:
             on_layer(result)
     if recipe.benchmark:
-        workshop.time(chosen, recipe.benchmark)
+        factory.time(chosen, recipe.benchmark)
     with clock.run(Stage.REPORT):
-        lost = losses(
+        lost = output_errors_per_layer(
             larger.model,
             chosen.compressed.results,
-            evidence.calibration,
-            batch_size=batch_size(imported, evidence.calibration),
+            splits.calibration,
+            batch_size=batch_size(imported, splits.calibration),
             threads=threads,
         )
         sizes = saved_size(original, half=imported.precision == "f16")
-        write_report(Findings(task, recipe, imported, evidence, explored, sizes, lost, dict(clock.spent), checkpoints.reused))
+        write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), checkpoints.reused))
 
 
 def assist(task: Task, clock: Clock) -> None:
     """Solve layers for the process that compresses by the same task: they appear among its checkpoints. Raises as it does."""
-    recipe = read_recipe(task)
+    recipe = recipe_of(task)
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
         larger = enlarged(imported, recipe)
         plan = make_plan(larger, recipe)
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
-        samples = calibrating(task, imported, recipe, clock.progress)
+        samples = calibration_samples(task, imported, recipe, clock.progress)
     with clock.run(Stage.COMPRESS):
         checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
         threads = task.threads or machine.threads()
         share(larger, plan, samples, seed=recipe.seed, threads=threads, checkpoints=checkpoints)
 
 
-def read_recipe(task: Task) -> Recipe:
+def recipe_of(task: Task) -> Recipe:
     """The recipe of a task. Raises InvalidRecipe that names the wrong key."""
     try:
         return Recipe.model_validate(task.recipe)

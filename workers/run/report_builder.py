@@ -14,15 +14,15 @@ import openvino as ov
 
 from fractal_data import contact_sheet
 from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
-from workers.calibration.data_splits import Evidence
+from workers.calibration.data_splits import DataSplits
 from workers.digest import file_sha256
 from workers.engine.sweep import LayerResult
 from workers.evaluation.fidelity import summarise
 from workers.ir.reading.importer import Imported
-from workers.ir.writing.writer import Size as DiskSize
+from workers.ir.writing.writer import SavedSize as DiskSize
 from workers.jobs.job import Task
 from workers.machine import fingerprint
-from workers.passes import Training
+from workers.passes import TrainingRun
 from workers.recipe import Recipe
 from workers.report import (
     CalibrationReport,
@@ -43,20 +43,20 @@ from workers.report import (
     telling_pictures,
 )
 from workers.run.candidates import Candidate
-from workers.run.exploration import Explored, describe
+from workers.run.exploration import Explored, report_exploration
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
 SHEET_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class RunResults:
     """What the stages of a job have produced."""
 
     task: Task
     recipe: Recipe
     imported: Imported
-    evidence: Evidence
+    splits: DataSplits
     explored: Explored
     original_size: DiskSize
     losses: Mapping[str, float]  # of the outputs, by layer
@@ -69,7 +69,7 @@ class Findings:
         return self.explored.chosen
 
 
-def write_report(found: Findings) -> None:
+def write_report(found: RunResults) -> None:
     """Write report.json, report.html, model_card.md, provenance.json, calibration.png and samples/."""
     out = Path(found.task.out)
     pictures = _pictures(found)
@@ -82,7 +82,7 @@ def write_report(found: Findings) -> None:
     (out / "model_card.md").write_text(render_card(report))
 
 
-def assemble(found: Findings) -> Report:
+def assemble(found: RunResults) -> Report:
     """The report of a job."""
     chosen, recipe = found.chosen, found.recipe
     layers = _layers(found)
@@ -94,22 +94,22 @@ def assemble(found: Findings) -> Report:
         layers=layers,
         skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in chosen.compressed.skipped),
         next_run=next_run(layers),
-        exploration=describe(found.explored, recipe, found.evidence) if found.explored.tried else None,
+        exploration=report_exploration(found.explored, recipe, found.splits) if found.explored.tried else None,
         training=_training(chosen.compressed.training),
         size=_size(found),
         fidelity=summarise(chosen.comparison, np.random.default_rng([recipe.seed, 3])),
-        fidelity_on_fractals=chosen.mirrored and summarise(chosen.mirrored, np.random.default_rng([recipe.seed, 6])),
+        fidelity_on_fractals=chosen.on_fractals and summarise(chosen.on_fractals, np.random.default_rng([recipe.seed, 6])),
         benchmark=chosen.benchmark,
         constraint=chosen.verdict,
         calibration=CalibrationReport(
-            source=found.evidence.calibration.source,
-            count=found.evidence.calibration.count,
+            source=found.splits.calibration.source,
+            count=found.splits.calibration.count,
             seed=recipe.seed if recipe.calibration.seed is None else recipe.calibration.seed,
             notes=found.imported.notes,
         ),
         preprocessing=PreprocessingReport(
-            inputs={name: dict(values) for name, values in found.evidence.calibration.applied.items()},
-            notes=found.evidence.calibration.notes,
+            inputs={name: dict(values) for name, values in found.splits.calibration.applied.items()},
+            notes=found.splits.calibration.notes,
         ),
         time={stage: StageTime(**cost) for stage, cost in found.spent.items()},
         peak_rss_bytes=peak_memory(),
@@ -160,7 +160,7 @@ def _tensor(port: ov.Output) -> Tensor:
     return Tensor(name=min(port.get_names(), default=""), shape=shape, type=port.get_element_type().get_type_name())
 
 
-def _layers(found: Findings) -> tuple[LayerReport, ...]:
+def _layers(found: RunResults) -> tuple[LayerReport, ...]:
     results = found.chosen.compressed.results
     stored = {layer.name: layer for layer in found.chosen.exported.layers}
     shared = shares(results, found.losses)
@@ -186,11 +186,11 @@ def _layers(found: Findings) -> tuple[LayerReport, ...]:
     )
 
 
-def _training(training: Training | None) -> TrainingReport | None:
+def _training(training: TrainingRun | None) -> TrainingReport | None:
     return TrainingReport(**asdict(training)) if training else None
 
 
-def _size(found: Findings) -> Size:
+def _size(found: RunResults) -> Size:
     return Size(
         original_bytes=found.original_size.bytes,
         compressed_bytes=found.chosen.exported.size.bytes,
@@ -200,16 +200,16 @@ def _size(found: Findings) -> Size:
     )
 
 
-def _warnings(found: Findings) -> tuple[str, ...]:
+def _warnings(found: RunResults) -> tuple[str, ...]:
     warnings = []
-    if found.evidence.judging.source != "dataset":
+    if found.splits.test.source != "dataset":
         warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
     if not found.chosen.compressed.results:
         warnings.append("No layer was compressed.")
     return tuple(warnings)
 
 
-def _provenance(found: Findings) -> Provenance:
+def _provenance(found: RunResults) -> Provenance:
     inputs = {"model": found.imported.sha256}
     for role, path in ("data", found.task.data), ("evaluation", found.task.evaluation):
         if path and Path(path).is_file():
@@ -224,17 +224,17 @@ def _provenance(found: Findings) -> Provenance:
     )
 
 
-def _pictures(found: Findings) -> tuple[Picture, ...]:
+def _pictures(found: RunResults) -> tuple[Picture, ...]:
     """Held-out samples with what both models made of them; none where there is nothing to see."""
     comparison = found.chosen.comparison
     if comparison is None or comparison.headline is None:
         return ()
-    return telling_pictures(comparison.headline.rows, comparison.labels, found.evidence.judging.images)
+    return telling_pictures(comparison.headline.rows, comparison.labels, found.splits.test.images)
 
 
-def _write_sheet(found: Findings, path: Path) -> bytes | None:
+def _write_sheet(found: RunResults, path: Path) -> bytes | None:
     """The first calibration images as a PNG; None for inputs that are no images."""
-    images = found.evidence.calibration.images(0, min(SHEET_IMAGES, found.evidence.calibration.count))
+    images = found.splits.calibration.images(0, min(SHEET_IMAGES, found.splits.calibration.count))
     if images is None:
         return None
     contact_sheet(images, SHEET_COLUMNS).save(path)

@@ -32,11 +32,11 @@ class Ladder:
     first: int  # the recipe as it was given
 
     def spread(self, points: int) -> list[int]:
-        """Evenly spaced rungs, both ends among them."""
+        """Evenly spaced levels, both ends among them."""
         return sorted({round(at) for at in np.linspace(0, len(self.settings) - 1, points)})
 
 
-def climb(recipe: Recipe, resolution: float) -> Ladder:
+def build_ladder(recipe: Recipe, resolution: float) -> Ladder:
     """The ladder of a recipe. Raises InvalidRecipe where none of its steps can press more or less hard."""
     for knob in VARIED:
         for number, step in enumerate(recipe.steps):
@@ -50,15 +50,16 @@ def climb(recipe: Recipe, resolution: float) -> Ladder:
     )
 
 
-def bisect(rungs: int, first: int, keeps: Callable[[int], bool], more: Callable[[], bool]) -> tuple[int, int]:
-    """The last rung that keeps and the first that does not, -1 and `rungs` where there is none; as far as there is `more` time.
+def bisect(levels: int, first: int, keeps: Callable[[int], bool], more: Callable[[], bool]) -> tuple[int, int]:
+    """The last level that keeps and the first that does not, -1 and `levels` where there is none.
 
-    Harder rungs are taken to fail where a milder one has failed. `first` is tried first.
+    It goes as far as there is `more` time. Harder levels are taken to fail where a milder one has failed. `first` is
+    tried first.
     """
-    low, high, rung = -1, rungs, first
+    low, high, level = -1, levels, first
     while high - low > 1 and more():
-        low, high = (rung, high) if keeps(rung) else (low, rung)
-        rung = (low + high) // 2
+        low, high = (level, high) if keeps(level) else (low, level)
+        level = (low + high) // 2
     return low, high
 
 

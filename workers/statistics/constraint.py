@@ -86,7 +86,7 @@ class Drop:
         return high
 
 
-def verify(constraint: Constraint, outcomes: Outcomes) -> Verdict:
+def verify_constraint(constraint: Constraint, outcomes: Outcomes) -> Verdict:
     """Judge the drop of `constraint.metric` on held-out samples."""
     drop = measured_drop(constraint, outcomes)
     met, reason = _judge(drop, constraint, outcomes.synthetic) if drop else ("unverified", UNDEFINED[constraint.metric])

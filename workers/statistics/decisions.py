@@ -44,7 +44,7 @@ UNDEFINED = np.array((*[np.nan] * 6, -1, -1, np.nan, np.nan), ROW)
 Rows = NDArray[np.void]  # (n,) of ROW
 
 
-class Kind(StrEnum):
+class OutputKind(StrEnum):
     """What an output is, from the most to the least telling."""
 
     CLASSES = "classes"  # one class per sample
@@ -59,7 +59,7 @@ class Kind(StrEnum):
 class Reading:
     """How an output is read: what it is, whether it is probabilities already, which axis of a sample holds the classes."""
 
-    kind: Kind
+    kind: OutputKind
     normalised: bool = False
     class_axis: int = 0
     classes: int = 0  # that a label may name; 0 unless a sample has one decision
@@ -69,23 +69,23 @@ def read(name: str, values: Numbers, activation: Activation) -> Reading:
     """How the output `name` is to be read, judged by some of its `values` (n, ...) and the activation that made them."""
     shape = values.shape[1:]
     if values.dtype == np.bool_ or (np.issubdtype(values.dtype, np.integer) and values.dtype.itemsize > 1):
-        return Reading(Kind.CODES)
+        return Reading(OutputKind.CODES)
     if activation == "sigmoid":
         single = np.prod(shape) == 1
-        return Reading(Kind.PROBABILITY, True, classes=2) if single else Reading(Kind.PROBABILITY_MAP, True)
+        return Reading(OutputKind.PROBABILITY, True, classes=2) if single else Reading(OutputKind.PROBABILITY_MAP, True)
     axis = _class_axis(shape)
     normalised = activation == "softmax" or _sums_to_one(values, axis)
     kind = _kind(shape, axis, normalised, frozenset(re.findall("[a-z]+", name.lower())))
-    return Reading(kind, normalised, axis, shape[axis] if kind is Kind.CLASSES else 0)
+    return Reading(kind, normalised, axis, shape[axis] if kind is OutputKind.CLASSES else 0)
 
 
-def compare(reading: Reading, before: Numbers, after: Numbers) -> Rows:
+def compare_outputs(reading: Reading, before: Numbers, after: Numbers) -> Rows:
     """One row per sample of two versions (n, ...) of an output, both finite."""
     rows = np.full(len(before), UNDEFINED)
     _compare_values(rows, before.reshape(len(before), -1), after.reshape(len(before), -1))
-    if reading.kind is Kind.CODES:
+    if reading.kind is OutputKind.CODES:
         rows["agreement"] = np.mean((before == after).reshape(len(before), -1), axis=1)
-    elif reading.kind is not Kind.VALUES:
+    elif reading.kind is not OutputKind.VALUES:
         _compare_decisions(rows, probabilities(reading, before), probabilities(reading, after))
     if np.issubdtype(before.dtype, np.integer) and not reading.normalised:
         rows["divergence"] = np.nan  # the scale of quantised logits is not known
@@ -97,7 +97,7 @@ def probabilities(reading: Reading, values: Numbers) -> Numbers:
     if np.issubdtype(values.dtype, np.integer):  # quantised: the smallest code is the zero of a probability
         values = (values.astype(np.float32) - np.iinfo(values.dtype).min) / 255
     n = len(values)
-    if reading.kind in (Kind.PROBABILITY, Kind.PROBABILITY_MAP):
+    if reading.kind in (OutputKind.PROBABILITY, OutputKind.PROBABILITY_MAP):
         yes = np.clip(values.reshape(n, -1, 1), 0, 1)
         return np.concatenate([1 - yes, yes], axis=2)
     scores: Numbers = np.moveaxis(values, reading.class_axis + 1, -1).reshape(n, -1, values.shape[reading.class_axis + 1])
@@ -122,15 +122,15 @@ def _sums_to_one(values: Numbers, axis: int) -> bool:
     return bool(values.min() >= 0 and np.allclose(values.sum(axis=axis + 1, dtype=np.float64), 1, atol=1e-3))
 
 
-def _kind(shape: tuple[int, ...], axis: int, normalised: bool, words: frozenset[str]) -> Kind:
+def _kind(shape: tuple[int, ...], axis: int, normalised: bool, words: frozenset[str]) -> OutputKind:
     classes = shape[axis] if shape else 1
     positions = int(np.prod(shape)) // max(classes, 1)
     if classes < 2 or (words & VALUE_WORDS and not normalised):
-        return Kind.VALUES
+        return OutputKind.VALUES
     if positions == 1:
-        return Kind.CLASSES
+        return OutputKind.CLASSES
     picture_of_classes = len(shape) == 3 and positions > classes and classes not in IMAGE_CHANNELS
-    return Kind.CLASS_MAP if normalised or words & CLASS_WORDS or picture_of_classes else Kind.VALUES
+    return OutputKind.CLASS_MAP if normalised or words & CLASS_WORDS or picture_of_classes else OutputKind.VALUES
 
 
 def _compare_values(rows: Rows, before: Numbers, after: Numbers) -> None:

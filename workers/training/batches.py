@@ -16,14 +16,14 @@ ORDER, AUGMENTATION = 11, 12  # streams of the seed
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainingBatch:
     """Model inputs by name, and labels (n,) where there are some."""
 
     feeds: Mapping[str, Tensor]
     labels: Tensor | None
 
 
-class Batches:
+class TrainingBatches:
     """Batches by number: the same number gives the same batch. Every tenth sample of a dataset is kept for selecting."""
 
     def __init__(self, samples: Samples, size: int, *, augment: bool, seed: int) -> None:
@@ -38,7 +38,7 @@ class Batches:
             self.selecting = samples.take(np.sort(chosen[:held]))
             self._samples = samples.take(np.sort(chosen[held:])) if held < samples.count else samples
 
-    def training(self, number: int) -> Batch:
+    def training(self, number: int) -> TrainingBatch:
         """Batch `number`, augmented."""
         start = number * self.size
         if self.endless:
@@ -49,9 +49,9 @@ class Batches:
         if not self.augment:
             return batch
         rng = np.random.default_rng([self.seed, AUGMENTATION, number])
-        return Batch({name: self._augmented(name, value, rng) for name, value in batch.feeds.items()}, batch.labels)
+        return TrainingBatch({name: self._augmented(name, value, rng) for name, value in batch.feeds.items()}, batch.labels)
 
-    def selection(self) -> list[Batch]:
+    def selection(self) -> list[TrainingBatch]:
         """Whole batches of the samples to select by; the last is filled up from the first."""
         wanted = max(1, -(-self.selecting.count // self.size))
         order = np.arange(wanted * self.size) % self.selecting.count
@@ -87,6 +87,6 @@ def _moved(images: Tensor, rng: np.random.Generator) -> Tensor:
     return padded[torch.arange(n)[:, None, None, None], torch.arange(images.shape[1])[None, :, None, None], rows, columns]
 
 
-def _tensors(samples: Samples) -> Batch:
+def _tensors(samples: Samples) -> TrainingBatch:
     feeds = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in samples.batch(0, samples.count).items()}
-    return Batch(feeds, None if samples.labels is None else torch.from_numpy(samples.labels))
+    return TrainingBatch(feeds, None if samples.labels is None else torch.from_numpy(samples.labels))

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from workers.methods.finetune import Finetune
-from workers.training.batches import Batch, Batches
+from workers.training.batches import TrainingBatch, TrainingBatches
 from workers.training.losses import Loss, Run
 from workers.training.network import Network
-from workers.training.parametrizations import Confined, size_of
+from workers.training.parametrizations import QuantizedParameter, size_of
 
 CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0
@@ -24,7 +24,7 @@ Tell = Callable[[int, int, str], None]  # done, total, message
 
 
 @dataclass(slots=True)
-class Curve:
+class LearningCurve:
     """What was seen on the way: (step, mean loss in training since the last check, loss of the selecting samples)."""
 
     points: list[tuple[int, float, float]] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Curve:
 class Student(nn.Module):
     """The trained constants of a network by name: weights that stay in their sets, and biases."""
 
-    def __init__(self, weights: Mapping[str, Confined], biases: Mapping[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, QuantizedParameter], biases: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.names = [*weights], [*biases]
         self.weights = nn.ModuleList(weights.values())
@@ -52,7 +52,7 @@ class Student(nn.Module):
         return all(weight.complete for weight in self.weights)
 
     def settle(self, progress: float) -> None:
-        """See `Confined.settle`."""
+        """See `QuantizedParameter.settle`."""
         for weight in self.weights:
             weight.settle(progress)  # type: ignore[operator]
 
@@ -76,11 +76,11 @@ class Distillation:
     teacher: Network
     network: Network
     student: Student
-    batches: Batches
+    batches: TrainingBatches
     loss: Loss
     features: Sequence[str]
     folder: Path | None = None
-    curve: Curve = field(default_factory=Curve)
+    curve: LearningCurve = field(default_factory=LearningCurve)
     number: int = 0  # steps done
     seconds: float = 0.0
 
@@ -135,11 +135,11 @@ class Distillation:
         optimizer.step()
         return total
 
-    def _teach(self, batch: Batch) -> Run:
+    def _teach(self, batch: TrainingBatch) -> Run:
         with torch.no_grad():
             return self.teacher.run(batch.feeds, {}, self.features)
 
-    def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[Batch, Run]]) -> float:
+    def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]) -> float:
         """The loss of the outputs on the selecting samples."""
         with torch.no_grad():
             runs = [self.network.run(batch.feeds, values)[0] for batch, _ in selection]
@@ -147,7 +147,7 @@ class Distillation:
         return float(torch.stack(losses).mean())
 
     def _check(
-        self, training: float, selection: Sequence[tuple[Batch, Run]], best: Mapping[str, Tensor]
+        self, training: float, selection: Sequence[tuple[TrainingBatch, Run]], best: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
         """The better of the state now, where it is complete, and the best so far."""
         values = self.student.values()
@@ -182,6 +182,6 @@ class Distillation:
         self.student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         self.number, self.seconds = state["number"], state["seconds"]
-        self.curve = Curve([*map(tuple, state["curve"][0])], *state["curve"][1:])
+        self.curve = LearningCurve([*map(tuple, state["curve"][0])], *state["curve"][1:])
         best: dict[str, Tensor] = state["best"]
         return best

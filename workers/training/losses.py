@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from workers.statistics.decisions import Kind, Reading
+from workers.statistics.decisions import OutputKind, Reading
 
 TINY = 1e-12
-DECIDED = (Kind.CLASSES, Kind.CLASS_MAP)
+DECIDED = (OutputKind.CLASSES, OutputKind.CLASS_MAP)
 Run = tuple[Sequence[Tensor], Mapping[str, Tensor]]  # outputs, and features by name
 
 
@@ -39,7 +39,7 @@ class Loss:
         parts = [
             self._divergence(reading, s, t, temperature) if reading.kind in DECIDED else relative_error(s, t)
             for reading, s, t in zip(self.readings, student, teacher, strict=True)
-            if reading.kind is not Kind.CODES
+            if reading.kind is not OutputKind.CODES
         ]
         return torch.stack(parts).sum()
 
@@ -51,7 +51,9 @@ class Loss:
 
     def _cross_entropy(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
         decided = [
-            (reading, value) for reading, value in zip(self.readings, outputs, strict=True) if reading.kind is Kind.CLASSES
+            (reading, value)
+            for reading, value in zip(self.readings, outputs, strict=True)
+            if reading.kind is OutputKind.CLASSES
         ]
         return torch.stack(
             [F.cross_entropy(_logits(pair[0], self.samples, pair[1]).flatten(0, -2), labels) for pair in decided]
@@ -68,6 +70,6 @@ def _logits(reading: Reading, samples: int, value: Tensor) -> Tensor:
     """Scores with the classes on the last axis, (n, ..., k)."""
     by_sample = value if len(value) == samples else value.reshape(samples, -1, *value.shape[1:])
     scores = by_sample.movedim(reading.class_axis + 1, -1)
-    if reading.kind is Kind.CLASSES:
+    if reading.kind is OutputKind.CLASSES:
         scores = scores.reshape(len(scores), -1)
     return scores.clamp(min=TINY).log() if reading.normalised else scores

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from workers.engine.sweep import LayerResult
 from workers.errors import NotTrainable
-from workers.methods.ec2t import Ec2t, largest_price, probabilities
+from workers.methods.ec2t import Ec2t, largest_price, level_probabilities
 from workers.methods.inq import PORTIONS, Inq, portion_to_freeze, round_to
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
@@ -32,7 +32,7 @@ FROZEN_FROM = 0.7  # of the training: assignments stay from here on
 WITHIN = 0.25  # of the way to the next value, at the most: where a latent weight begins, well inside what rounds to its own
 
 
-class Confined(nn.Module):
+class QuantizedParameter(nn.Module):
     """A weight tensor inside an allowed set; `complete` while it is whole there."""
 
     complete = True
@@ -45,7 +45,7 @@ class Confined(nn.Module):
         return [{"params": [parameter], "lr": rate * size_of(parameter)} for parameter in self.parameters()]
 
 
-class Masked(Confined):
+class MaskedParameter(QuantizedParameter):
     """Any value where the mask has a one (layer-wise calibration pruning)."""
 
     mask: Tensor
@@ -59,7 +59,7 @@ class Masked(Confined):
         return self.latent * self.mask
 
 
-class PowersOfTwo(Confined):
+class PowersOfTwoParameter(QuantizedParameter):
     """A growing portion is frozen at zero or ±2ⁿ, the largest weights first; the others train (INQ, sections 2.2-2.3)."""
 
     frozen: Tensor
@@ -91,7 +91,7 @@ class PowersOfTwo(Confined):
         self.frozen.copy_(torch.from_numpy(frozen | fresh))
 
 
-class Clustered(Confined):
+class CodebookParameter(QuantizedParameter):
     """Shared centroids and zero; latent weights say which (SLQ, MLQ). Gradients reach both, as in trained ternarisation."""
 
     mask: Tensor
@@ -132,7 +132,7 @@ class Clustered(Confined):
         return order[torch.bucketize(self.latent.detach(), (levels[1:] + levels[:-1]) / 2)] * self.mask
 
 
-class Ternary(Clustered):
+class TernaryParameter(CodebookParameter):
     """Two centroids and zero, assigned at a price for information at every step (EC2T, section 3.2)."""
 
     def __init__(self, step: Ec2t, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
@@ -142,14 +142,14 @@ class Ternary(Clustered):
     def choose(self) -> Tensor:
         table, latent = self.table().detach(), self.latent.detach()
         levels = table.numpy().astype(np.float64)
-        share = probabilities(levels[self._nearest().numpy()], levels)
+        share = level_probabilities(levels[self._nearest().numpy()], levels)
         highest = largest_price(latent.numpy(), levels, share)
         price = _float(-self.gamma * highest * np.log2(share))
         costs = torch.stack([(latent - level).square() + extra for level, extra in zip(table, price, strict=True)])
         return costs.argmin(dim=0)
 
 
-class Grid(Confined):
+class GridParameter(QuantizedParameter):
     """Integer multiples of a step, between the smallest and the largest that the method used (uniform, MCQ)."""
 
     mask: Tensor
@@ -176,20 +176,20 @@ class Grid(Confined):
 
 
 Arguments = tuple[Values, Values, NDArray[np.bool_], LayerResult]
-KINDS: Mapping[type[Step], Callable[[Step, Arguments], Confined]] = {
-    LayerwisePruning: lambda step, at: Masked(at[0], at[2]),
-    ChannelPruning: lambda step, at: Masked(at[0], at[2]),
-    Inq: lambda step, at: PowersOfTwo(step, _powers(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
-    Slq: lambda step, at: Clustered(at[0], at[1], at[2]),
-    Mlq: lambda step, at: Clustered(at[0], at[1], at[2]),
-    Ec2t: lambda step, at: Ternary(step, at[0], at[1], at[2]),  # type: ignore[arg-type]
-    Uniform: lambda step, at: Grid(_step(at[3]), at[0], at[1], at[2]),
-    Mcq: lambda step, at: Grid(_step(at[3]), at[0], at[1], at[2]),
+KINDS: Mapping[type[Step], Callable[[Step, Arguments], QuantizedParameter]] = {
+    LayerwisePruning: lambda step, at: MaskedParameter(at[0], at[2]),
+    ChannelPruning: lambda step, at: MaskedParameter(at[0], at[2]),
+    Inq: lambda step, at: PowersOfTwoParameter(step, _powers(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
+    Slq: lambda step, at: CodebookParameter(at[0], at[1], at[2]),
+    Mlq: lambda step, at: CodebookParameter(at[0], at[1], at[2]),
+    Ec2t: lambda step, at: TernaryParameter(step, at[0], at[1], at[2]),  # type: ignore[arg-type]
+    Uniform: lambda step, at: GridParameter(_step(at[3]), at[0], at[1], at[2]),
+    Mcq: lambda step, at: GridParameter(_step(at[3]), at[0], at[1], at[2]),
 }
 PRUNING = (LayerwisePruning, ChannelPruning)
 
 
-def confine(result: LayerResult) -> Confined:
+def parametrize(result: LayerResult) -> QuantizedParameter:
     """The weight tensor of a compressed layer, inside the set of the method that compressed it last.
 
     Raises NotTrainable where that method's set is not known.
@@ -202,7 +202,7 @@ def confine(result: LayerResult) -> Confined:
     start = result.original if result.original.shape == result.weight.shape else result.weight  # channels may be gone
     mask = weight != 0 if pruned else np.ones(weight.shape, np.bool_)
     if step is None:
-        return Masked(weight, mask)
+        return MaskedParameter(weight, mask)
     return KINDS[type(step)](step, (weight, _tensor(result, start), mask, result))
 
 
@@ -215,8 +215,8 @@ def _powers(result: LayerResult) -> Values:
 
 
 def _step(result: LayerResult) -> Values:
-    assert result.step is not None
-    return _tensor(result, np.broadcast_to(result.step, result.weight.shape))
+    assert result.scale is not None
+    return _tensor(result, np.broadcast_to(result.scale, result.weight.shape))
 
 
 def _tensor(result: LayerResult, matrix: Values) -> Values:

@@ -12,7 +12,7 @@ from workers.logs import configure
 from workers.machine import fingerprint, labels
 from workers.settings import read_settings
 from workers.worker.broker import queues
-from workers.worker.heartbeat import announce
+from workers.worker.heartbeat import start_heartbeat
 from workers.worker.tasks import make_worker
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     name = f"{socket.gethostname()}-{os.getpid()}"
     celery = make_worker(settings, name)
     own = labels(fingerprint()) | settings.worker_labels
-    announce(celery, settings, name, own)
+    start_heartbeat(celery, settings, name, own)
     worker = celery.Worker(
         hostname=name,
         queues=queues(own, settings.worker_dedicated),

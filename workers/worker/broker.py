@@ -60,7 +60,7 @@ def call_for_help(celery: Celery, job_id: str, attempt: int, helpers: int, runs_
             celery.send_task(HELP, (job_id, attempt), queue=queue(runs_on))
 
 
-def announce(celery: Celery, store: Store, job_id: str) -> None:
+def announce_job(celery: Celery, store: Store, job_id: str) -> None:
     """Tell a worker that may do it of a job. Raises NotFound, Unavailable."""
     enqueue(celery, job_id, store.jobs.get(job_id).runs_on)
 

@@ -22,7 +22,7 @@ from workers.worker import broker
 log = structlog.get_logger(__name__)
 
 
-def announce(celery: Celery, settings: Settings, worker: str, labels: dict[str, str]) -> None:
+def start_heartbeat(celery: Celery, settings: Settings, worker: str, labels: dict[str, str]) -> None:
     """Make the worker of `celery` show itself in the store while it runs."""
     store = Store(settings.database, pooled=False)  # it forks
     store.migrate()
@@ -31,7 +31,7 @@ def announce(celery: Celery, settings: Settings, worker: str, labels: dict[str, 
     mend = partial(
         reconcile,
         store,
-        partial(broker.announce, celery, store),
+        partial(broker.announce_job, celery, store),
         partial(broker.depth, celery),
         max_attempts=settings.max_attempts,
         requeue_s=settings.requeue_s,

@@ -14,9 +14,9 @@ from typing import Any
 import structlog
 from celery import Celery
 
-from workers.errors import Canceled, FractuneError, Internal, NotFound, OutOfDisk, OutOfMemory, Poison, Unavailable
+from workers.errors import Canceled, FractuneError, Internal, NotFound, OutOfDisk, OutOfMemory, TooManyAttempts, Unavailable
 from workers.jobs.artifacts import LOG, OUT, Artifacts
-from workers.jobs.blob_store import depot_of
+from workers.jobs.blob_store import blob_store_of
 from workers.jobs.job import Failure, Kind, State, Task
 from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.recorder import Recorder
@@ -36,7 +36,7 @@ Call = Callable[[str, int, int, str | None], None]  # for help with a job: its i
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class WorkerContext:
     """Where a worker works."""
 
     worker: str
@@ -66,12 +66,12 @@ def make_worker(settings: Settings, worker: str) -> Celery:
     celery = make_celery(settings)
 
     @contextmanager
-    def bench() -> Iterator[Bench]:
+    def bench() -> Iterator[WorkerContext]:
         signal.signal(signal.SIGTERM, leave)
         try:
-            artifacts = Artifacts(settings.data_dir, depot_of(settings))
+            artifacts = Artifacts(settings.data_dir, blob_store_of(settings))
             with closing(Store(settings.database)) as store:
-                yield Bench(worker, store, artifacts, settings, partial(call_for_help, celery))
+                yield WorkerContext(worker, store, artifacts, settings, partial(call_for_help, celery))
             artifacts.forget_copies(COPY_AGE_S)
         except MemoryError:  # it would take the whole worker down; so the job's lease runs out instead
             raise OutOfMemory from None
@@ -94,7 +94,7 @@ def leave(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 
-def run_job(bench: Bench, job_id: str) -> None:
+def run_job(bench: WorkerContext, job_id: str) -> None:
     """Do the foremost job of those that wait beside `job_id`. Whatever becomes of the work is recorded, once."""
     settings, leases = bench.settings, bench.store.leases
     job = None
@@ -110,7 +110,7 @@ def run_job(bench: Bench, job_id: str) -> None:
             recorder = Recorder(leases, job.id, job.attempt)
             seek_help(bench, job)
             end = attempt(bench, job, lease, recorder)
-            published = lease.persist(lambda: record(leases, job, end, recorder.stages()))
+            published = lease.persist(lambda: record_end(leases, job, end, recorder.stages()))
     except LeaseLost:
         log.warning("job lost to another worker")
     except (SystemExit, KeyboardInterrupt):
@@ -123,7 +123,7 @@ def run_job(bench: Bench, job_id: str) -> None:
         log.info("job ended", published=published)
 
 
-def seek_help(bench: Bench, job: Job) -> None:
+def seek_help(bench: WorkerContext, job: Job) -> None:
     """Call the workers that have nothing to do, where the layers of a job can be shared."""
     recipe = job.recipe or {}
     if recipe.get("calibrate_on") != "original" or recipe.get("search") or recipe.get("pareto"):
@@ -136,7 +136,7 @@ def seek_help(bench: Bench, job: Job) -> None:
         log.warning("no help was called")
 
 
-def help_job(bench: Bench, job_id: str, attempt: int) -> None:
+def help_job(bench: WorkerContext, job_id: str, attempt: int) -> None:
     """Solve layers of a job that another worker does, unless a job waits that nobody does. Nothing of it is recorded."""
 
     def over() -> bool:
@@ -158,7 +158,7 @@ def help_job(bench: Bench, job_id: str, attempt: int) -> None:
     log.info("helped", job_id=job_id, failure=outcome.failure and outcome.failure.code)
 
 
-def record(leases: Leases, job: Job, end: Results | Failure | Interruption, stages: dict[str, float]) -> bool:
+def record_end(leases: Leases, job: Job, end: Results | Failure | Interruption, stages: dict[str, float]) -> bool:
     """Write down the end of an attempt; True when its results are published."""
     if isinstance(end, Interruption):
         if leases.release(job.id, job.attempt):
@@ -173,7 +173,7 @@ def record(leases: Leases, job: Job, end: Results | Failure | Interruption, stag
     return False
 
 
-def attempt(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
+def attempt(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
     """Do the work; whatever goes wrong with it is an answer."""
     try:
         return work(bench, job, lease, recorder)
@@ -186,7 +186,7 @@ def attempt(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results
         return failure_of(OutOfDisk() if full else Internal(f"The worker could not keep the results: {error}"))
 
 
-def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
+def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Results | Failure | Interruption:
     """Run the child and gather its results."""
     settings = bench.settings
     workdir = bench.artifacts.workdir(job.id, job.attempt)
@@ -204,13 +204,13 @@ def work(bench: Bench, job: Job, lease: Lease, recorder: Recorder) -> Results | 
     recorder.flush()
     bench.artifacts.keep_log(job.id, job.attempt)
     if outcome.killed:
-        return Interruption() if job.attempt < settings.max_attempts else failure_of(Poison())
+        return Interruption() if job.attempt < settings.max_attempts else failure_of(TooManyAttempts())
     if outcome.failure is not None:
         return outcome.failure
     files = bench.artifacts.seal(job.id, job.attempt)
     if job.kind == Kind.INSPECT:
-        return Results(files, inspection=read(workdir / OUT / "inspection.json"))
-    report = read(workdir / OUT / "report.json")
+        return Results(files, inspection=read_json(workdir / OUT / "inspection.json"))
+    report = read_json(workdir / OUT / "report.json")
     return Results(files, summarize(report), report.get("constraint"))
 
 
@@ -226,7 +226,7 @@ def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) 
     return Task(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that the child has written. Raises Internal."""
     try:
         value = json.loads(path.read_bytes())

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from service.access.authentication import issue
 from service.dashboard.pages import go, render
 from service.dashboard.session_auth import AdminHere, Form
-from service.http.dependencies import Cursor, Rows
+from service.http.dependencies import Cursor, StoreDep
 from service.http.schemas import KeyCreate
 from workers.errors import InvalidRequest
 from workers.jobs.records import Role
@@ -21,7 +21,7 @@ ENTRIES = 50
 @router.get("/access")
 def page(
     request: Request,
-    store: Rows,
+    store: StoreDep,
     _: AdminHere,
     cursor: Cursor = None,
     before: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
@@ -31,7 +31,7 @@ def page(
 
 
 @router.post("/access")
-def create(request: Request, store: Rows, principal: AdminHere, fields: Form) -> Response:
+def create(request: Request, store: StoreDep, principal: AdminHere, fields: Form) -> Response:
     """A new key, shown on the page that answers and never again."""
     asked = {"name": fields.get("name"), "role": fields.get("role"), "expires_in_s": fields.get("expires_in_s") or None}
     try:
@@ -45,14 +45,16 @@ def create(request: Request, store: Rows, principal: AdminHere, fields: Form) ->
 
 @router.post("/access/{key_id}/revoke")
 def revoke(
-    request: Request, store: Rows, _: AdminHere, fields: Form, key_id: Annotated[str, Path(pattern=r"^[0-9a-f]{12}$")]
+    request: Request, store: StoreDep, _: AdminHere, fields: Form, key_id: Annotated[str, Path(pattern=r"^[0-9a-f]{12}$")]
 ) -> Response:
     """From now on the key opens nothing, nor do its sessions."""
     store.keys.revoke(key_id)
     return go(request, "access")
 
 
-def _page(request: Request, store: Rows, cursor: str | None = None, before: int | None = None, issued: str = "") -> Response:
+def _page(
+    request: Request, store: StoreDep, cursor: str | None = None, before: int | None = None, issued: str = ""
+) -> Response:
     keys = store.keys.page(cursor, ENTRIES)
     names = {key.id: key.name for key in keys.items}
     entries = store.audit.page(before, ENTRIES)

@@ -9,11 +9,11 @@ from service.dashboard.equivalents import brief
 from service.dashboard.pages import render
 from service.dashboard.session_auth import Visitor
 from service.dashboard.tradeoff import measured_by, plot, results
-from service.http.dependencies import Rows
+from service.http.dependencies import StoreDep
 from workers.jobs.job import State
 from workers.jobs.records import JsonObject
 from workers.jobs.store import Store
-from workers.jobs.store.listing import Line, Order, Wanted
+from workers.jobs.store.listing import JobFilter, JobRow, Order
 from workers.report.charts import Whiskers, whiskers
 from workers.report.formatting import percent, significant, size, tick
 from workers.statistics.intervals import Interval
@@ -25,7 +25,7 @@ Ids = Annotated[list[str], Query(alias="job", max_length=MOST_COMPARED)]
 
 
 @router.get("/compare")
-def compare(request: Request, store: Rows, _: Visitor, ids: Ids = []) -> Response:  # noqa: B006
+def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Response:  # noqa: B006
     """Results beside each other."""
     lines = store.listing.lines(ids)
     return render(
@@ -45,7 +45,7 @@ def compare(request: Request, store: Rows, _: Visitor, ids: Ids = []) -> Respons
 @router.get("/pareto")
 def pareto(
     request: Request,
-    store: Rows,
+    store: StoreDep,
     _: Visitor,
     model: Annotated[str, Query(max_length=64)] = "",
     limit: Annotated[float | None, Query(alias="max_drop", ge=0, le=100, description="In points.")] = None,
@@ -69,8 +69,8 @@ def pareto(
     )
 
 
-def _succeeded(model: str | None) -> Wanted:
-    return Wanted(frozenset({State.SUCCEEDED}), model=model, order=Order.CREATED)
+def _succeeded(model: str | None) -> JobFilter:
+    return JobFilter(frozenset({State.SUCCEEDED}), model=model, order=Order.CREATED)
 
 
 def _models(store: Store) -> dict[str, str]:
@@ -79,7 +79,7 @@ def _models(store: Store) -> dict[str, str]:
     return {line.job.model: line.model_name or line.job.model[:8] for line in lines}
 
 
-def _intervals(lines: list[Line], figure: str, text: Any) -> Whiskers | None:
+def _intervals(lines: list[JobRow], figure: str, text: Any) -> Whiskers | None:
     """The jobs that have that figure, on one axis."""
     rows = []
     for line in lines:

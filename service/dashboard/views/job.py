@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from service.dashboard.equivalents import equivalents
 from service.dashboard.pages import address, fill, render
 from service.dashboard.session_auth import Visitor
-from service.http.dependencies import Files, JobId, Rows
+from service.http.dependencies import ArtifactsDep, JobId, StoreDep
 from service.routes.results import find
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Stage, State
-from workers.jobs.records import Event, Job, JsonObject
+from workers.jobs.records import Job, JobEvent, JsonObject
 from workers.jobs.store import Store
 from workers.report import Report
 from workers.report.charts import Columns, columns, share_tick
@@ -35,7 +35,7 @@ PICTURE = r"^[a-z0-9_/-]+\.png$"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineStep:
     """A stage on the timeline."""
 
     name: str
@@ -44,7 +44,7 @@ class Step:
 
 
 @router.get("/jobs/{job_id}")
-def page(request: Request, store: Rows, artifacts: Files, _: Visitor, job_id: JobId) -> Response:
+def page(request: Request, store: StoreDep, artifacts: ArtifactsDep, _: Visitor, job_id: JobId) -> Response:
     """All about a job."""
     job = store.jobs.get(job_id)
     [line] = store.listing.lines([job_id])
@@ -67,8 +67,8 @@ def page(request: Request, store: Rows, artifacts: Files, _: Visitor, job_id: Jo
 @router.get("/live/jobs/{job_id}", response_class=EventSourceResponse)
 async def live(
     request: Request,
-    store: Rows,
-    artifacts: Files,
+    store: StoreDep,
+    artifacts: ArtifactsDep,
     _: Visitor,
     job_id: JobId,
     seen: int = 0,
@@ -94,7 +94,11 @@ async def live(
 
 @router.get("/jobs/{job_id}/pictures/{name:path}")
 def picture(
-    store: Rows, artifacts: Files, _: Visitor, job_id: JobId, name: Annotated[str, Path(max_length=100, pattern=PICTURE)]
+    store: StoreDep,
+    artifacts: ArtifactsDep,
+    _: Visitor,
+    job_id: JobId,
+    name: Annotated[str, Path(max_length=100, pattern=PICTURE)],
 ) -> FileResponse:
     """An image among the results."""
     path, file = find(store, artifacts, store.jobs.get(job_id), name)
@@ -115,7 +119,7 @@ def _standing(store: Store, job: Job) -> dict[str, Any]:
     }
 
 
-def timeline(job: Job, milestones: Sequence[Event]) -> list[Step]:
+def timeline(job: Job, milestones: Sequence[JobEvent]) -> list[TimelineStep]:
     """The stages of the latest attempt, those ahead included."""
     begun = {event.data["stage"]: event.at for event in milestones if event.type == "progress" and event.attempt == job.attempt}
     order = [stage.value for stage in Stage]
@@ -125,7 +129,7 @@ def timeline(job: Job, milestones: Sequence[Event]) -> list[Step]:
         seconds = (job.stages or {}).get(stage)
         if seconds is None and stage in begun and stage != now:
             seconds = min((at for at in begun.values() if at > begun[stage]), default=begun[stage]) - begun[stage]
-        steps.append(Step(stage, _stage_standing(job, stage, now, stage in begun), seconds))
+        steps.append(TimelineStep(stage, _stage_standing(job, stage, now, stage in begun), seconds))
     return steps
 
 

@@ -11,11 +11,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.dashboard.pages import fill, go, render
 from service.dashboard.session_auth import Form, OperatorHere, Visitor
-from service.http.dependencies import Announce, Configuration, Files, JobId, Rows
+from service.http.dependencies import AnnounceDep, ArtifactsDep, JobId, SettingsDep, StoreDep
 from service.routes.jobs import again
 from workers.jobs.job import Kind, State
 from workers.jobs.store import Store
-from workers.jobs.store.listing import Lines, Order, Wanted
+from workers.jobs.store.listing import JobFilter, JobRows, Order
 from workers.methods import METHODS
 
 router = APIRouter()
@@ -30,7 +30,7 @@ GROUPS = {
 FALLING = {Order.CREATED, Order.FIDELITY, Order.SPEED}  # what people look for first is at this end
 
 
-class Asked:
+class JobTableQuery:
     """What the address asks for."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Asked:
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
     ) -> None:
         fall = sort in FALLING if falling is None else falling
-        self.wanted = Wanted(GROUPS.get(state, frozenset()), method or None, model or None, q.strip(), sort, fall)
+        self.wanted = JobFilter(GROUPS.get(state, frozenset()), method or None, model or None, q.strip(), sort, fall)
         self.page = page
         self.query = {"state": state, "method": method, "model": model, "q": q, "sort": sort.value, "falling": falling}
 
@@ -61,11 +61,11 @@ class Asked:
         return self.link(sort=order.value, falling=None if falling == (order in FALLING) else falling, page=1)
 
 
-Query_ = Annotated[Asked, Depends()]
+Query_ = Annotated[JobTableQuery, Depends()]
 
 
 @router.get("/")
-def table(request: Request, store: Rows, _: Visitor, asked: Query_) -> Response:
+def table(request: Request, store: StoreDep, _: Visitor, asked: Query_) -> Response:
     """A page of the table."""
     lines = store.listing.page(asked.wanted, asked.page, PAGE)
     methods = [str(method.model_fields["method"].default) for method in METHODS]
@@ -82,7 +82,7 @@ def table(request: Request, store: Rows, _: Visitor, asked: Query_) -> Response:
 
 
 @router.get("/live/jobs", response_class=EventSourceResponse)
-async def live(request: Request, store: Rows, _: Visitor, asked: Query_, seen: str = "") -> AsyncIterator[ServerSentEvent]:
+async def live(request: Request, store: StoreDep, _: Visitor, asked: Query_, seen: str = "") -> AsyncIterator[ServerSentEvent]:
     """The rows of a page as they change: single ones, or all when others have come up."""
     known: dict[str, int] | None = None
     while True:
@@ -97,7 +97,9 @@ async def live(request: Request, store: Rows, _: Visitor, asked: Query_, seen: s
         await sleep(POLL_S)
 
 
-def _changes(request: Request, asked: Asked, lines: Lines, known: dict[str, int], store: Store) -> list[tuple[str, str]]:
+def _changes(
+    request: Request, asked: JobTableQuery, lines: JobRows, known: dict[str, int], store: Store
+) -> list[tuple[str, str]]:
     """The parts of the page that are not as they were, by their ids."""
     parts = [("counts", fill(request, "parts/job_counts.html", counts=_counts(store), asked=asked, groups=GROUPS))]
     if list(known) != [line.job.id for line in lines.items]:
@@ -107,20 +109,24 @@ def _changes(request: Request, asked: Asked, lines: Lines, known: dict[str, int]
 
 
 @router.post("/jobs/{job_id}/cancel")
-def cancel(request: Request, store: Rows, settings: Configuration, _: OperatorHere, fields: Form, job_id: JobId) -> Response:
+def cancel(request: Request, store: StoreDep, settings: SettingsDep, _: OperatorHere, fields: Form, job_id: JobId) -> Response:
     """End it, and back to where the button was."""
     store.jobs.cancel(job_id, settings.answer_s)
     return _back(request, fields, f"jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/retry")
-def retry(request: Request, store: Rows, announce: Announce, principal: OperatorHere, fields: Form, job_id: JobId) -> Response:
+def retry(
+    request: Request, store: StoreDep, announce: AnnounceDep, principal: OperatorHere, fields: Form, job_id: JobId
+) -> Response:
     """The same again, as a new job."""
     return go(request, f"jobs/{again(store, announce, principal.id, job_id).id}")
 
 
 @router.post("/jobs/{job_id}/remove")
-def remove(request: Request, store: Rows, artifacts: Files, _: OperatorHere, fields: Form, job_id: JobId) -> Response:
+def remove(
+    request: Request, store: StoreDep, artifacts: ArtifactsDep, _: OperatorHere, fields: Form, job_id: JobId
+) -> Response:
     """Remove an ended job with its results."""
     store.retention.remove_job(job_id, lambda: artifacts.discard_job(job_id))
     return go(request, "")
@@ -130,7 +136,7 @@ def _back(request: Request, fields: Form, otherwise: str) -> Response:
     return go(request, "" if fields.get("from") == "table" else otherwise)
 
 
-def _table(asked: Asked, lines: Lines) -> dict[str, Any]:
+def _table(asked: JobTableQuery, lines: JobRows) -> dict[str, Any]:
     return {"asked": asked, "lines": lines, "Order": Order}
 
 
@@ -139,5 +145,5 @@ def _counts(store: Store) -> dict[str, int]:
     return {name: sum(by_state.get(state, 0) for state in states) for name, states in GROUPS.items()}
 
 
-def _signature(lines: Lines) -> str:
+def _signature(lines: JobRows) -> str:
     return "".join(f"{line.job.id[:6]}{line.job.last_event:x}." for line in lines.items)

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from service.access.authentication import verify
+from service.access.authentication import verify_key
 from service.access.sessions import close_session, holder, open_session, set_cookie
 from service.dashboard.pages import go, render, service_root, token_of
 from service.dashboard.session_auth import Form
-from service.http.dependencies import Rows
+from service.http.dependencies import StoreDep
 from workers.errors import Unauthenticated
 from workers.jobs.store import Store
 
@@ -24,7 +24,7 @@ def show(request: Request, next: Annotated[str, Query(max_length=2000)] = "") ->
 
 
 @router.post("/login")
-def sign_in(request: Request, store: Rows, fields: Form) -> Response:
+def sign_in(request: Request, store: StoreDep, fields: Form) -> Response:
     """Open a session for the key."""
     request.app.state.requests.take("login")
     after = str(fields.get("next", ""))
@@ -42,7 +42,7 @@ def sign_in(request: Request, store: Rows, fields: Form) -> Response:
 
 
 @router.post("/logout")
-def sign_out(request: Request, store: Rows, fields: Form) -> Response:
+def sign_out(request: Request, store: StoreDep, fields: Form) -> Response:
     """End the session, for every process and every tab."""
     close_session(store, token_of(request))
     response = go(request, "login")
@@ -53,7 +53,7 @@ def sign_out(request: Request, store: Rows, fields: Form) -> Response:
 def _key_of(store: Store, text: str) -> str:
     """The id of the key. Raises Unauthenticated."""
     if not text.startswith(TICKET):
-        return verify(store, text).id
+        return verify_key(store, text).id
     ticket = text.removeprefix(TICKET)
     key = holder(store, ticket)
     if key is None or not close_session(store, ticket):

@@ -12,10 +12,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import ValidationError
 
 from service.dashboard.draft import BLOCKS, PRESETS, Draft, catalogue
-from service.dashboard.equivalents import brief, spell
+from service.dashboard.equivalents import brief, spell_request
 from service.dashboard.pages import address, fill, go, render
 from service.dashboard.session_auth import Form, OperatorHere, Visitor
-from service.http.dependencies import Announce, Digest, Rows
+from service.http.dependencies import AnnounceDep, Digest, StoreDep
 from service.http.schemas import JobCreate
 from service.routes.jobs import place
 from workers.errors import FractuneError, InvalidRequest, NotFound
@@ -33,7 +33,7 @@ LISTED = 200  # models and datasets to choose from; the newest
 @router.get("/new")
 def begin(
     request: Request,
-    store: Rows,
+    store: StoreDep,
     _: OperatorHere,
     model: Annotated[str, Query(max_length=64)] = "",
     preset: Annotated[str, Query(max_length=40)] = "",
@@ -48,7 +48,7 @@ def begin(
 
 
 @router.post("/new")
-def change(request: Request, store: Rows, announce: Announce, principal: OperatorHere, fields: Form) -> Response:
+def change(request: Request, store: StoreDep, announce: AnnounceDep, principal: OperatorHere, fields: Form) -> Response:
     """A button of the form: change the steps, or submit."""
     draft = _draft(fields)
     action = str(fields.get("action", ""))
@@ -64,13 +64,13 @@ def change(request: Request, store: Rows, announce: Announce, principal: Operato
 
 
 @router.post("/new/preview")
-def preview(request: Request, store: Rows, _: OperatorHere, fields: Form) -> Response:
+def preview(request: Request, store: StoreDep, _: OperatorHere, fields: Form) -> Response:
     """What the form comes to, for the script to show while one types."""
     return render(request, "parts/new_preview.html", **_preview(request, store, _draft(fields)))
 
 
 @router.get("/live/models/{sha256}", response_class=EventSourceResponse)
-async def inspected(request: Request, store: Rows, _: Visitor, sha256: Digest) -> AsyncIterator[ServerSentEvent]:
+async def inspected(request: Request, store: StoreDep, _: Visitor, sha256: Digest) -> AsyncIterator[ServerSentEvent]:
     """What the inspection finds, as soon as it has ended."""
     while True:
         model = await run_sync(store.assets.get, AssetKind.MODEL, sha256)
@@ -118,7 +118,7 @@ def _preview(request: Request, store: Store, draft: Draft) -> dict[str, Any]:
     recipe = draft.recipe()
     named = {"model": model.sha256 if model else "SHA256", "dataset": draft.values.get("dataset"), "recipe": recipe}
     body = {**named, "evaluation": draft.values.get("evaluation"), "name": draft.values.get("name")}
-    same = spell(request, model.name if model else "", body)
+    same = spell_request(request, model.name if model else "", body)
     pictures = _fractals(request, draft, recipe, model)
     return {"draft": draft, "model": model, "equivalents": same, "fractals": pictures, "expected": expected(draft, model)}
 

@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.dashboard.pages import fill, render
 from service.dashboard.session_auth import Visitor
-from service.http.dependencies import Rows
+from service.http.dependencies import StoreDep
 from service.http.readiness import SILENCES
 from workers.jobs.job import State
 from workers.jobs.store import Store
@@ -21,13 +21,13 @@ POLL_S = 2.0
 
 
 @router.get("/workers")
-def page(request: Request, store: Rows, _: Visitor) -> Response:
+def page(request: Request, store: StoreDep, _: Visitor) -> Response:
     """Workers with their machines, and what waits for them."""
     return render(request, "workers.html", **_known(request, store))
 
 
 @router.get("/live/workers", response_class=EventSourceResponse)
-async def live(request: Request, store: Rows, _: Visitor) -> AsyncIterator[ServerSentEvent]:
+async def live(request: Request, store: StoreDep, _: Visitor) -> AsyncIterator[ServerSentEvent]:
     """The same as it changes."""
     shown = ""
     while True:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.dashboard.draft import PRESETS, Draft, block_schema, catalogue
-from service.dashboard.knobs import Input, document, knobs, spell
+from service.dashboard.knobs import FormField, document, knobs, spell_value
 from service.dashboard.views.new import expected, image_size
 from workers.jobs.records import Asset, AssetKind
 from workers.recipe import Recipe
@@ -39,7 +39,7 @@ def test_every_method_has_a_form_whose_blanks_are_its_defaults(method: str) -> N
     assert document(schema, "steps.0", {}) == {}
     for knob in knobs(schema, "steps.0", {}, {}):
         assert knob.doc or knob.choices, knob.name
-        assert knob.required or knob.default or knob.input is not Input.NUMBER or "null" in str(schema)
+        assert knob.required or knob.default or knob.input is not FormField.NUMBER or "null" in str(schema)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -76,7 +76,7 @@ def test_steps_are_added_moved_and_removed() -> None:
 def test_a_name_with_a_comma_stays_one_name() -> None:
     typed = {"ignored_scope.names": "a,b\nc\n"}
     assert document(block_schema("ignored_scope"), "ignored_scope", typed) == {"names": ["a,b", "c"]}
-    assert spell(["a,b", "c"]) == "a,b\nc"
+    assert spell_value(["a,b", "c"]) == "a,b\nc"
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from service.dashboard.tradeoff import Result, frontier, measured_by, plot, results
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Job
-from workers.jobs.store.listing import Line
+from workers.jobs.store.listing import JobRow
 
 UNKNOWN = dict.fromkeys(field.name for field in fields(Job))
 JOB = Job(**UNKNOWN | {"id": "0" * 32, "kind": Kind.COMPRESS, "state": State.SUCCEEDED, "methods": "inq", "name": ""})
 
 
-def line(**summary: float) -> Line:
-    return Line(replace(JOB, summary=summary), "model.onnx")
+def line(**summary: float) -> JobRow:
+    return JobRow(replace(JOB, summary=summary), "model.onnx")
 
 
 def result(size: float, loss: float) -> Result:

@@ -7,7 +7,7 @@ import pytest
 from tests.workers.engine.test_sweep import Images, outputs, residual_network
 from workers.allocation.error_curves import LEVELS, error_curves
 from workers.allocation.sensitivity import output_errors
-from workers.allocation.sensitivity_profile import settle, waits, weigh
+from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profile_sensitivities
 from workers.calibration import Samples
 from workers.engine.sweep import compress
 from workers.ir.graph.edit import read_weight, write_weight
@@ -67,9 +67,9 @@ def test_optimal_levels_replace_the_one_that_was_asked_for():
     step = LayerwisePruning(sparsity_level=0.6, allocation="optimal")
     layers = find_layers(model)[0]
     sweep = {layer.name: (step,) for layer in layers}
-    assert waits(sweep)
-    weighing = weigh(rebatch(model, 16), layers, samples, batch_size=16, seed=0, threads=1)
-    settled = settle(sweep, weighing)
+    assert needs_profile(sweep)
+    profile = profile_sensitivities(rebatch(model, 16), layers, samples, batch_size=16, seed=0, threads=1)
+    settled = assign_levels(sweep, profile)
     pruned = sum(methods[0].sparsity_level * layer.size for layer in layers if (methods := settled[layer.name]))
     assert pruned == pytest.approx(0.6 * sum(layer.size for layer in layers))
     assert len({methods[0].sparsity_level for methods in settled.values() if methods}) > 1

@@ -53,7 +53,7 @@ def test_a_second_attempt_solves_only_what_is_left_and_gives_the_same_bytes(tmp_
             np.testing.assert_array_equal(one.biases[name], other.biases[name])
         assert one.relative_error == other.relative_error
         assert one.statistics == other.statistics
-        assert (one.step is None) == (other.step is None)
+        assert (one.scale is None) == (other.scale is None)
 
 
 def test_layers_solved_under_other_conditions_are_not_taken(tmp_path):

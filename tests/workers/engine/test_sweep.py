@@ -122,7 +122,7 @@ def test_caution_trusts_the_samples_less_the_deeper_the_layer():
 
     believed, doubted = (
         {result.layer.name: result for result in run(model, methods, **options)}
-        for model, options in ((plain, {}), (careful, {"caution": 10.0}))
+        for model, options in ((plain, {}), (careful, {"last_damping": 10.0}))
     )
     np.testing.assert_array_equal(believed["stem"].weight, doubted["stem"].weight)
     kept = doubted["head"].weight != 0

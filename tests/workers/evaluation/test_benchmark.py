@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from workers.evaluation.benchmark import _ratio, compare_speed, verdict
+from workers.evaluation.benchmark import _ratio, compare_speed, describe_ratio
 from workers.recipe import BenchmarkSettings
 from workers.report import Benchmark, Ratio
 
@@ -120,7 +120,7 @@ def test_sessions_and_not_rounds_are_the_unit_of_resampling() -> None:
 def test_the_verdict_says_what_the_interval_allows(
     wall: tuple[float, float, float], cpu: tuple[float, float, float], sentence: str
 ) -> None:
-    assert sentence in verdict(of(*wall), of(*cpu))
+    assert sentence in describe_ratio(of(*wall), of(*cpu))
 
 
 def of(value: float, low: float, high: float) -> Ratio:

@@ -11,7 +11,7 @@ from openvino import opset13 as ops
 from scipy import special, stats
 
 from workers.errors import LabelMismatch, NonFiniteResult
-from workers.evaluation.fidelity import Comparison, compare_models, examine, summarise
+from workers.evaluation.fidelity import Comparison, compare_models, detect_outputs, summarise
 from workers.report.schema import Source
 
 RNG = np.random.default_rng(0)
@@ -117,7 +117,7 @@ def test_accuracy_and_its_paired_drop() -> None:
 @pytest.mark.parametrize("labels", [[0, 1, 5], [-1, 0, 0]])
 def test_labels_that_no_class_answers_are_refused_before_the_work(labels: list[int]) -> None:
     with pytest.raises(LabelMismatch, match="from 0 to 4"):
-        examine(model(WEIGHT), vectors(3, np.array(labels)), threads=1)
+        detect_outputs(model(WEIGHT), vectors(3, np.array(labels)), threads=1)
 
 
 def test_a_probability_answers_labels_zero_and_one() -> None:
@@ -137,8 +137,8 @@ def test_the_headline_of_a_detector_is_its_scores() -> None:
 
 
 def test_softmax_is_found_behind_a_reshape() -> None:
-    assert examine(model(WEIGHT, head="softmax"), vectors(2), 1)[0].reading.normalised
-    assert not examine(model(WEIGHT), vectors(2), 1)[0].reading.normalised
+    assert detect_outputs(model(WEIGHT, head="softmax"), vectors(2), 1)[0].reading.normalised
+    assert not detect_outputs(model(WEIGHT), vectors(2), 1)[0].reading.normalised
 
 
 def test_half_precision_outputs_are_compared_in_single() -> None:

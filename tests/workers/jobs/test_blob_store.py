@@ -13,7 +13,7 @@ import pytest
 from tests.servers import process
 from workers.errors import NotFound, Unavailable
 from workers.jobs.artifacts import Artifacts
-from workers.jobs.blob_store import ObjectStore, SharedFolder, depot_of
+from workers.jobs.blob_store import ObjectStore, SharedFolder, blob_store_of
 from workers.jobs.records import AssetKind
 from workers.settings import Settings
 
@@ -130,7 +130,7 @@ def test_a_copy_may_go_and_comes_again(settings: Settings, tmp_path: Path) -> No
 
 
 def test_without_object_storage_nothing_is_a_copy(tmp_path: Path) -> None:
-    assert isinstance(depot_of(Settings(data_dir=tmp_path)), SharedFolder)
+    assert isinstance(blob_store_of(Settings(data_dir=tmp_path)), SharedFolder)
     here = Artifacts(tmp_path)
     sha256 = upload(here, b"weights")
     here.forget_copies(-1)

@@ -5,7 +5,7 @@ import pytest
 from workers.jobs.job import Kind, State
 from workers.jobs.records import AssetKind, Request
 from workers.jobs.store import Store
-from workers.jobs.store.listing import Order, Wanted
+from workers.jobs.store.listing import JobFilter, Order
 
 MODELS = {"alpha.onnx": "a" * 64, "beta.onnx": "b" * 64}
 
@@ -35,7 +35,7 @@ def submit(store: Store, name: str, model: str, methods: str) -> str:
     return job.id
 
 
-def names(store: Store, wanted: Wanted, **page: int) -> list[str]:
+def names(store: Store, wanted: JobFilter, **page: int) -> list[str]:
     return [line.job.name for line in store.listing.page(wanted, **page).items]
 
 
@@ -53,7 +53,7 @@ def names(store: Store, wanted: Wanted, **page: int) -> list[str]:
 def test_it_sorts_and_what_has_no_figure_comes_last(
     store: Store, ids: dict[str, str], order: Order, falling: bool, first: list[str]
 ) -> None:
-    found = names(store, Wanted(order=order, falling=falling))
+    found = names(store, JobFilter(order=order, falling=falling))
     assert found[: len(first)] == first
     assert len(found) == 4
 
@@ -61,24 +61,24 @@ def test_it_sorts_and_what_has_no_figure_comes_last(
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted(search="ALPHA"), {"small", "true"}),
-        (Wanted(search="%_"), {"100%_sure"}),
-        (Wanted(method="inq"), {"small", "blank", "100%_sure"}),
-        (Wanted(states=frozenset({State.QUEUED})), {"100%_sure"}),
-        (Wanted(model="b" * 64, method="layerwise_pruning"), {"blank"}),
+        (JobFilter(search="ALPHA"), {"small", "true"}),
+        (JobFilter(search="%_"), {"100%_sure"}),
+        (JobFilter(method="inq"), {"small", "blank", "100%_sure"}),
+        (JobFilter(states=frozenset({State.QUEUED})), {"100%_sure"}),
+        (JobFilter(model="b" * 64, method="layerwise_pruning"), {"blank"}),
     ],
 )
-def test_it_filters(store: Store, ids: dict[str, str], wanted: Wanted, expected: set[str]) -> None:
+def test_it_filters(store: Store, ids: dict[str, str], wanted: JobFilter, expected: set[str]) -> None:
     assert set(names(store, wanted)) == expected
     assert store.listing.page(wanted, limit=1).total == len(expected)
 
 
 def test_an_id_is_found_by_its_beginning(store: Store, ids: dict[str, str]) -> None:
-    assert names(store, Wanted(search=ids["true"][:9].upper())) == ["true"]
+    assert names(store, JobFilter(search=ids["true"][:9].upper())) == ["true"]
 
 
 def test_pages_follow_each_other(store: Store, ids: dict[str, str]) -> None:
-    pages = [names(store, Wanted(), page=page, limit=3) for page in (1, 2, 3)]
+    pages = [names(store, JobFilter(), page=page, limit=3) for page in (1, 2, 3)]
     assert [len(page) for page in pages] == [3, 1, 0]
     assert len({name for page in pages for name in page}) == 4
 

@@ -9,7 +9,7 @@ from workers.errors import Conflict, NotFound
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Kind
 from workers.jobs.records import AssetKind, Job, Request
-from workers.jobs.retention import sweep
+from workers.jobs.retention import remove_old
 from workers.jobs.store import Store
 
 
@@ -40,7 +40,7 @@ def names(folder: Path) -> set[str]:
 def test_without_retention_everything_stays(store: Store, artifacts: Artifacts, tmp_path: Path) -> None:
     job = ended(store, artifacts, upload(store, artifacts, b"m"))
     time.sleep(0.02)
-    sweep(store, artifacts, None)
+    remove_old(store, artifacts, None)
     assert store.jobs.get(job.id) == job
     assert names(tmp_path / "jobs") == {job.id}
 
@@ -53,7 +53,7 @@ def test_old_jobs_and_unused_uploads_go_with_their_files(store: Store, artifacts
     job = ended(store, artifacts, model)
     store.audit.note("me", "", "POST /v1/jobs", "/v1/jobs", 202)
     time.sleep(0.02)
-    sweep(store, artifacts, 0.01)
+    remove_old(store, artifacts, 0.01)
     with pytest.raises(NotFound):
         store.jobs.get(job.id)
     with pytest.raises(NotFound):
@@ -67,7 +67,7 @@ def test_what_is_waited_for_and_what_it_needs_stays(store: Store, artifacts: Art
     model = upload(store, artifacts, b"m")
     waiting = store.jobs.submit(Request(Kind.COMPRESS, model, {"steps": []}), "me")[0]
     time.sleep(0.02)
-    sweep(store, artifacts, 0.01)
+    remove_old(store, artifacts, 0.01)
     assert store.jobs.get(waiting.id) == waiting
     assert artifacts.path(AssetKind.MODEL, model).read_bytes() == b"m"
     with pytest.raises(Conflict):
@@ -88,14 +88,14 @@ def test_two_sweepers_do_not_trip_over_each_other(store: Store, artifacts: Artif
     store.retention.remove_job(job.id, lambda: None)
     with pytest.raises(NotFound):
         store.retention.remove_job(job.id, lambda: None)
-    sweep(store, artifacts, 0.0)
+    remove_old(store, artifacts, 0.0)
 
 
 def test_an_upload_left_for_a_day_is_given_up(store: Store, artifacts: Artifacts, tmp_path: Path) -> None:
     upload_id = store.assets.announce(AssetKind.MODEL, "b" * 64, "m", 10, "me").id
     with artifacts.incoming(10, 0, upload_id) as incoming:
         incoming.write(b"half")
-    sweep(store, artifacts, None)
+    remove_old(store, artifacts, None)
     assert store.assets.announced(upload_id).size == 10
     assert store.assets.stored_bytes("me") == 10
     assert store.retention.abandoned_uploads(0.0) == [upload_id]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.workers.methods.problems import problem
-from workers.methods.ec2t import LEAST_ZEROS, Ec2t, largest_price, probabilities, size_factor, storage
+from workers.methods.ec2t import LEAST_ZEROS, Ec2t, largest_price, level_probabilities, size_factor, storage
 
 LEVELS = np.array([-0.8, 0.0, 1.1])
 
@@ -16,7 +16,7 @@ def solved(posed, **knobs):
 
 @given(arrays(np.float64, (1, 4, 6), elements=st.sampled_from(LEVELS)))
 def test_probabilities_sum_to_one_and_zero_has_half(weight):
-    share = probabilities(weight, LEVELS)
+    share = level_probabilities(weight, LEVELS)
     assert share.sum() == pytest.approx(1)
     assert share.min() > 0
     assert share[1] >= LEAST_ZEROS - 1e-12
@@ -24,7 +24,7 @@ def test_probabilities_sum_to_one_and_zero_has_half(weight):
 
 def test_at_the_largest_price_a_side_is_empty_and_below_it_is_not():
     weight = np.random.default_rng(0).normal(size=(1, 20, 30))
-    share = probabilities(LEVELS[np.abs(weight[..., None] - LEVELS).argmin(-1)], LEVELS)
+    share = level_probabilities(LEVELS[np.abs(weight[..., None] - LEVELS).argmin(-1)], LEVELS)
 
     def sides(price):
         chosen = LEVELS[((weight[..., None] - LEVELS) ** 2 - price * np.log2(share)).argmin(-1)]

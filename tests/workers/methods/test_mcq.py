@@ -14,7 +14,7 @@ def sampled(weight, seed=0, **knobs):
     """Counts (n,) with their signs; the method does not look at H."""
     posed = LayerProblem("layer", weight[None, None], np.zeros((1, 1, 1)), weight[None, None])
     solution = Mcq(**knobs).solve(posed, np.random.default_rng(seed))
-    return np.rint(solution.weight / solution.step).ravel()
+    return np.rint(solution.weight / solution.scale).ravel()
 
 
 def hits(weight, samples):
@@ -69,14 +69,14 @@ def test_counts_are_the_neighbours_of_the_weight_and_unbiased():
 def test_channels_are_sampled_by_themselves():
     posed = problem(shape=(2, 3, 40))
     solution = Mcq(samples_per_weight=2, granularity="channel").solve(posed, np.random.default_rng(0))
-    counts = np.rint(np.abs(solution.weight / solution.step)).sum(axis=2)
+    counts = np.rint(np.abs(solution.weight / solution.scale)).sum(axis=2)
     np.testing.assert_array_equal(counts, 80)
 
 
 def test_bits_hold_the_largest_count_and_its_sign():
     posed = problem(shape=(1, 8, 40))
     solution = Mcq(samples_per_weight=4).solve(posed, np.random.default_rng(0))
-    largest = int(np.rint(np.abs(solution.weight / solution.step)).max())
+    largest = int(np.rint(np.abs(solution.weight / solution.scale)).max())
     assert solution.statistics["bits"] == largest.bit_length() + 1
 
 
@@ -85,6 +85,6 @@ def test_calibrated_counts_serve_better_than_sampled_ones_and_than_rounding(k):
     posed = problem(shape=(1, 16, 48))
     calibrated = Mcq(samples_per_weight=k, rounding="calibrated").solve(posed, np.random.default_rng(0))
     chance = Mcq(samples_per_weight=k).solve(posed, np.random.default_rng(0))
-    np.testing.assert_array_equal(calibrated.step, chance.step)
-    rounded = np.rint(posed.original / chance.step) * chance.step
+    np.testing.assert_array_equal(calibrated.step, chance.scale)
+    rounded = np.rint(posed.original / chance.scale) * chance.scale
     assert posed.error(calibrated.weight) < 0.6 * min(posed.error(chance.weight), posed.error(rounded))

@@ -16,10 +16,10 @@ class Doubling(Pass):
     factor: float = 1.0
 
 
-def rewrite(step, workpiece, conditions, progress):
-    result = workpiece.model.get_results()[0]
+def rewrite(step, state, context, progress):
+    result = state.model.get_results()[0]
     product = ops.multiply(result.input_value(0), np.float32(step.factor))
     result.input(0).replace_source_output(product.output(0))
-    workpiece.model.validate_nodes_and_infer_types()
+    state.model.validate_nodes_and_infer_types()
     progress(1, 1, message="doubled")
-    return workpiece
+    return state

@@ -101,7 +101,7 @@ def test_zeros_of_pruning_survive(joined, network):
 
 
 def test_what_is_written_keeps_the_kernels_and_the_zeros(joined, tmp_path):
-    layers = [(result.layer, result.step) for result in joined.compressed.results]
+    layers = [(result.layer, result.scale) for result in joined.compressed.results]
     exported = export(joined.compressed.model, layers, tmp_path, {})
     written = ov.Core().read_model(exported.xml)
     assert set(precisions(ov.Core().compile_model(written, "CPU"))) <= {"u8", "i8"}
@@ -112,7 +112,7 @@ def test_what_is_written_keeps_the_kernels_and_the_zeros(joined, tmp_path):
 def test_the_same_job_gives_the_same_bytes(alone, network, tmp_path):
     files = []
     for number, job in enumerate((alone, Job(network, [INT8]))):
-        layers = [(result.layer, result.step) for result in job.compressed.results]
+        layers = [(result.layer, result.scale) for result in job.compressed.results]
         exported = export(job.compressed.model, layers, tmp_path / str(number), {})
         files.append((exported.xml.read_bytes(), exported.bin.read_bytes()))
     assert files[0] == files[1]
@@ -172,7 +172,7 @@ def test_tokens_and_embeddings(tmp_path):
 
 def test_a_layer_whose_scales_outweigh_it_is_reported_as_what_it_is(tmp_path):
     job = Job(save(matmul(weight(2, 40), (None, 2)), tmp_path / "wide.onnx"), [INT8])
-    layers = [(result.layer, result.step) for result in job.compressed.results]
+    layers = [(result.layer, result.scale) for result in job.compressed.results]
     (row,) = export(job.compressed.model, layers, tmp_path, {}).layers
     assert (row.scheme, row.bytes) == ("i8", 80 + 4 * 40)
 

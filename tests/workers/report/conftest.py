@@ -23,7 +23,7 @@ from workers.report import (
     Tensor,
 )
 from workers.statistics.constraint import Verdict
-from workers.statistics.decisions import Kind
+from workers.statistics.decisions import OutputKind
 from workers.statistics.intervals import Interval
 
 AGREEMENT = Interval(0.963, 0.949, 0.973)
@@ -33,7 +33,7 @@ AGREEMENT = Interval(0.963, 0.949, 0.973)
 def fidelity() -> Fidelity:
     output = OutputFidelity(
         name="logits",
-        kind=Kind.CLASSES,
+        kind=OutputKind.CLASSES,
         n=1017,
         agreement=AGREEMENT,
         foreground_agreement=None,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workers.report import Fidelity, Picture, Report, content_security_policy, render_html
-from workers.report.sample_gallery import encode
+from workers.report.sample_gallery import encode_png
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -43,11 +43,11 @@ class Page(HTMLParser):
 
 
 def picture(original: int, compressed: int) -> Picture:
-    return Picture(encode(np.zeros((8, 8, 3), np.uint8)), original, compressed, 0.9, 0.8, label=original)
+    return Picture(encode_png(np.zeros((8, 8, 3), np.uint8)), original, compressed, 0.9, 0.8, label=original)
 
 
 def test_elements_are_closed_and_figures_are_there(report: Report) -> None:
-    page = Page(render_html(report, pictures=[picture(3, 5)], contact_sheet=encode(np.zeros((4, 4, 1), np.uint8))))
+    page = Page(render_html(report, pictures=[picture(3, 5)], contact_sheet=encode_png(np.zeros((4, 4, 1), np.uint8))))
     text = page.text.replace("\u00a0", " ")
     for figure in ("91.6 %", "91.0 %", "35.0 %", "conv2", "0.0200", "ab" * 32, "Its weights are not constant.", "2.50 kB"):
         assert figure in text

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from workers.report.sample_gallery import encode, telling_pictures, telling_samples
+from workers.report.sample_gallery import encode_png, telling_pictures, telling_samples
 from workers.statistics.decisions import UNDEFINED
 
 
@@ -44,5 +44,5 @@ def test_a_picture_carries_both_answers_and_the_label() -> None:
 
 
 def test_large_pictures_are_made_small_and_gray_ones_stay_gray() -> None:
-    assert max(Image.open(BytesIO(encode(np.zeros((300, 600, 3), np.uint8)))).size) == 224
-    assert Image.open(BytesIO(encode(np.zeros((8, 8, 1), np.uint8)))).mode == "L"
+    assert max(Image.open(BytesIO(encode_png(np.zeros((300, 600, 3), np.uint8)))).size) == 224
+    assert Image.open(BytesIO(encode_png(np.zeros((8, 8, 1), np.uint8)))).mode == "L"

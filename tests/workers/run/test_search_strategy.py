@@ -4,22 +4,22 @@ from hypothesis import strategies as st
 
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
-from workers.run.search_strategy import bisect, climb, last_kept, on_front
+from workers.run.search_strategy import bisect, build_ladder, last_kept, on_front
 
 PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.62}
 
 
 @given(st.integers(1, 60), st.data())
-def test_bisection_finds_the_border_from_wherever_it_starts(rungs, data):
-    first = data.draw(st.integers(0, rungs - 1))
-    kept = data.draw(st.integers(0, rungs))
+def test_bisection_finds_the_border_from_wherever_it_starts(levels, data):
+    first = data.draw(st.integers(0, levels - 1))
+    kept = data.draw(st.integers(0, levels))
     tried = []
 
-    def keeps(rung):
-        tried.append(rung)
-        return rung < kept
+    def keeps(level):
+        tried.append(level)
+        return level < kept
 
-    assert bisect(rungs, first, keeps, lambda: True) == (kept - 1, kept)
+    assert bisect(levels, first, keeps, lambda: True) == (kept - 1, kept)
     assert tried[0] == first
     assert len(tried) == len(set(tried)) <= 8
 
@@ -27,8 +27,8 @@ def test_bisection_finds_the_border_from_wherever_it_starts(rungs, data):
 def test_bisection_stops_when_time_is_up():
     tried = []
 
-    def keeps(rung):
-        tried.append(rung)
+    def keeps(level):
+        tried.append(level)
         return True
 
     assert bisect(100, 10, keeps, lambda: len(tried) < 3) == (tried[-1], 100)
@@ -51,23 +51,23 @@ def test_a_ladder_varies_sparsity_and_holds_the_recipe_itself():
     recipe = Recipe.model_validate(
         {"steps": [PRUNING, {"method": "int8"}], "constraint": {"max_drop": 0.02}, "search": {"resolution": 0.1}}
     )
-    ladder = climb(recipe, 0.1)
-    levels = [rung.steps[0].sparsity_level for rung in ladder.recipes]
+    ladder = build_ladder(recipe, 0.1)
+    levels = [level.steps[0].sparsity_level for level in ladder.recipes]
     assert levels == sorted(levels) == list(ladder.settings)
     assert levels[ladder.first] == 0.62
-    assert all(rung.search is None and rung.steps[1] == recipe.steps[1] for rung in ladder.recipes)
+    assert all(level.search is None and level.steps[1] == recipe.steps[1] for level in ladder.recipes)
     assert levels[-1] == 0.95
     assert (ladder.spread(3)[0], ladder.spread(3)[-1]) == (0, len(levels) - 1)
 
 
 @pytest.mark.parametrize(("method", "bits"), [("uniform", [8, 7, 6, 5, 4, 3, 2]), ("inq", [5, 4, 3, 2])])
 def test_without_pruning_bits_are_varied(method, bits):
-    assert list(climb(Recipe.model_validate({"steps": [{"method": method}]}), 0.1).settings) == bits
+    assert list(build_ladder(Recipe.model_validate({"steps": [{"method": method}]}), 0.1).settings) == bits
 
 
 def test_a_recipe_without_a_knob_is_refused():
     with pytest.raises(InvalidRecipe, match="press"):
-        climb(Recipe.model_validate({"steps": [{"method": "int8"}]}), 0.1)
+        build_ladder(Recipe.model_validate({"steps": [{"method": "int8"}]}), 0.1)
 
 
 def test_a_search_must_know_what_it_looks_for():

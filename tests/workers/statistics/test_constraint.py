@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.recipe import Constraint
-from workers.statistics.constraint import Outcomes, Verdict, verify
+from workers.statistics.constraint import Outcomes, Verdict, verify_constraint
 from workers.statistics.intervals import Paired, paired_difference
 
 LIMIT = Constraint(max_drop=0.02)
@@ -19,27 +19,27 @@ def outcomes(both: int, lost: int, gained: int, neither: int, synthetic: bool = 
 
 
 def test_a_harmless_change_on_many_samples_is_met() -> None:
-    verdict = verify(LIMIT, outcomes(both=900, lost=20, gained=18, neither=79))
+    verdict = verify_constraint(LIMIT, outcomes(both=900, lost=20, gained=18, neither=79))
     assert verdict.met is True
     assert verdict.bound is not None
     assert verdict.bound < 0.02
 
 
 def test_a_harmful_change_is_not_met() -> None:
-    verdict = verify(LIMIT, outcomes(both=800, lost=120, gained=18, neither=79))
+    verdict = verify_constraint(LIMIT, outcomes(both=800, lost=120, gained=18, neither=79))
     assert verdict.met is False
     assert verdict.achieved == pytest.approx(102 / 1017)
 
 
 def test_a_small_drop_on_few_samples_is_unverified() -> None:
-    verdict = verify(LIMIT, outcomes(both=90, lost=2, gained=1, neither=7))
+    verdict = verify_constraint(LIMIT, outcomes(both=90, lost=2, gained=1, neither=7))
     assert verdict.met == "unverified"
     assert verdict.samples_needed is not None
     assert f"{verdict.samples_needed:,} such samples" in verdict.reason
 
 
 def test_the_samples_said_to_be_needed_are_enough() -> None:
-    needed = verify(LIMIT, outcomes(both=90, lost=2, gained=1, neither=7)).samples_needed
+    needed = verify_constraint(LIMIT, outcomes(both=90, lost=2, gained=1, neither=7)).samples_needed
     assert needed is not None
     again = paired_difference(Paired(90, 2, 1, 7).scaled(needed), 0.9)
     fewer = paired_difference(Paired(90, 2, 1, 7).scaled(needed * 0.99), 0.9)
@@ -49,7 +49,7 @@ def test_the_samples_said_to_be_needed_are_enough() -> None:
 
 
 def test_the_bound_on_1017_samples_is_about_as_wide_as_expected() -> None:
-    verdict = verify(LIMIT, outcomes(both=897, lost=35, gained=25, neither=60))
+    verdict = verify_constraint(LIMIT, outcomes(both=897, lost=35, gained=25, neither=60))
     assert verdict.bound is not None
     assert verdict.achieved is not None
     assert verdict.bound - verdict.achieved == pytest.approx(0.013, abs=0.001)
@@ -57,43 +57,45 @@ def test_the_bound_on_1017_samples_is_about_as_wide_as_expected() -> None:
 
 @pytest.mark.parametrize("lost", [0, 200])
 def test_synthetic_samples_verify_nothing(lost: int) -> None:
-    assert verify(LIMIT, outcomes(both=800, lost=lost, gained=0, neither=0, synthetic=True)).met == "unverified"
+    assert verify_constraint(LIMIT, outcomes(both=800, lost=lost, gained=0, neither=0, synthetic=True)).met == "unverified"
 
 
 def test_a_relative_drop_is_a_share_of_the_original_accuracy() -> None:
-    verdict = verify(Constraint(max_drop=0.5, drop_type="relative"), outcomes(both=300, lost=100, gained=0, neither=600))
+    verdict = verify_constraint(
+        Constraint(max_drop=0.5, drop_type="relative"), outcomes(both=300, lost=100, gained=0, neither=600)
+    )
     assert verdict.achieved == pytest.approx(0.25)
     assert verdict.met is True
 
 
 def test_lost_agreement_is_the_drop_of_agreement() -> None:
     agreement = np.repeat([1.0, 0.0], [990, 10])
-    verdict = verify(Constraint(metric="agreement", max_drop=0.02), Outcomes(False, agreement=agreement))
+    verdict = verify_constraint(Constraint(metric="agreement", max_drop=0.02), Outcomes(False, agreement=agreement))
     assert verdict.achieved == pytest.approx(0.01)
     assert verdict.met is True
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "agreement"])
 def test_what_is_not_defined_is_unverified(metric: str) -> None:
-    verdict = verify(Constraint.model_validate({"metric": metric, "max_drop": 0.5}), Outcomes(False))
+    verdict = verify_constraint(Constraint.model_validate({"metric": metric, "max_drop": 0.5}), Outcomes(False))
     assert (verdict.met, verdict.n, verdict.achieved) == ("unverified", 0, None)
 
 
 def test_no_sample_right_before_leaves_a_relative_drop_undefined() -> None:
-    verdict = verify(Constraint(max_drop=0.5, drop_type="relative"), outcomes(both=0, lost=0, gained=0, neither=50))
+    verdict = verify_constraint(Constraint(max_drop=0.5, drop_type="relative"), outcomes(both=0, lost=0, gained=0, neither=50))
     assert verdict.met == "unverified"
 
 
 @given(*[st.integers(1, 400)] * 4, st.floats(0.001, 1), st.sampled_from(["absolute", "relative"]))
 def test_met_means_the_bound_clears_the_limit(a: int, b: int, c: int, d: int, limit: float, drop_type: str) -> None:
     constraint = Constraint.model_validate({"max_drop": limit, "drop_type": drop_type})
-    verdict = verify(constraint, outcomes(a, b, c, d))
+    verdict = verify_constraint(constraint, outcomes(a, b, c, d))
     assert verdict.bound is not None
     assert (verdict.met is True) == (verdict.bound <= limit)
 
 
 def test_json_says_true_false_or_unverified() -> None:
-    verdict = verify(LIMIT, outcomes(both=90, lost=2, gained=1, neither=7))
+    verdict = verify_constraint(LIMIT, outcomes(both=90, lost=2, gained=1, neither=7))
     assert '"met":"unverified"' in verdict.model_dump_json()
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
@@ -101,14 +103,14 @@ def test_json_says_true_false_or_unverified() -> None:
 def test_a_divergence_is_judged_by_its_upper_bound():
     values = np.random.default_rng(0).exponential(0.01, size=500)
     outcomes = Outcomes(False, divergence=values)
-    near, far = (verify(Constraint(metric="kl_divergence", max_drop=limit), outcomes) for limit in (0.0112, 0.02))
+    near, far = (verify_constraint(Constraint(metric="kl_divergence", max_drop=limit), outcomes) for limit in (0.0112, 0.02))
     assert far.met is True
     assert far.achieved == pytest.approx(values.mean())
     assert far.bound > far.achieved
     assert near.met == "unverified"
     assert near.samples_needed > 500
     assert "nats" in near.reason
-    assert verify(Constraint(metric="kl_divergence", max_drop=0.005), outcomes).met is False
+    assert verify_constraint(Constraint(metric="kl_divergence", max_drop=0.005), outcomes).met is False
 
 
 def test_a_relative_divergence_is_refused():

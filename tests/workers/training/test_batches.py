@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from workers.calibration.samples import Samples
-from workers.training.batches import Batches
+from workers.training.batches import TrainingBatches
 
 
 def numbered(count, source="dataset", labels=True):
@@ -26,7 +26,7 @@ def seen(batch):
 
 
 def test_every_sample_but_the_selecting_ones_comes_once_a_round():
-    batches = Batches(numbered(50), 9, augment=True, seed=0)
+    batches = TrainingBatches(numbered(50), 9, augment=True, seed=0)
     order = [number for index in range(10) for number in seen(batches.training(index))]
     assert batches.selecting.count == 5
     chosen = set(batches.selecting.numbers.tolist())
@@ -36,26 +36,26 @@ def test_every_sample_but_the_selecting_ones_comes_once_a_round():
 
 
 def test_labels_stay_with_their_samples():
-    batches = Batches(numbered(50), 8, augment=True, seed=0)
+    batches = TrainingBatches(numbered(50), 8, augment=True, seed=0)
     for index in range(7):
         batch = batches.training(index)
         assert (batch.labels == torch.tensor(seen(batch)) % 7).all()
 
 
 def test_fractals_never_come_twice_and_none_of_them_has_calibrated():
-    batches = Batches(numbered(40, "fractals", labels=False), 8, augment=False, seed=0)
+    batches = TrainingBatches(numbered(40, "fractals", labels=False), 8, augment=False, seed=0)
     order = [number for index in range(20) for number in seen(batches.training(index))]
     assert len({*order, *batches.selecting.numbers.tolist(), *range(40)}) == 160 + 4 + 40
 
 
 def test_a_number_gives_the_same_batch_whenever_it_is_asked_for():
-    one, other = (Batches(numbered(50), 8, augment=True, seed=3) for _ in range(2))
+    one, other = (TrainingBatches(numbered(50), 8, augment=True, seed=3) for _ in range(2))
     one.training(0)
     torch.testing.assert_close(one.training(4).feeds["x"], other.training(4).feeds["x"], rtol=0, atol=0)
 
 
 def test_the_last_selecting_batch_is_filled_up():
-    batches = Batches(numbered(200), 8, augment=True, seed=0)
+    batches = TrainingBatches(numbered(200), 8, augment=True, seed=0)
     parts = batches.selection()
     assert [len(seen(part)) for part in parts] == [8, 8, 8]
     assert {number for part in parts for number in seen(part)} == set(batches.selecting.numbers.tolist())
@@ -68,7 +68,7 @@ def test_images_are_mirrored_and_shifted_each_by_itself(layout):
     values = np.repeat(picture, 32, axis=0)
     fed = values if layout == "NCHW" else values.transpose(0, 2, 3, 1)
     samples = Samples("dataset", {"x": lambda numbers: fed[: len(numbers)]}, np.arange(320), applied={"x": {"layout": layout}})
-    found = Batches(samples, 32, augment=True, seed=0).training(0).feeds["x"].numpy()
+    found = TrainingBatches(samples, 32, augment=True, seed=0).training(0).feeds["x"].numpy()
     images = found[:, 0] if layout == "NCHW" else found[..., 0]
     padded = np.pad(picture[0, 0], ((2, 2), (3, 3)), mode="edge")
     for image in images:

@@ -17,7 +17,7 @@ from workers.methods.finetune import Finetune
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mlq import Mlq
 from workers.passes import rewrite
-from workers.passes.state import Conditions, Workpiece
+from workers.passes.state import CompressionState, RunContext
 from workers.training import distillation
 
 PIXELS = np.random.default_rng(0).normal(0.3, 1, size=(160, 3, 10, 10)).astype(np.float32)
@@ -30,27 +30,25 @@ def compressed(step, precision="f32"):
     original = model.clone()
     plan = [(layer, (step,)) for layer in find_layers(model)[0]]
     results = compress(model, rebatch(model, 16), plan, SAMPLES, batch_size=16, seed=0, threads=1)
-    conditions = Conditions(original, SAMPLES, 16, precision, {}, 0, 1, lambda result: None)
-    return Workpiece(model, {result.layer.name: result for result in results}), conditions
+    context = RunContext(original, SAMPLES, 16, precision, {}, 0, 1, lambda result: None)
+    return CompressionState(model, {result.layer.name: result for result in results}), context
 
 
 def tuned(step, prior=None, **changes):
-    workpiece, conditions = compressed(prior or Mlq())
-    return rewrite(step, workpiece, replace(conditions, **changes), lambda *told, **known: None)
+    state, context = compressed(prior or Mlq())
+    return rewrite(step, state, replace(context, **changes), lambda *told, **known: None)
 
 
-def weights(workpiece):
-    return {layer.name: read_weight(workpiece.model, layer) for layer in find_layers(workpiece.model)[0]}
+def weights(state):
+    return {layer.name: read_weight(state.model, layer) for layer in find_layers(state.model)[0]}
 
 
 def test_the_student_comes_nearer_to_its_teacher():
-    workpiece, conditions = compressed(LayerwisePruning(sparsity_level=0.5))
-    place = ensure_bias(workpiece.model, [layer for layer in find_layers(workpiece.model)[0] if layer.name == "second"])[
-        "second"
-    ]
-    write_bias(workpiece.model, place, read_bias(workpiece.model, place) + 0.5)
+    state, context = compressed(LayerwisePruning(sparsity_level=0.5))
+    place = ensure_bias(state.model, [layer for layer in find_layers(state.model)[0] if layer.name == "second"])["second"]
+    write_bias(state.model, place, read_bias(state.model, place) + 0.5)
     step = Finetune(steps=100, batch_size=16, learning_rate=0.01)
-    training = rewrite(step, workpiece, conditions, lambda *told, **known: None).training
+    training = rewrite(step, state, context, lambda *told, **known: None).training
     assert training.steps == 100
     assert training.kept > 0
     assert min(point[2] for point in training.curve) < 0.3 * training.curve[0][2]
@@ -75,8 +73,8 @@ def test_the_same_seed_gives_the_same_weights():
 
 
 def test_a_training_that_only_harms_is_not_kept():
-    workpiece, _ = compressed(LayerwisePruning(sparsity_level=0.1))
-    before = weights(workpiece)
+    state, _ = compressed(LayerwisePruning(sparsity_level=0.1))
+    before = weights(state)
     done = tuned(Finetune(steps=25, batch_size=16, learning_rate=1.0), LayerwisePruning(sparsity_level=0.1))
     assert done.training.kept == 0
     for name, weight in weights(done).items():
@@ -95,9 +93,9 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
         if done >= 480:
             raise Interrupted
 
-    workpiece, conditions = compressed(Mlq())
+    state, context = compressed(Mlq())
     with pytest.raises(Interrupted):
-        rewrite(step, workpiece, replace(conditions, folder=tmp_path), interrupt)
+        rewrite(step, state, replace(context, folder=tmp_path), interrupt)
     learned = []
     monkeypatch.setattr(
         distillation.Distillation,
@@ -122,12 +120,12 @@ def test_small_batches_make_up_a_large_one():
 
 
 def test_layers_left_alone_by_the_recipe_stay_as_they_are():
-    workpiece, conditions = compressed(Mlq())
-    before = weights(workpiece)
+    state, context = compressed(Mlq())
+    before = weights(state)
     done = rewrite(
         Finetune(steps=20, batch_size=16),
-        workpiece,
-        replace(conditions, excluded={"stem": "a rule"}),
+        state,
+        replace(context, excluded={"stem": "a rule"}),
         lambda *told, **known: None,
     )
     np.testing.assert_array_equal(weights(done)["stem"], before["stem"])
@@ -149,10 +147,10 @@ def test_labels_can_join_in():
 
 
 def test_a_model_that_cannot_be_differentiated_is_refused(monkeypatch):
-    workpiece, conditions = compressed(Mlq())
-    model = workpiece.model
+    state, context = compressed(Mlq())
+    model = state.model
     head = model.get_results()[0].input_value(0)
     summed = ov.opset13.cum_sum(head, ov.opset13.constant(1))
-    odd = replace(workpiece, model=ov.Model([ov.opset13.result(summed)], model.get_parameters()))
+    odd = replace(state, model=ov.Model([ov.opset13.result(summed)], model.get_parameters()))
     with pytest.raises(NotTrainable, match="CumSum"):
-        rewrite(Finetune(steps=1, batch_size=16), odd, conditions, lambda *told, **known: None)
+        rewrite(Finetune(steps=1, batch_size=16), odd, context, lambda *told, **known: None)

@@ -20,7 +20,7 @@ from workers.methods.mlq import Mlq
 from workers.methods.problem import Method
 from workers.methods.slq import Slq
 from workers.methods.uniform import Uniform
-from workers.training.parametrizations import KINDS, confine
+from workers.training.parametrizations import KINDS, parametrize
 
 SHAPE = (1, 12, 20)
 STEPS = (
@@ -43,7 +43,7 @@ def solved(*steps):
         solution = step.solve(replace(posed, original=original, support=support), np.random.default_rng(0))
         original, support = solution.weight, solution.weight != 0
     layer = Layer("layer", "MatMul", ("layer",), 1, SHAPE[1:], MatMulGeometry(True, False, False))
-    return LayerResult(layer, steps, posed.original, solution.weight, solution.step, {}, 0.0, 100, dict(solution.statistics))
+    return LayerResult(layer, steps, posed.original, solution.weight, solution.scale, {}, 0.0, 100, dict(solution.statistics))
 
 
 def levels_of(result):
@@ -70,7 +70,7 @@ def test_every_method_has_its_set():
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
 def test_training_starts_at_the_compressed_weights(step):
     result = solved(step)
-    confined = confine(result)
+    confined = parametrize(result)
     begun = confined().detach().numpy()
     if isinstance(step, Inq):  # whose weights are free until they are frozen, and would be frozen where they are
         levels = levels_of(result)
@@ -84,7 +84,7 @@ def test_training_starts_at_the_compressed_weights(step):
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
 def test_training_moves_weights_inside_their_set(step):
     result = solved(step)
-    confined = confine(result)
+    confined = parametrize(result)
     value = trained(confined)
     assert confined.complete
     assert np.any(value != result.weight[0].astype(np.float32))
@@ -92,9 +92,9 @@ def test_training_moves_weights_inside_their_set(step):
         np.testing.assert_array_equal(value == 0, result.weight[0] == 0)
     elif isinstance(step, Inq):
         assert np.isin(value, levels_of(result)).all()
-    elif result.step is not None:
-        codes = np.rint(result.weight / result.step)
-        multiples = value / np.broadcast_to(result.step, SHAPE)[0]
+    elif result.scale is not None:
+        codes = np.rint(result.weight / result.scale)
+        multiples = value / np.broadcast_to(result.scale, SHAPE)[0]
         np.testing.assert_allclose(multiples, np.rint(multiples), atol=1e-4)
         assert codes.min() <= np.rint(multiples).min()
         assert np.rint(multiples).max() <= codes.max()
@@ -105,20 +105,20 @@ def test_training_moves_weights_inside_their_set(step):
 @pytest.mark.parametrize("step", STEPS[1:], ids=NAMES[1:])
 def test_zeros_of_an_earlier_pruning_survive(step):
     result = solved(STEPS[0], step)
-    value = trained(confine(result))
+    value = trained(parametrize(result))
     assert not value[result.weight[0] == 0].any()
 
 
 def test_a_higher_price_for_information_gives_more_zeros():
     shares = [
-        np.mean(trained(confine(solved(Ec2t(gamma=gamma, keep_ends=False))), rate=0.01) == 0) for gamma in (0.0, 0.2, 0.6)
+        np.mean(trained(parametrize(solved(Ec2t(gamma=gamma, keep_ends=False))), rate=0.01) == 0) for gamma in (0.0, 0.2, 0.6)
     ]
     assert shares == sorted(shares)
     assert shares[0] < shares[-1]
 
 
 def test_inq_freezes_the_largest_weights_first_and_never_lets_go():
-    confined = confine(solved(Inq(bits=4)))
+    confined = parametrize(solved(Inq(bits=4)))
     before = confined().detach().abs()
     confined.settle(0.0)
     first = confined.frozen.clone()
@@ -130,9 +130,9 @@ def test_inq_freezes_the_largest_weights_first_and_never_lets_go():
 
 def test_a_layer_that_no_step_has_changed_trains_freely():
     untouched = replace(solved(STEPS[0]), steps=(), weight=problem(shape=SHAPE).original)
-    assert np.count_nonzero(trained(confine(untouched))) == np.prod(SHAPE)
+    assert np.count_nonzero(trained(parametrize(untouched))) == np.prod(SHAPE)
 
 
 def test_other_steps_are_refused_by_name():
     with pytest.raises(NotTrainable, match="int8"):
-        confine(replace(solved(STEPS[0]), steps=(Int8(),)))
+        parametrize(replace(solved(STEPS[0]), steps=(Int8(),)))

@@ -20,7 +20,7 @@ from workers.jobs.records import AssetKind, Job, Request
 from workers.jobs.store import Store
 from workers.settings import Limits, Settings
 from workers.worker.sandbox import CHILD
-from workers.worker.tasks import Bench, help_job, run_job
+from workers.worker.tasks import WorkerContext, help_job, run_job
 
 STAND_IN = (sys.executable, str(Path(__file__).parents[2] / "stand_in.py"))
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -28,17 +28,17 @@ RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path) -> Iterator[WorkerContext]:
     settings = Settings(
         data_dir=tmp_path, child_command=STAND_IN, heartbeat_s=0.1, lease_s=5, limits=Limits(wall_clock_s=20, grace_s=0.2)
     )
     store = Store(settings.database)
     store.migrate()
-    yield Bench("w", store, Artifacts(tmp_path), settings, lambda *call: None)
+    yield WorkerContext("w", store, Artifacts(tmp_path), settings, lambda *call: None)
     store.close()
 
 
-def submit(bench: Bench, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Job:
+def submit(bench: WorkerContext, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Job:
     with bench.artifacts.incoming(1000, 0) as incoming:
         incoming.write(json.dumps({kind: act}).encode())
         sha256 = incoming.finish()
@@ -59,7 +59,7 @@ def submit(bench: Bench, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Jo
     return bench.store.jobs.submit(Request(kind, sha256, RECIPE), "me")[0]
 
 
-def submit_digits(bench: Bench) -> Job:
+def submit_digits(bench: WorkerContext) -> Job:
     """A real model, whose layers workers may share."""
     with bench.artifacts.incoming(10**7, 0) as incoming:
         incoming.write((EXAMPLES / "digits.onnx").read_bytes())
@@ -70,7 +70,7 @@ def submit_digits(bench: Bench) -> Job:
     return bench.store.jobs.submit(Request(Kind.COMPRESS, sha256, recipe), "me")[0]
 
 
-def done(bench: Bench, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Job:
+def done(bench: WorkerContext, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Job:
     job = submit(bench, kind, act)
     run_job(bench, job.id)
     return bench.store.jobs.get(job.id)
@@ -83,12 +83,12 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def left_behind(bench: Bench, job: Job) -> set[str]:
+def left_behind(bench: WorkerContext, job: Job) -> set[str]:
     folder = bench.settings.data_dir / "jobs" / job.id / str(job.attempt)
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_compression_is_published(bench: Bench) -> None:
+def test_a_compression_is_published(bench: WorkerContext) -> None:
     job = done(bench)
     assert job.state == State.SUCCEEDED
     assert job.summary is not None
@@ -107,13 +107,13 @@ def test_a_compression_is_published(bench: Bench) -> None:
     assert left_behind(bench, job) == {"log.txt", "out"}
 
 
-def test_an_inspection_is_shown_with_its_model(bench: Bench) -> None:
+def test_an_inspection_is_shown_with_its_model(bench: WorkerContext) -> None:
     job = done(bench, Kind.INSPECT)
     model = bench.store.assets.get(AssetKind.MODEL, job.model)
     assert (model.job_state, model.inspection) == (State.SUCCEEDED, INSPECTION)
 
 
-def test_a_refusal_is_shown_with_its_model(bench: Bench) -> None:
+def test_a_refusal_is_shown_with_its_model(bench: WorkerContext) -> None:
     job = done(bench, Kind.INSPECT, "refuse")
     model = bench.store.assets.get(AssetKind.MODEL, job.model)
     assert model.job_state == State.FAILED
@@ -125,7 +125,7 @@ def test_a_refusal_is_shown_with_its_model(bench: Bench) -> None:
     ("act", "code"),
     [("crash", "CRASHED"), ("exhaust", "OUT_OF_MEMORY"), ("refuse", "MODEL_UNREADABLE"), ("write nothing", "INTERNAL")],
 )
-def test_what_befalls_the_child_becomes_a_typed_failure(bench: Bench, act: str, code: str) -> None:
+def test_what_befalls_the_child_becomes_a_typed_failure(bench: WorkerContext, act: str, code: str) -> None:
     job = done(bench, act=act)
     assert job.state == State.FAILED
     assert job.failure is not None
@@ -135,7 +135,7 @@ def test_what_befalls_the_child_becomes_a_typed_failure(bench: Bench, act: str, 
     assert done(bench).state == State.SUCCEEDED, "the next job runs"
 
 
-def test_a_job_whose_child_was_killed_is_tried_again_but_not_for_ever(bench: Bench) -> None:
+def test_a_job_whose_child_was_killed_is_tried_again_but_not_for_ever(bench: WorkerContext) -> None:
     job = submit(bench, act="be killed")
     for attempt in range(1, bench.settings.max_attempts):
         run_job(bench, job.id)
@@ -148,19 +148,19 @@ def test_a_job_whose_child_was_killed_is_tried_again_but_not_for_ever(bench: Ben
     assert (ended.state, ended.failure.code) == (State.FAILED, "POISON")
 
 
-def test_a_job_that_takes_too_long_is_ended(bench: Bench) -> None:
+def test_a_job_that_takes_too_long_is_ended(bench: WorkerContext) -> None:
     slow = replace(bench, settings=bench.settings.model_copy(update={"limits": Limits(wall_clock_s=0.5, grace_s=0.1)}))
     job = done(slow, act="hang")
     assert job.failure is not None
     assert job.failure.code == "TIMED_OUT"
 
 
-def test_a_secret_that_the_child_links_to_is_not_published(bench: Bench) -> None:
+def test_a_secret_that_the_child_links_to_is_not_published(bench: WorkerContext) -> None:
     job = done(bench, act="link a secret")
     assert "secret" not in [file.name for file in bench.store.jobs.artifacts(job.id)]
 
 
-def test_a_model_whose_file_is_gone_fails_its_job(bench: Bench) -> None:
+def test_a_model_whose_file_is_gone_fails_its_job(bench: WorkerContext) -> None:
     job = submit(bench)
     bench.artifacts.discard(AssetKind.MODEL, job.model)
     run_job(bench, job.id)
@@ -169,7 +169,7 @@ def test_a_model_whose_file_is_gone_fails_its_job(bench: Bench) -> None:
     assert failure.code == "NOT_FOUND"
 
 
-def test_a_running_job_is_canceled_with_all_its_processes(bench: Bench) -> None:
+def test_a_running_job_is_canceled_with_all_its_processes(bench: WorkerContext) -> None:
     job = submit(bench, act="hang")
     thread = threading.Thread(target=run_job, args=(bench, job.id))
     before = set(psutil.Process().children(recursive=True))
@@ -185,7 +185,7 @@ def test_a_running_job_is_canceled_with_all_its_processes(bench: Bench) -> None:
     assert left_behind(bench, bench.store.jobs.get(job.id)) == {"log.txt"}
 
 
-def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_next(bench: Bench) -> None:
+def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_next(bench: WorkerContext) -> None:
     job = submit(bench, act="wait")
     hasty = bench.settings.model_copy(update={"lease_s": -1.0, "heartbeat_s": 1.0})
     short = replace(bench, worker="zombie", settings=hasty)
@@ -205,13 +205,13 @@ def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_next(bench
         assert bench.artifacts.result(job.id, 2, file.name).stat().st_size == file.size
 
 
-def test_a_second_message_does_nothing(bench: Bench) -> None:
+def test_a_second_message_does_nothing(bench: WorkerContext) -> None:
     job = done(bench)
     run_job(bench, job.id)
     assert bench.store.jobs.get(job.id) == job
 
 
-def test_a_full_disk_is_a_typed_failure(bench: Bench) -> None:
+def test_a_full_disk_is_a_typed_failure(bench: WorkerContext) -> None:
     job = submit(bench)
     limited = replace(bench, settings=bench.settings.model_copy(update={"limits": Limits(file_size=100)}))
     run_job(limited, job.id)
@@ -220,7 +220,7 @@ def test_a_full_disk_is_a_typed_failure(bench: Bench) -> None:
     assert failure.code == "OUT_OF_DISK"
 
 
-def test_idle_workers_are_called_where_layers_can_be_shared(bench: Bench) -> None:
+def test_idle_workers_are_called_where_layers_can_be_shared(bench: WorkerContext) -> None:
     calls: list[tuple[object, ...]] = []
     calling = replace(bench, call=lambda *call: calls.append(call))
     for worker in ("w", "idle", "another"):
@@ -233,7 +233,7 @@ def test_idle_workers_are_called_where_layers_can_be_shared(bench: Bench) -> Non
     assert calls == [(job.id, 1, 2, None)]
 
 
-def test_a_helper_solves_layers_of_a_running_job_and_of_no_other(bench: Bench) -> None:
+def test_a_helper_solves_layers_of_a_running_job_and_of_no_other(bench: WorkerContext) -> None:
     helper = replace(bench, worker="helper", settings=bench.settings.model_copy(update={"child_command": CHILD}))
     job = submit_digits(bench)
     bench.store.jobs.cancel(bench.store.assets.get(AssetKind.MODEL, job.model).job_id or "", 30)

@@ -74,7 +74,7 @@ class House:
         return job
 
     def reconcile(self) -> None:
-        enqueue, depth = partial(broker.announce, self.celery, self.store), partial(broker.depth, self.celery)
+        enqueue, depth = partial(broker.announce_job, self.celery, self.store), partial(broker.depth, self.celery)
         reconcile(self.store, enqueue, depth, max_attempts=3, requeue_s=self.settings.requeue_s)
 
     def state(self, job: Job) -> State:

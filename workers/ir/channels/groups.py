@@ -13,7 +13,7 @@ import numpy as np
 import openvino as ov
 
 from workers.ir.graph.layers import Indices, Layer, MatMulGeometry
-from workers.ir.graph.segments import Key, key_of
+from workers.ir.graph.segments import Key, tensor_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,11 @@ class _Walk:
         if result is None:
             self.lock_inputs(node)
         else:
-            self.known[key_of(node.output(0))] = result
+            self.known[tensor_key(node.output(0))] = result
 
     def read(self, node: ov.Node) -> list[Channels | None]:
         """The channels of every input, where they are known."""
-        return [self.known.get(key_of(value)) for value in node.input_values()]
+        return [self.known.get(tensor_key(value)) for value in node.input_values()]
 
     def lock_inputs(self, node: ov.Node) -> None:
         """What this operation reads stays."""
@@ -138,7 +138,7 @@ def _layer(walk: _Walk, node: ov.Node) -> Channels | None:
     data = 1 - layer.port if matrix else 0
     axis = len(shape_of(node.input_value(data))) - 1 if matrix else 1
     out, into = _weight_axes(layer)
-    read = walk.known.get(key_of(node.input_value(data)))
+    read = walk.known.get(tensor_key(node.input_value(data)))
     if read is not None and read.axis == axis:
         walk.coupling.inputs[layer.name] = read.numbers
         walk.note(node, layer.port, into, read.numbers)

@@ -15,7 +15,7 @@ Frontier = list[Batch]  # for every batch, the tensors that later phases read
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY"}  # no bf16, no dynamic quantisation
 
 
-def advance(parts: Cut, phase: int, frontier: Frontier, threads: int) -> Iterator[Batch]:
+def advance_frontier(parts: Cut, phase: int, frontier: Frontier, threads: int) -> Iterator[Batch]:
     """Run the segment of `phase` batch by batch, moving each batch of `frontier` from before the phase to after it.
 
     Yields all that is known of a batch in between: its tensors before the phase, and those computed in it, which are valid

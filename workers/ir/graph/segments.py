@@ -41,7 +41,9 @@ def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = ()
     last = max((phases[name] for name in names), default=0)
     crossing = _crossing(model, phases, last)
     wanted = dict.fromkeys([*crossing, *exposed])
-    outputs = {key_of(port): port for node in model.get_ordered_ops() for port in node.outputs() if key_of(port) in wanted}
+    outputs = {
+        tensor_key(port): port for node in model.get_ordered_ops() for port in node.outputs() if tensor_key(port) in wanted
+    }
     parameters = _replace_crossing(crossing, phases)
     segments = tuple(_segment(phase, outputs, parameters, phases) for phase in range(last + 1))
     layer_phases = {name: phases[name] for name in names}
@@ -73,7 +75,7 @@ def _crossing(model: ov.Model, phases: dict[str, int], end: int) -> Crossing:
             phase = phases[node.friendly_name]
             users = [u for u in port.get_target_inputs() if phase < phases[u.get_node().friendly_name] <= end]
             if users:
-                crossing[key_of(port)] = (port, users)
+                crossing[tensor_key(port)] = (port, users)
     return crossing
 
 
@@ -116,6 +118,6 @@ def _bytes(port: ov.Output) -> int:
     return prod(port.get_shape()) * int(port.get_element_type().size) if shape.is_static else 0
 
 
-def key_of(port: ov.Output) -> Key:
+def tensor_key(port: ov.Output) -> Key:
     """The key of a tensor."""
     return (port.get_node().friendly_name, port.get_index())

@@ -11,14 +11,14 @@ from openvino._offline_transformations import apply_moc_transformations
 
 from workers.errors import UnresolvedShape
 from workers.ir.graph.naming import name_operations, name_tensors, operation_types
-from workers.ir.reading.error_translation import plain, refusing
+from workers.ir.reading.error_translation import plain_sentence, refusing
 from workers.ir.reading.limits import check_sizes
 
 OTHER_FLOATS = {ov.Type.f16, ov.Type.bf16, ov.Type.f64}
 OTHER_FLOAT_NAMES = {kind.get_type_name() for kind in OTHER_FLOATS}
 
 
-def normalise(model: ov.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+def canonicalise(model: ov.Model, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """Bring `model` into plain form, in place; returns the batch (-1: open) that inputs had before it became 1, by name.
 
     Where the batch flows through the model as a value, the operations that read it stay, so that it can be opened again.
@@ -113,7 +113,7 @@ def _propagate(model: ov.Model) -> None:
     try:
         model.validate_nodes_and_infer_types()
     except RuntimeError as error:
-        raise UnresolvedShape(f"The shapes of the inputs do not fit the model: {plain(str(error))}") from error
+        raise UnresolvedShape(f"The shapes of the inputs do not fit the model: {plain_sentence(str(error))}") from error
 
 
 def use_float32(model: ov.Model) -> None:

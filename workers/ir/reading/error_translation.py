@@ -40,11 +40,11 @@ def _refusal(error: BaseException, attempt: str) -> FractuneError:
         return OutOfMemory(f"OpenVINO cannot {attempt} within the memory it may use.")
     operations = [name for pattern in UNKNOWN_OPERATION for name in pattern.findall(text)]
     if operations:
-        return UnsupportedOperation(f"OpenVINO does not implement: {plain(', '.join(operations))}")
-    return UnreadableModel(f"OpenVINO cannot {attempt}: {plain(text)}")
+        return UnsupportedOperation(f"OpenVINO does not implement: {plain_sentence(', '.join(operations))}")
+    return UnreadableModel(f"OpenVINO cannot {attempt}: {plain_sentence(text)}")
 
 
-def plain(text: str) -> str:
+def plain_sentence(text: str) -> str:
     """One paragraph without source locations, control characters and repetition of the obvious."""
     words = " ".join(NOISE.sub(" ", text[:MOST_READ]).split())
     shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)

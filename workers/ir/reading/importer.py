@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import openvino as ov
 
-from workers.ir.reading.canonicalise import normalise
+from workers.ir.reading.canonicalise import canonicalise
 from workers.ir.reading.error_translation import refusing
 from workers.ir.reading.formats import Format
-from workers.ir.reading.inputs import Input, describe
+from workers.ir.reading.inputs import Input, describe_inputs
 from workers.ir.reading.sources import open_source
 from workers.ir.reading.validation import check_complete, check_finite, check_has_layers, check_names, check_not_quantized
 
@@ -45,7 +45,7 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] = NO_SHAPES) -> Impor
         check_names(model)
         check_complete(model)
         precision = _precision(model)
-        batches = normalise(model, shapes)
+        batches = canonicalise(model, shapes)
         check_not_quantized(model)
         check_finite(model)
         check_has_layers(model)
@@ -54,14 +54,14 @@ def load(path: Path, shapes: Mapping[str, tuple[int, ...]] = NO_SHAPES) -> Impor
             format=source.format,
             sha256=source.sha256,
             original_bytes=source.bytes,
-            inputs=describe(model, batches),
+            inputs=describe_inputs(model, batches),
             outputs=tuple(port.get_any_name() for port in model.outputs),
             precision=precision,
             notes=_notes(source.format, precision),
         )
 
 
-def inspect(imported: Imported) -> dict[str, Any]:
+def describe_model(imported: Imported) -> dict[str, Any]:
     """What inspection.json says about a model, in JSON values."""
     nodes = imported.model.get_ordered_ops()
     constants = [node for node in nodes if node.get_type_name() == "Constant" and node.get_element_type().is_real()]

@@ -35,7 +35,7 @@ class Input:
         return self.shape if self.batch_axis is None else self.shape[1:]
 
 
-def describe(model: ov.Model, source_batch: Mapping[str, int]) -> tuple[Input, ...]:
+def describe_inputs(model: ov.Model, source_batch: Mapping[str, int]) -> tuple[Input, ...]:
     """The inputs of a normalised model; `source_batch` says whose batch axis was set to one, and what it was."""
     axis = 0 if takes_batches(model) else None
     return tuple(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workers.ir.storage.graph import Graph
 from workers.ir.storage.grid import find_grid, scaled
-from workers.ir.storage.plan import Plan, cheapest
+from workers.ir.storage.plan import StoragePlan, cheapest
 from workers.ir.storage.sparse import sparse_plans
 from workers.ir.storage.values import ELEMENT, Values, element_plans
 
@@ -38,7 +38,7 @@ def encode_integers(tensor: NDArray[np.int8], graph: Graph) -> Encoded:
     return _built(cheapest(value_plans(tensor)), graph)
 
 
-def tensor_plans(tensor: NDArray[np.float32], step: NDArray[np.floating] | None) -> Iterator[Plan]:
+def tensor_plans(tensor: NDArray[np.float32], step: NDArray[np.floating] | None) -> Iterator[StoragePlan]:
     """Every way to store a weight."""
     values = np.ascontiguousarray(tensor) + np.float32(0)
     yield from value_plans(values)
@@ -48,7 +48,7 @@ def tensor_plans(tensor: NDArray[np.float32], step: NDArray[np.floating] | None)
             yield scaled(plan, grid, tensor.shape)
 
 
-def value_plans(values: Values) -> Iterator[Plan]:
+def value_plans(values: Values) -> Iterator[StoragePlan]:
     """Every way to store an array."""
     if values.size and np.all(values == values.flat[0]):
         yield _constant(values)
@@ -56,13 +56,13 @@ def value_plans(values: Values) -> Iterator[Plan]:
     yield from sparse_plans(values)
 
 
-def _constant(values: Values) -> Plan:
+def _constant(values: Values) -> StoragePlan:
     def build(graph: Graph) -> ov.Output:
         value = graph.constant(values.reshape(-1)[:1].reshape(()), ELEMENT[values.dtype.name])
         return graph(ops.broadcast, value, graph.vector(values.shape))
 
-    return Plan("constant", values.itemsize + 4 * values.ndim, 3, build)
+    return StoragePlan("constant", values.itemsize + 4 * values.ndim, 3, build)
 
 
-def _built(plan: Plan, graph: Graph) -> Encoded:
+def _built(plan: StoragePlan, graph: Graph) -> Encoded:
     return Encoded(plan.build(graph), plan.scheme, plan.bytes)

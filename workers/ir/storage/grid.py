@@ -10,7 +10,7 @@ import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from workers.ir.storage.graph import Graph
-from workers.ir.storage.plan import Plan
+from workers.ir.storage.plan import StoragePlan
 
 Float32 = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ def find_grid(tensor: Float32, step: NDArray[np.floating]) -> Grid | None:
     return Grid(integers.reshape(blocked), steps)
 
 
-def scaled(plan: Plan, grid: Grid, shape: Sequence[int]) -> Plan:
+def scaled(plan: StoragePlan, grid: Grid, shape: Sequence[int]) -> StoragePlan:
     """A plan for the tensor of `shape`, from one for its integers."""
     reshaped = tuple(shape) != grid.integers.shape
 
@@ -45,7 +45,7 @@ def scaled(plan: Plan, grid: Grid, shape: Sequence[int]) -> Plan:
 
     nodes = 4 if reshaped else 2
     operands = 4 * len(shape) if reshaped else 0
-    return Plan(f"{plan.scheme} x step", plan.bytes + grid.step.nbytes + operands, plan.nodes + nodes, build)
+    return StoragePlan(f"{plan.scheme} x step", plan.bytes + grid.step.nbytes + operands, plan.nodes + nodes, build)
 
 
 def _views(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

@@ -11,7 +11,7 @@ NODE_BYTES = 330  # of .xml for one operation and its edges: the mean over the s
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StoragePlan:
     """One encoding of one tensor."""
 
     scheme: str
@@ -25,6 +25,6 @@ class Plan:
         return self.bytes + NODE_BYTES * self.nodes
 
 
-def cheapest(plans: Iterable[Plan]) -> Plan:
+def cheapest(plans: Iterable[StoragePlan]) -> StoragePlan:
     """The plan that takes the fewest bytes; the first of equals."""
     return min(plans, key=lambda plan: plan.cost)

@@ -11,7 +11,7 @@ import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from workers.ir.storage.graph import Graph
-from workers.ir.storage.plan import Plan, cheapest
+from workers.ir.storage.plan import StoragePlan, cheapest
 from workers.ir.storage.symbols import WIDTHS, packed_bytes
 from workers.ir.storage.values import ELEMENT, Values, element_plans
 
@@ -19,7 +19,7 @@ EXACT_SUM = 2**24
 GAP_WIDTHS = (2, 3, 4, 6, 8)
 
 
-def sparse_plans(values: Values) -> Iterator[Plan]:
+def sparse_plans(values: Values) -> Iterator[StoragePlan]:
     """Ways to store a tensor of which some but not all elements are zero."""
     flat = values.reshape(-1)
     positions = np.flatnonzero(flat)
@@ -31,7 +31,7 @@ def sparse_plans(values: Values) -> Iterator[Plan]:
         yield _gaps(values, positions, _gap_width(positions, 8 * survivors.bytes / positions.size))
 
 
-def _bitmap(values: Values, survivors: Plan) -> Plan:
+def _bitmap(values: Values, survivors: StoragePlan) -> StoragePlan:
     """One bit per element; the k-th set bit stands for the k-th survivor, a clear one for the zero put before them."""
 
     def build(graph: Graph) -> ov.Output:
@@ -43,10 +43,10 @@ def _bitmap(values: Values, survivors: Plan) -> Plan:
         return graph.reshape(found, values.shape)
 
     constants = packed_bytes(values.size, 1) + values.itemsize + 4 * values.ndim
-    return Plan(f"bitmap, {survivors.scheme}", survivors.bytes + constants, survivors.nodes + 10, build)
+    return StoragePlan(f"bitmap, {survivors.scheme}", survivors.bytes + constants, survivors.nodes + 10, build)
 
 
-def _gaps(values: Values, positions: NDArray[np.intp], width: int) -> Plan:
+def _gaps(values: Values, positions: NDArray[np.intp], width: int) -> StoragePlan:
     """The distance from each survivor to the next; one too long for `width` bits is bridged by stored zeros."""
     gaps, stops = _bridge(positions, 2**width - 1)
     survivors = cheapest(element_plans(values.reshape(-1)[stops]))
@@ -60,7 +60,7 @@ def _gaps(values: Values, positions: NDArray[np.intp], width: int) -> Plan:
         return graph.reshape(flat, values.shape)
 
     constants = packed_bytes(gaps.size, width) + values.itemsize + 4 * (1 + values.ndim)
-    return Plan(f"u{width} gaps, {survivors.scheme}", survivors.bytes + constants, survivors.nodes + 10, build)
+    return StoragePlan(f"u{width} gaps, {survivors.scheme}", survivors.bytes + constants, survivors.nodes + 10, build)
 
 
 def _gap_width(positions: NDArray[np.intp], bits: float) -> int:

@@ -13,7 +13,7 @@ import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from workers.ir.storage.graph import Graph
-from workers.ir.storage.plan import Plan
+from workers.ir.storage.plan import StoragePlan
 
 Symbols = NDArray[np.integer]
 
@@ -33,7 +33,7 @@ class Word(NamedTuple):
 WORDS = (Word("u8", 8, ov.Type.u8), Word("u16", 16, ov.Type.u16))
 
 
-def symbol_plans(symbols: Symbols, levels: int) -> Iterator[Plan]:
+def symbol_plans(symbols: Symbols, levels: int) -> Iterator[StoragePlan]:
     """Ways to store integers in [0, levels), levels <= 256."""
     yield _packed(symbols, levels)
     for word in WORDS:
@@ -53,16 +53,16 @@ def packed_bytes(count: int, width: int) -> int:
     return -(-count * width // group) * (group // 8)
 
 
-def _packed(symbols: Symbols, levels: int) -> Plan:
+def _packed(symbols: Symbols, levels: int) -> StoragePlan:
     width = width_of(levels)
 
     def build(graph: Graph) -> ov.Output:
         return graph(ops.convert, graph.constant(symbols.astype(np.uint8), WIDTHS[width]), "i32")
 
-    return Plan(f"u{width}", packed_bytes(symbols.size, width), 2, build)
+    return StoragePlan(f"u{width}", packed_bytes(symbols.size, width), 2, build)
 
 
-def _digits(symbols: Symbols, levels: int, word: Word, digits: int) -> Plan:
+def _digits(symbols: Symbols, levels: int, word: Word, digits: int) -> StoragePlan:
     """Each word is a number whose `digits` base-`levels` digits are symbols, the least significant one first."""
     count = -(-symbols.size // digits)
     powers = levels ** np.arange(digits)
@@ -82,4 +82,4 @@ def _digits(symbols: Symbols, levels: int, word: Word, digits: int) -> Plan:
         return graph.reshape(found, symbols.shape)
 
     operands = 4 * (symbols.ndim + (0 if full else 2))
-    return Plan(f"{word.name} base {levels}", count * word.bits // 8 + operands, 6 if full else 10, build)
+    return StoragePlan(f"{word.name} base {levels}", count * word.bits // 8 + operands, 6 if full else 10, build)

@@ -13,7 +13,7 @@ import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from workers.ir.storage.graph import Graph
-from workers.ir.storage.plan import Plan
+from workers.ir.storage.plan import StoragePlan
 from workers.ir.storage.symbols import MOST_LEVELS, packed_bytes, symbol_plans
 
 Values = NDArray[Any]  # float32 or int8
@@ -22,7 +22,7 @@ ELEMENT = {"float32": ov.Type.f32, "int8": ov.Type.i8}
 SAMPLE = 4096  # elements that may show already that there are too many distinct values for a table
 
 
-def element_plans(values: Values) -> Iterator[Plan]:
+def element_plans(values: Values) -> Iterator[StoragePlan]:
     """Ways to store every element of a tensor, zeros included."""
     yield _plain(values)
     for kind in _narrower(values):
@@ -43,12 +43,12 @@ def _narrower(values: Values) -> list[ov.Type]:
     return [getattr(ov.Type, name) for name, holds in candidates.items() if holds(values)]
 
 
-def _plain(values: Values) -> Plan:
+def _plain(values: Values) -> StoragePlan:
     kind = ELEMENT[values.dtype.name]
-    return Plan(kind.to_string(), values.nbytes, 1, lambda graph: graph.constant(values, kind))
+    return StoragePlan(kind.to_string(), values.nbytes, 1, lambda graph: graph.constant(values, kind))
 
 
-def _narrow(values: Values, kind: ov.Type) -> Plan:
+def _narrow(values: Values, kind: ov.Type) -> StoragePlan:
     """The detour over i32 hides integers from OpenVINO, which would quantise the activations of a MatMul with such weights."""
     final = ELEMENT[values.dtype.name]
     detour = kind.is_integral() and final == ov.Type.f32
@@ -57,7 +57,7 @@ def _narrow(values: Values, kind: ov.Type) -> Plan:
         stored = graph.constant(values, kind)
         return graph(ops.convert, graph(ops.convert, stored, "i32") if detour else stored, final.to_string())
 
-    return Plan(kind.to_string(), packed_bytes(values.size, kind.bitwidth), 3 if detour else 2, build)
+    return StoragePlan(kind.to_string(), packed_bytes(values.size, kind.bitwidth), 3 if detour else 2, build)
 
 
 def _within(low: int, high: int) -> Callable[[Values], bool]:
@@ -82,7 +82,7 @@ INTEGERS: Kinds = {"i4": _within(-8, 7), "i8": _within(-128, 127), "i16": _withi
 FLOATS: Kinds = {"f8e5m2": _is_float8, "f16": _is_float16, "bf16": _is_bfloat16}
 
 
-def _tables(values: Values) -> Iterator[Plan]:
+def _tables(values: Values) -> Iterator[StoragePlan]:
     if np.unique(values.reshape(-1)[:SAMPLE]).size > MOST_LEVELS:
         return
     entries, where = np.unique(values, return_inverse=True)
@@ -92,9 +92,9 @@ def _tables(values: Values) -> Iterator[Plan]:
         yield _table(entries, codes)
 
 
-def _table(entries: Values, codes: Plan) -> Plan:
+def _table(entries: Values, codes: StoragePlan) -> StoragePlan:
     def build(graph: Graph) -> ov.Output:
         table = graph.constant(entries, ELEMENT[entries.dtype.name])
         return graph(ops.gather, table, codes.build(graph), graph.index(0))
 
-    return Plan(f"{codes.scheme} table", codes.bytes + entries.nbytes, codes.nodes + 2, build)
+    return StoragePlan(f"{codes.scheme} table", codes.bytes + entries.nbytes, codes.nodes + 2, build)

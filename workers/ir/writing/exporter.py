@@ -14,7 +14,7 @@ from workers.ir.graph.layers import Layer
 from workers.ir.storage import Encoded, entropy_bits, recode
 from workers.ir.writing.deterministic_names import number_operations
 from workers.ir.writing.round_trip_check import prove_same
-from workers.ir.writing.writer import Size, save, size_on_disk
+from workers.ir.writing.writer import SavedSize, save_model, size_on_disk
 
 SECTION = "fractune"  # of the model's rt_info
 PLAIN = ("f32", "i8")
@@ -40,7 +40,7 @@ class Exported:
 
     xml: Path
     bin: Path
-    size: Size
+    size: SavedSize
     layers: tuple[StoredLayer, ...]
 
     @property
@@ -53,7 +53,7 @@ class Exported:
 def export(model: ov.Model, layers: Steps, folder: Path, metadata: Mapping[str, str]) -> Exported:
     """Write `model` as `folder`/1/model.xml and .bin; the same model gives the same bytes in every process.
 
-    `layers` gives the compressed layers with their `LayerSolution.step`, which broadcasts to a layer's matrix (g, r, c).
+    `layers` gives the compressed layers with their `LayerSolution.scale`, which broadcasts to a layer's matrix (g, r, c).
     `metadata` becomes rt_info of the section `fractune`, and so do, as JSON by name, the schemes of the layers that are not
     stored plainly. What was written is read back and compared with `model`: raises Internal if any constant or output differs.
     """
@@ -70,7 +70,7 @@ def export(model: ov.Model, layers: Steps, folder: Path, metadata: Mapping[str, 
     for key in sorted(described):
         written.set_rt_info(described[key], [SECTION, key])
     xml = folder / "1" / "model.xml"
-    save(written, xml)
+    save_model(written, xml)
     prove_same(meant, ov.Core().read_model(xml))
     return Exported(xml, xml.with_suffix(".bin"), size_on_disk(xml), rows)
 

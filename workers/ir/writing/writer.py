@@ -13,14 +13,14 @@ BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class SavedSize:
     """What an .xml and a .bin take together."""
 
     bytes: int
     zip_bytes: int  # deflated at level 9, without an archive's own headers
 
 
-def save(model: ov.Model, xml: Path) -> None:
+def save_model(model: ov.Model, xml: Path) -> None:
     """Write `xml` and the .bin beside it, in the precision that the constants have, and flush both to the disk.
 
     Blanks between XML tags are left out: a sixth of the file, and nothing reads them.
@@ -32,13 +32,13 @@ def save(model: ov.Model, xml: Path) -> None:
         _flush(path)
 
 
-def size_on_disk(xml: Path) -> Size:
+def size_on_disk(xml: Path) -> SavedSize:
     """The size of a model on disk."""
     files = (xml, xml.with_suffix(".bin"))
-    return Size(sum(path.stat().st_size for path in files), sum(_deflated(path) for path in files))
+    return SavedSize(sum(path.stat().st_size for path in files), sum(_deflated(path) for path in files))
 
 
-def saved_size(model: ov.Model, *, half: bool = False) -> Size:
+def saved_size(model: ov.Model, *, half: bool = False) -> SavedSize:
     """What a model takes when OpenVINO saves it as it is, or with its floats in half precision."""
     with TemporaryDirectory() as folder:
         xml = Path(folder) / "model.xml"

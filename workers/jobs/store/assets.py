@@ -6,7 +6,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from workers.errors import Breakdown, Conflict, NotFound, QuotaExceeded
+from workers.errors import Conflict, JobFailure, NotFound, QuotaExceeded
 from workers.jobs.job import TERMINAL, Kind, State
 from workers.jobs.records import Asset, AssetKind, Job, Page, Request, Upload
 from workers.jobs.store import rows
@@ -14,7 +14,7 @@ from workers.jobs.store.database import Database, now
 from workers.jobs.store.jobs import add as add_job
 from workers.jobs.store.tables import assets, jobs, uploads
 
-BREAKDOWNS = frozenset(error.code for error in Breakdown.__subclasses__())
+BREAKDOWNS = frozenset(error.code for error in JobFailure.__subclasses__())
 WITH_INSPECTION = select(assets, jobs.c.state.label("job_state"), jobs.c.failure).outerjoin(jobs, jobs.c.id == assets.c.job_id)
 
 
@@ -51,7 +51,7 @@ class Assets:
             place()
             job = None
             if kind == AssetKind.MODEL and _undecided(asset):
-                job = rows.job(add_job(connection, Request(Kind.INSPECT, sha256), owner, uuid4().hex))
+                job = rows.job_of(add_job(connection, Request(Kind.INSPECT, sha256), owner, uuid4().hex))
                 asset = _find(connection, kind, sha256)
         return asset, new, job
 
@@ -67,7 +67,7 @@ class Assets:
             query = query.where(assets.c.name.icontains(name, autoescape=True))
         query = rows.newest_first(query, assets, cursor, limit, key="sha256")
         with self._database.read() as connection:
-            return rows.page(connection.execute(query).all(), limit, _asset, key="sha256")
+            return rows.page_of(connection.execute(query).all(), limit, _asset, key="sha256")
 
     def remove(self, kind: AssetKind, sha256: str, discard: Callable[[], object]) -> None:
         """Forget an upload; `discard` removes its file. Raises NotFound, Conflict while a job needs it."""

@@ -10,7 +10,7 @@ from workers.jobs.store.tables import deliveries, jobs
 
 
 @dataclass(frozen=True, slots=True)
-class StageTime:
+class StageTotal:
     """How long a stage took, over all ended jobs that went through it."""
 
     count: int
@@ -36,13 +36,13 @@ class Figures:
         with self._database.read() as connection:
             return {code: count for code, count in connection.execute(query)}
 
-    def stages(self) -> dict[Stage, StageTime]:
+    def stages(self) -> dict[Stage, StageTotal]:
         """Time by stage."""
         seconds = [jobs.c.stages[stage].as_float() for stage in Stage]
         query = select(*(figure for column in seconds for figure in (func.count(column), func.coalesce(func.sum(column), 0.0))))
         with self._database.read() as connection:
             row = tuple(connection.execute(query).one())
-        return {stage: StageTime(*row[2 * place : 2 * place + 2]) for place, stage in enumerate(Stage)}
+        return {stage: StageTotal(*row[2 * place : 2 * place + 2]) for place, stage in enumerate(Stage)}
 
     def deliveries(self) -> dict[str, int]:
         """Number of webhook deliveries by state."""

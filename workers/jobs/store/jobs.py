@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_,
 
 from workers.errors import Conflict, IdempotencyMismatch, NotFound
 from workers.jobs.job import Kind, State
-from workers.jobs.records import Artifact, AssetKind, Event, Job, JsonObject, Page, Request
+from workers.jobs.records import Artifact, AssetKind, Job, JobEvent, JsonObject, Page, Request
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
 from workers.jobs.store.tables import artifacts, assets, events, idempotency, jobs
-from workers.jobs.store.timeline import advance, append, end
+from workers.jobs.store.timeline import advance, append_event, end
 
 
 class Jobs:
@@ -34,7 +34,7 @@ class Jobs:
                 known = self._known(connection, request, owner, key, job_id)
                 if known is not None:
                     return known, False
-            return rows.job(add(connection, request, owner, job_id)), True
+            return rows.job_of(add(connection, request, owner, job_id)), True
 
     def _known(self, connection: Connection, request: Request, owner: str, key: str, job_id: str) -> Job | None:
         """The job that `key` stands for already; else `key` stands for `job_id` from now on."""
@@ -47,12 +47,12 @@ class Jobs:
         held = connection.execute(select(idempotency.c.fingerprint, idempotency.c.job_id).where(mine)).one()
         if held.fingerprint != fingerprint:
             raise IdempotencyMismatch
-        return None if held.job_id == job_id else rows.job(find(connection, held.job_id))
+        return None if held.job_id == job_id else rows.job_of(find_row(connection, held.job_id))
 
     def get(self, job_id: str) -> Job:
         """Raises NotFound."""
         with self._database.read() as connection:
-            return rows.job(find(connection, job_id))
+            return rows.job_of(find_row(connection, job_id))
 
     def page(
         self,
@@ -78,7 +78,7 @@ class Jobs:
         conditions += [jobs.c.labels[label].as_string() == value for label, value in (labels or {}).items()]
         query = rows.newest_first(select(jobs).where(*conditions), jobs, cursor, limit)
         with self._database.read() as connection:
-            return rows.page(connection.execute(query).all(), limit, rows.job)
+            return rows.page_of(connection.execute(query).all(), limit, rows.job_of)
 
     def cancel(self, job_id: str, patience_s: float) -> Job:
         """End a waiting job, or ask the worker of a running one to stop: it has `patience_s` seconds to show that it lives.
@@ -86,7 +86,7 @@ class Jobs:
         Raises NotFound, Conflict when the job has ended.
         """
         with self._database.write() as connection:
-            row = find(connection, job_id, lock=True)
+            row = find_row(connection, job_id, lock=True)
             if row.state in {State.SUCCEEDED, State.FAILED}:
                 raise Conflict(f"Job {job_id} has ended: {row.state}.", hint="Only jobs that have not ended can be canceled.")
             if row.state == State.QUEUED:
@@ -98,22 +98,22 @@ class Jobs:
                     state=State.CANCELING, lease_until=case((jobs.c.lease_until < heard, jobs.c.lease_until), else_=heard),
                 )  # fmt: skip
                 row = asked or row
-            return rows.job(row)
+            return rows.job_of(row)
 
-    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
         """The history after event number `after`, oldest first; empty for an unknown job."""
         query = select(events).where(events.c.job_id == job_id, events.c.seq > after).order_by(events.c.seq).limit(limit)
         with self._database.read() as connection:
-            return [rows.record(Event, row) for row in connection.execute(query)]
+            return [rows.record(JobEvent, row) for row in connection.execute(query)]
 
-    def milestones(self, job_id: str) -> list[Event]:
+    def milestones(self, job_id: str) -> list[JobEvent]:
         """The states that a job has gone through, and the beginnings of its stages, oldest first."""
         stage = events.c.data["stage"].as_string()
         begun = select(func.min(events.c.seq)).where(events.c.job_id == job_id, events.c.type == "progress")
         marks = or_(events.c.type == "state", events.c.seq.in_(begun.group_by(events.c.attempt, stage)))
         query = select(events).where(events.c.job_id == job_id, marks).order_by(events.c.seq)
         with self._database.read() as connection:
-            return [rows.record(Event, row) for row in connection.execute(query)]
+            return [rows.record(JobEvent, row) for row in connection.execute(query)]
 
     def layers(self, job_id: str) -> list[JsonObject]:
         """The layers that the latest attempt has finished, in its order."""
@@ -133,7 +133,7 @@ class Jobs:
             return [rows.record(Artifact, row) for row in connection.execute(query)]
 
 
-def find(connection: Connection, job_id: str, *, lock: bool = False) -> rows.AnyRow:
+def find_row(connection: Connection, job_id: str, *, lock: bool = False) -> rows.AnyRow:
     """The row of a job, locked until the transaction ends if asked. Raises NotFound."""
     query = select(jobs).where(jobs.c.id == job_id)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
@@ -171,7 +171,7 @@ def add(connection: Connection, request: Request, owner: str, job_id: str) -> ro
         )
         .returning(jobs)
     ).one()
-    append(connection, row, "state", {"state": State.QUEUED})
+    append_event(connection, row, "state", {"state": State.QUEUED})
     if request.kind == Kind.INSPECT:
         model = and_(assets.c.kind == AssetKind.MODEL, assets.c.sha256 == request.model)
         connection.execute(update(assets).where(model).values(job_id=job_id))

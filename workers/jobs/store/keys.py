@@ -45,7 +45,7 @@ class Keys:
         """All keys ever given out, newest first."""
         query = rows.newest_first(select(keys), keys, cursor, limit)
         with self._database.read() as connection:
-            return rows.page(connection.execute(query).all(), limit, key_of)
+            return rows.page_of(connection.execute(query).all(), limit, key_of)
 
     def revoke(self, key_id: str) -> ApiKey:
         """From now on the key opens nothing. Raises NotFound."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from sqlalchemy import ColumnElement, and_, func, insert, select, update
 
-from workers.errors import Poison
+from workers.errors import TooManyAttempts
 from workers.jobs.job import Failure, Progress, State
 from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
 from workers.jobs.store import rows
@@ -45,7 +45,7 @@ class Leases:
                 state=State.RUNNING, worker=worker, attempt=jobs.c.attempt + 1, lease_until=now() + lease_s,
                 started_at=func.coalesce(jobs.c.started_at, now()), progress=None, eta_s=None,
             )  # fmt: skip
-            return rows.job(row) if row is not None else None
+            return rows.job_of(row) if row is not None else None
 
     def renew(self, job_id: str, attempt: int, lease_s: float) -> State | None:
         """Keep the job for another `lease_s` seconds: RUNNING, or CANCELING to stop. None: it is not ours any more."""
@@ -165,5 +165,5 @@ def _holds(attempt: int) -> ColumnElement[bool]:
 
 
 def _poison(attempts: int) -> Failure:
-    error = Poison(f"The job took down its worker {attempts} times.")
+    error = TooManyAttempts(f"The job took down its worker {attempts} times.")
     return Failure(code=error.code, message=error.message, hint=error.hint)

@@ -25,7 +25,7 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobFilter:
     """Which jobs, in which order."""
 
     states: frozenset[State] = frozenset()
@@ -37,7 +37,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JobRow:
     """A row of the table."""
 
     job: Job
@@ -45,10 +45,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class JobRows:
     """A page of the table."""
 
-    items: tuple[Line, ...]
+    items: tuple[JobRow, ...]
     total: int
 
 
@@ -74,7 +74,7 @@ class Listing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def page(self, wanted: Wanted, page: int = 1, limit: int = 50) -> Lines:
+    def page(self, wanted: JobFilter, page: int = 1, limit: int = 50) -> JobRows:
         """Page number `page` of the compressions that are wanted; those without a figure come last."""
         found = select(jobs, assets.c.name.label("model_name")).outerjoin(assets, MODEL).where(*_conditions(wanted))
         column = COLUMNS[wanted.order]
@@ -83,9 +83,9 @@ class Listing:
         count = select(func.count()).select_from(jobs).outerjoin(assets, MODEL).where(*_conditions(wanted))
         with self._database.read() as connection:
             total = connection.scalar(count) or 0
-            return Lines(tuple(_line(row) for row in connection.execute(query)), total)
+            return JobRows(tuple(_line(row) for row in connection.execute(query)), total)
 
-    def lines(self, job_ids: list[str]) -> list[Line]:
+    def lines(self, job_ids: list[str]) -> list[JobRow]:
         """Those of the jobs that are there, in the same order."""
         query = select(jobs, assets.c.name.label("model_name")).outerjoin(assets, MODEL).where(jobs.c.id.in_(job_ids))
         with self._database.read() as connection:
@@ -93,11 +93,11 @@ class Listing:
         return [found[job_id] for job_id in job_ids if job_id in found]
 
 
-def _line(row: rows.AnyRow) -> Line:
-    return Line(rows.job(row), row.model_name or "")
+def _line(row: rows.AnyRow) -> JobRow:
+    return JobRow(rows.job_of(row), row.model_name or "")
 
 
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [jobs.c.kind == Kind.COMPRESS]
     if wanted.states:
         conditions.append(jobs.c.state.in_(wanted.states))

@@ -8,7 +8,7 @@ from workers.errors import Conflict
 from workers.jobs.job import TERMINAL
 from workers.jobs.records import AssetKind
 from workers.jobs.store.database import Database, now
-from workers.jobs.store.jobs import find
+from workers.jobs.store.jobs import find_row
 from workers.jobs.store.tables import assets, audit, deliveries, idempotency, jobs, uploads
 
 
@@ -39,7 +39,7 @@ class Retention:
     def remove_job(self, job_id: str, discard: Callable[[], object]) -> None:
         """Remove an ended job with its events; `discard` removes its files. Raises NotFound, Conflict."""
         with self._database.write() as connection:
-            row = find(connection, job_id, lock=True)
+            row = find_row(connection, job_id, lock=True)
             if row.state not in TERMINAL:
                 raise Conflict(f"Job {job_id} has not ended: {row.state}.", hint="Cancel it first.")
             connection.execute(delete(jobs).where(jobs.c.id == job_id))

@@ -22,7 +22,7 @@ def record(cls: type[T], row: AnyRow, **converted: Any) -> T:
     return cls(**{name: value for name, value in row._mapping.items() if name in fields} | converted)
 
 
-def job(row: AnyRow) -> Job:
+def job_of(row: AnyRow) -> Job:
     """A row of `jobs`."""
     return record(
         Job,
@@ -49,7 +49,7 @@ def newest_first(
     return query.order_by(*(column.desc() for column in order)).limit(limit + 1)
 
 
-def page(rows: Sequence[AnyRow], limit: int, convert: Callable[[AnyRow], T], key: str = "id") -> Page[T]:
+def page_of(rows: Sequence[AnyRow], limit: int, convert: Callable[[AnyRow], T], key: str = "id") -> Page[T]:
     """The rows of a `newest_first` query."""
     more = len(rows) > limit
     last = rows[:limit][-1]._mapping if more else {}

@@ -35,7 +35,7 @@ def advance(
     )
     row = connection.execute(statement).one_or_none()
     if row is not None:
-        append(connection, row, event, data)
+        append_event(connection, row, event, data)
     return row
 
 
@@ -56,7 +56,7 @@ def end(
     )  # fmt: skip
 
 
-def append(connection: Connection, row: AnyRow, event: str, data: JsonObject) -> None:
+def append_event(connection: Connection, row: AnyRow, event: str, data: JsonObject) -> None:
     """Write the event that `row.last_event` counts, and the webhook deliveries that a new state calls for."""
     connection.execute(
         insert(events).values(job_id=row.id, seq=row.last_event, at=now(), attempt=row.attempt, type=event, data=data)

@@ -28,7 +28,7 @@ class Webhooks:
         """Newest first."""
         query = rows.newest_first(select(webhooks), webhooks, cursor, limit)
         with self._database.read() as connection:
-            return rows.page(connection.execute(query).all(), limit, lambda row: rows.record(Webhook, row))
+            return rows.page_of(connection.execute(query).all(), limit, lambda row: rows.record(Webhook, row))
 
     def get(self, webhook_id: str) -> Webhook:
         """Raises NotFound."""
@@ -55,7 +55,7 @@ class Webhooks:
         """What was told and what is to be told, newest first."""
         query = rows.newest_first(select(deliveries).where(deliveries.c.webhook_id == webhook_id), deliveries, cursor, limit)
         with self._database.read() as connection:
-            return rows.page(connection.execute(query).all(), limit, _delivery)
+            return rows.page_of(connection.execute(query).all(), limit, _delivery)
 
     def redeliver(self, webhook_id: str, delivery_id: str) -> Delivery:
         """Tell it again, as if for the first time. Raises NotFound."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from workers.methods.problem import Array, LayerProblem, Mask, single, working_precision
-from workers.methods.solvers.column_pass import descend, nearest, settle
+from workers.methods.solvers.column_pass import coordinate_descent, descend, nearest
 
 TERNARY_THRESHOLD = 0.7  # of mean|w|: Li, Zhang, Liu, "Ternary Weight Networks" (2016), section 2.2
 FITTED = 1e-10  # of the first residual's energy: the centroids are found
@@ -71,7 +71,7 @@ def refit(problem: LayerProblem, weight: Array) -> tuple[Array, Array]:
 
 def alternate(problem: LayerProblem, levels: Array, rounds: int, start: Array | None = None) -> Array:
     """Weights on learnt levels: choose the clusters, fit the centroids, in turn; the best round is returned."""
-    weight = settle(problem, nearest(levels, problem.support))
+    weight = coordinate_descent(problem, nearest(levels, problem.support))
     if start is not None:
         weight = min(weight, start, key=problem.error)
     best, least = weight, problem.error(weight)

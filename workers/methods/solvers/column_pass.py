@@ -16,7 +16,7 @@ Choose = Callable[[Array, int], Array]
 BLOCK = 128  # columns
 
 
-def sweep(problem: LayerProblem, choose: Choose) -> Array:
+def column_pass(problem: LayerProblem, choose: Choose) -> Array:
     """One pass in order of falling curvature: each column is chosen to make up for the errors of those before it.
 
     With H = M Mᵀ, M upper triangular, the error of Ŵ is Σ_j M_jj² (ŵ_j − w*_j − Σ_{k<j} (w*_k − ŵ_k) M_kj / M_jj)². The pass
@@ -104,9 +104,9 @@ def _by_column(values: Work) -> Work:
     return np.ascontiguousarray(np.moveaxis(values, 2, 0))
 
 
-def settle(problem: LayerProblem, choose: Choose, sweeps: int = 3) -> Array:
+def coordinate_descent(problem: LayerProblem, choose: Choose, sweeps: int = 3) -> Array:
     """Weights on the codebook that no single change improves, and never worse than rounding the target or the original."""
-    starts = [apply(choose, problem.target), apply(choose, problem.original), sweep(problem, choose)]
+    starts = [apply(choose, problem.target), apply(choose, problem.original), column_pass(problem, choose)]
     return descend(problem, min(starts, key=problem.error), choose, sweeps)
 
 

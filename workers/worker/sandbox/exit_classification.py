@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 from pydantic import TypeAdapter
 
-from workers.errors import Breakdown, Crashed, Internal, OutOfDisk, OutOfMemory, TimedOut
+from workers.errors import Crashed, Internal, JobFailure, OutOfDisk, OutOfMemory, TimedOut
 from workers.jobs.job import Failure, Progress
 from workers.worker.sandbox.streams import Event
 
@@ -16,7 +16,7 @@ MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Unable to
 DISK_WORDS = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
-class Account:
+class EventLog:
     """What the child has said of its work so far."""
 
     def __init__(self) -> None:
@@ -46,29 +46,29 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExitStatus:
     """How the process ended."""
 
     exit_code: int  # negative: the signal
     log: str  # the end of it
     memory: int  # bytes it was allowed
-    stopped: Breakdown | None  # why we ended it, if we did
+    stopped: JobFailure | None  # why we ended it, if we did
     oom_kill: bool  # the kernel ran out of memory meanwhile
 
 
-def killed_by_others(ending: Ending) -> bool:
+def killed_by_others(status: ExitStatus) -> bool:
     """Whether an operator or the system ended it, for no reason that lies in the work."""
-    return ending.stopped is None and not ending.oom_kill and -ending.exit_code in (signal.SIGKILL, signal.SIGTERM)
+    return status.stopped is None and not status.oom_kill and -status.exit_code in (signal.SIGKILL, signal.SIGTERM)
 
 
-def verdict(account: Account, ending: Ending) -> Failure | None:
+def classify_failure(events: EventLog, status: ExitStatus) -> Failure | None:
     """None when the work is done; else why not, where it stood, and what helps."""
-    if account.done and ending.exit_code == 0:
+    if events.done and status.exit_code == 0:
         return None
-    if ending.stopped is None and account.failure is not None:
-        return account.failure
-    error = ending.stopped or _killed(ending) or _exited(ending)
-    progress = account.progress
+    if status.stopped is None and events.failure is not None:
+        return events.failure
+    error = status.stopped or _killed(status) or _exited(status)
+    progress = events.progress
     return Failure(
         code=error.code,
         message=error.message[:MESSAGE_LENGTH],
@@ -78,38 +78,38 @@ def verdict(account: Account, ending: Ending) -> Failure | None:
     )
 
 
-def _killed(ending: Ending) -> Breakdown | None:
+def _killed(status: ExitStatus) -> JobFailure | None:
     """The failure behind a signal."""
-    if ending.exit_code >= 0:
+    if status.exit_code >= 0:
         return None
-    number = -ending.exit_code
+    number = -status.exit_code
     if number == signal.SIGXCPU:
         return TimedOut("The job used more processor time than its limit.")
     if number == signal.SIGXFSZ:
         return OutOfDisk("The job wrote a file larger than its limit.")
-    if number == signal.SIGKILL and ending.oom_kill:
+    if number == signal.SIGKILL and status.oom_kill:
         return OutOfMemory("The machine ran out of memory and killed the job.")
-    if _says(ending, MEMORY_WORDS):
-        return _out_of_memory(ending)
+    if _says(status, MEMORY_WORDS):
+        return _out_of_memory(status)
     return Crashed(f"The process that worked on the model was killed by {_name(number)}.")
 
 
-def _exited(ending: Ending) -> Breakdown:
+def _exited(status: ExitStatus) -> JobFailure:
     """The failure behind an exit status that no event explains."""
-    if _says(ending, MEMORY_WORDS):
-        return _out_of_memory(ending)
-    if _says(ending, DISK_WORDS):
+    if _says(status, MEMORY_WORDS):
+        return _out_of_memory(status)
+    if _says(status, DISK_WORDS):
         return OutOfDisk()
-    last = ending.log.strip().rpartition("\n")[2] or "its log is empty"
-    return Internal(f"The process that worked on the model ended with status {ending.exit_code}: {last}")
+    last = status.log.strip().rpartition("\n")[2] or "its log is empty"
+    return Internal(f"The process that worked on the model ended with status {status.exit_code}: {last}")
 
 
-def _out_of_memory(ending: Ending) -> OutOfMemory:
-    return OutOfMemory(f"The job needed more memory than its limit of {ending.memory / 2**30:.1f} GiB.")
+def _out_of_memory(status: ExitStatus) -> OutOfMemory:
+    return OutOfMemory(f"The job needed more memory than its limit of {status.memory / 2**30:.1f} GiB.")
 
 
-def _says(ending: Ending, words: tuple[str, ...]) -> bool:
-    return any(word in ending.log for word in words)
+def _says(status: ExitStatus, words: tuple[str, ...]) -> bool:
+    return any(word in status.log for word in words)
 
 
 def _name(number: int) -> str:

@@ -13,11 +13,11 @@ from math import ceil
 from pathlib import Path
 
 from workers import machine
-from workers.errors import Breakdown, Canceled, Crashed, TimedOut
+from workers.errors import Canceled, Crashed, JobFailure, TimedOut
 from workers.jobs.job import Failure, Task
 from workers.settings import Limits
 from workers.worker.sandbox.child_process import ChildProcess
-from workers.worker.sandbox.exit_classification import Account, Ending, killed_by_others, verdict
+from workers.worker.sandbox.exit_classification import EventLog, ExitStatus, classify_failure, killed_by_others
 from workers.worker.sandbox.memory import allowance, oom_kills
 from workers.worker.sandbox.streams import Event, Events, Log
 
@@ -67,24 +67,24 @@ def run(
     temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
     (workdir / "task.json").write_text(json.dumps(asdict(task)))
     memory, kills = limits.memory or allowance(), oom_kills()
-    account = Account()
+    account = EventLog()
     argv = _argv([*command, str(workdir)], limits, memory)
     try:
         with closing(Log(workdir / "log.txt")) as log, ChildProcess(argv, workdir, _environment(task, temporary)) as child:
-            with closing(Listener(child, log, account, on_event)) as listener:
+            with closing(ChildReader(child, log, account, on_event)) as listener:
                 stopped = _follow(child, listener, limits, should_stop)
-            ending = Ending(child.exit_code, log.tail(), memory, stopped, oom_kills() > kills)
+            ending = ExitStatus(child.exit_code, log.tail(), memory, stopped, oom_kills() > kills)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    failure = verdict(account, ending)
+    failure = classify_failure(account, ending)
     used = (child.wall_s, child.cpu_s, child.peak_rss_bytes)
     return Outcome(failure is None, failure, child.exit_code, *used, account.network, killed_by_others(ending))
 
 
-class Listener:
+class ChildReader:
     """Passes on what a child says while it can be heard."""
 
-    def __init__(self, child: ChildProcess, log: Log, account: Account, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, child: ChildProcess, log: Log, account: EventLog, on_event: Callable[[Event], None]) -> None:
         self.events = Events(log.note)
         self._log, self._account, self._on_event = log, account, on_event
         self._selector = selectors.DefaultSelector()
@@ -123,10 +123,10 @@ class Listener:
                 self._on_event(passed_on)
 
 
-def _follow(child: ChildProcess, listener: Listener, limits: Limits, should_stop: Callable[[], bool]) -> Breakdown | None:
+def _follow(child: ChildProcess, listener: ChildReader, limits: Limits, should_stop: Callable[[], bool]) -> JobFailure | None:
     """Listen until the child has ended; the reason when we had to end it."""
     asked = 0.0
-    reason: Breakdown | None = None
+    reason: JobFailure | None = None
     while reason is None and not child.ended():
         listener.listen(TICK_S)
         now = time.monotonic()

@@ -2,7 +2,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from workers.ir.graph.frontier import EXACT, advance, enter
+from workers.ir.graph.frontier import EXACT, advance_frontier, enter
 from workers.ir.graph.layers import find_layers
 from workers.ir.graph.naming import name_operations, operation_types
 from workers.ir.graph.segments import cut
@@ -43,7 +43,7 @@ def test_segments_run_in_turn_compute_what_the_model_computes():
     frontier = [{(model.get_parameters()[0].friendly_name, 0): value} for value in values]
     seen = {}
     for phase in range(len(parts.segments)):
-        for number, batch in enumerate(advance(parts, phase, frontier, threads=1)):
+        for number, batch in enumerate(advance_frontier(parts, phase, frontier, threads=1)):
             seen[number] = np.array(batch[tap]) if tap in batch else None
     for number, value in enumerate(expected):
         np.testing.assert_allclose(seen[number], value, rtol=1e-5, atol=1e-6)
@@ -54,11 +54,11 @@ def test_the_frontier_forgets_what_nobody_reads_any_more():
     parts = cut(model, [layer.name for layer in find_layers(model)[0]])
     (entrance,) = parts.segments[0].inputs
     frontier = [{entrance: np.zeros((2, 6), np.float32)}]
-    for _ in advance(parts, 0, frontier, threads=1):
+    for _ in advance_frontier(parts, 0, frontier, threads=1):
         assert entrance in frontier[0]
     held = sum(value.nbytes for value in frontier[0].values())
     assert held == parts.held[0] > 0
-    for _ in advance(parts, 1, frontier, threads=1):
+    for _ in advance_frontier(parts, 1, frontier, threads=1):
         pass
     assert entrance not in frontier[0]
     assert sum(value.nbytes for value in frontier[0].values()) == parts.held[1]
@@ -70,7 +70,7 @@ def test_batches_that_enter_late_have_passed_what_the_others_passed():
     parts = cut(model, nodes)
     batches = [{parts.segments[0].inputs[0]: np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32)} for n in range(3)]
     early = list(enter(parts, 1, batches, threads=1))
-    for _ in advance(parts, 1, early, threads=1):
+    for _ in advance_frontier(parts, 1, early, threads=1):
         pass
     for one, other in zip(early, enter(parts, 2, batches, threads=1), strict=True):
         assert one.keys() == other.keys()

@@ -15,7 +15,7 @@ from tests.workers.ir import tiny
 from workers.ir.graph.edit import find_bias
 from workers.ir.graph.layers import find_layers, nodes_by_name
 from workers.ir.reading.canonicalise import set_batch
-from workers.ir.reading.importer import Imported, inspect, load
+from workers.ir.reading.importer import Imported, describe_model, load
 from workers.ir.reading.inputs import restore_batch
 
 
@@ -193,7 +193,7 @@ def test_name_of_the_file_does_not_matter(tmp_path: Path, name: str) -> None:
 
 
 def test_inspection_is_json(imported: Imported) -> None:
-    report = json.loads(json.dumps(inspect(imported)))
+    report = json.loads(json.dumps(describe_model(imported)))
     assert report["format"] == "onnx"
     assert report["inputs"][0]["shape"] == [1, 3, 16, 16]
     assert report["outputs"] == [{"name": "out", "shape": [1, 5], "dtype": "float32"}]

@@ -18,7 +18,7 @@ from workers.ir.graph.layers import find_layers, nodes_by_name
 from workers.ir.writing.deterministic_names import number_operations
 from workers.ir.writing.exporter import export
 from workers.ir.writing.round_trip_check import prove_same
-from workers.ir.writing.writer import save, saved_size, size_on_disk
+from workers.ir.writing.writer import save_model, saved_size, size_on_disk
 
 
 def network(batch=1, channels=48):
@@ -163,7 +163,7 @@ def test_blanks_between_tags_are_left_out_and_nothing_else(tmp_path):
     model = network()
     model.set_rt_info("a >  < b\n\n  c", ["note"])
     ov.save_model(model, tmp_path / "plain.xml", compress_to_fp16=False)
-    save(model, tmp_path / "model.xml")
+    save_model(model, tmp_path / "model.xml")
     assert (tmp_path / "model.xml").stat().st_size < 0.9 * (tmp_path / "plain.xml").stat().st_size
     read = ov.Core().read_model(tmp_path / "model.xml")
     assert read.get_rt_info(["note"]).astype(str) == "a >  < b\n\n  c"

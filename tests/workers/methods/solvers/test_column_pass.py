@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from tests.workers.methods.problems import KINDS, problem
-from workers.methods.solvers import column_pass
-from workers.methods.solvers.column_pass import apply, descend, nearest, settle, sweep
+from workers.methods.solvers.column_pass import apply, column_pass, coordinate_descent, descend, nearest
 
 LEVELS = np.array([-1.0, 0.0, 0.5, 1.5])
 
@@ -28,14 +27,14 @@ def gptq(posed, choose):
 @pytest.mark.parametrize("shape", [(1, 6, 12), (3, 2, 9), (1, 4, 40)])
 def test_a_sweep_is_gptq(shape):
     posed = problem(shape=shape)
-    np.testing.assert_array_equal(sweep(posed, nearest(LEVELS)), gptq(posed, nearest(LEVELS)))
+    np.testing.assert_array_equal(column_pass(posed, nearest(LEVELS)), gptq(posed, nearest(LEVELS)))
 
 
-@pytest.mark.parametrize("one_pass", [sweep, lambda posed, choose: descend(posed, posed.original, choose)])
+@pytest.mark.parametrize("one_pass", [column_pass, lambda posed, choose: descend(posed, posed.original, choose)])
 def test_blocks_change_nothing(one_pass, monkeypatch):
     posed = problem(shape=(2, 3, 50))
     whole = one_pass(posed, nearest(LEVELS))
-    monkeypatch.setattr(column_pass, "BLOCK", 7)
+    monkeypatch.setattr("workers.methods.solvers.column_pass.BLOCK", 7)
     np.testing.assert_array_equal(one_pass(posed, nearest(LEVELS)), whole)
 
 
@@ -50,7 +49,7 @@ def test_no_sweep_of_descent_raises_the_error(kind):
 
 def test_no_single_change_improves_what_has_settled():
     posed = problem(shape=(1, 3, 12))
-    weight = settle(posed, nearest(LEVELS), sweeps=100)
+    weight = coordinate_descent(posed, nearest(LEVELS), sweeps=100)
     least = posed.error(weight)
     for row, column, level in product(range(3), range(12), LEVELS):
         other = weight.copy()
@@ -63,12 +62,12 @@ def test_close_to_the_best_of_all_choices():
     everything = np.array(list(product(LEVELS, repeat=6)))[None]  # (1, 4^6, 6)
     deviation = everything - posed.target
     errors = np.sum((deviation @ posed.hessian) * deviation, axis=2)[0]
-    found = posed.error(settle(posed, nearest(LEVELS)))
+    found = posed.error(coordinate_descent(posed, nearest(LEVELS)))
     assert errors.min() * (1 - 1e-9) <= found <= np.quantile(errors, 0.01)
 
 
 def test_single_precision_chooses_as_well_where_columns_are_many():
     posed = problem(shape=(1, 2, 1100), samples=3000)
-    found = settle(posed, nearest(LEVELS))
+    found = coordinate_descent(posed, nearest(LEVELS))
     assert set(np.unique(found)) <= set(LEVELS)
     assert posed.error(found) < 0.5 * posed.error(apply(nearest(LEVELS), posed.target))
