@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.workers.methods.problems import KINDS, SHAPES, problem
 from workers.methods import METHODS
 from workers.methods.ec2t import Ec2t
-from workers.methods.inq import Inq, powers_of_two
+from workers.methods.inq import Inq, unit_levels
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
 from workers.methods.mlq import Mlq
@@ -33,7 +33,7 @@ SETTINGS = (
     Uniform(bits=3),
     Uniform(bits=4, group_size=3),
 )
-LEVELS = {  # most values that the weights of a layer may take
+LEVELS = {  # most values that the weights of a channel may take, in units of its scale
     "inq": lambda method: 2 ** (method.bits - 1) + 1,
     "slq": lambda method: 2 ** (method.bits - 1) + 1,
     "mlq": lambda method: 3,
@@ -83,15 +83,24 @@ def test_stays_on_its_codebook(method, shape, kind):
     posed = problem(kind, shape)
     solution = solve(method, posed)
     weight = np.float32(solution.weight)
-    if solution.scale is not None:
-        counts = weight / np.float32(solution.scale)
-        np.testing.assert_allclose(counts, np.rint(counts), atol=1e-3)
-        assert np.abs(np.rint(counts)).max() <= REACH.get(method.method, no_limit)(method)
-    assert np.unique(weight).size <= LEVELS.get(method.method, no_limit)(method)
+    units = weight if solution.scale is None else weight / np.float32(solution.scale)
+    if method.method in REACH or method.method == "mcq":
+        np.testing.assert_array_equal(np.rint(units) * np.float32(solution.scale), weight)
+        assert np.abs(np.rint(units)).max() <= REACH.get(method.method, no_limit)(method)
+    if method.method in LEVELS:
+        assert most_values(units, method) <= LEVELS[method.method](method)
     if method.method == "inq":
-        largest = np.abs(posed.original).max()
-        books = [powers_of_two(largest / 2**shift, method.bits) for shift in range(4 if method.exponents == "fitted" else 1)]
-        assert any(np.isin(weight, book).all() for book in books)
+        assert np.isin(units, unit_levels(method.bits)).all()
+        assert np.isin(np.abs(weight[weight != 0]), 2.0 ** np.arange(-60, 20)).all()
+
+
+def most_values(units, method):
+    """Of a channel, where each has its own; of all channels, where they share."""
+    return (
+        np.unique(units).size
+        if method.method == "slq"
+        else max(np.unique(row).size for row in units.reshape(-1, units.shape[2]))
+    )
 
 
 @every_method

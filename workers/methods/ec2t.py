@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
-from workers.methods.solvers.clusters import refit, ternary_levels
-from workers.methods.solvers.column_pass import Choose, apply, descend, nearest, within
+from workers.methods.problem import Array, Indices, LayerProblem, LayerSolution, Method, half
+from workers.methods.solvers.clusters import RowLevels, channel_scale, ternary_levels
+from workers.methods.solvers.column_pass import Choose, apply, descend, nearest, taken, within
 
 LEAST_ZEROS = 0.5  # P_0 counts as at least this, as in the released code
 SIZE_OFFSET = 0.05  # σ of Eq. 8
@@ -36,37 +36,47 @@ class Ec2t(Method):
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Assign and fit in turn."""
-        levels = self._initial_levels(problem.original)
-        weight = apply(nearest(levels, problem.support), problem.target)
+        scale = channel_scale(problem.original)
+        unit = problem.in_units_of(scale)
+        book = RowLevels(half(self._initial_levels(unit.original) * scale))
+        weight = apply(nearest(book.table, problem.support), problem.target)
         for _ in range(self.rounds):
-            assigned = descend(problem, weight, self._choose(problem, levels), sweeps=1)
+            price = self._price(unit, book.table / scale) * scale**2
+            assigned = descend(problem, weight, self._choose(problem, book.table, price), sweeps=1)
             settled = np.array_equal(assigned, weight)
-            weight, levels = refit(problem, assigned)
+            member = sides(assigned)
+            book = book.fitted(problem, member)
+            weight = taken(book.table, member)
             if settled:
                 break
         return LayerSolution(weight, statistics=storage(weight))
 
-    def _initial_levels(self, weight: Array) -> Array:
+    def _initial_levels(self, unit: Array) -> Array:
+        """Below, at and above zero, (3,), of weights in units of their row's size."""
         if self.initial_scale is None:
-            return ternary_levels(weight)
-        return single(
-            np.unique(
-                [min(self.initial_scale * float(weight.min()), 0.0), 0.0, max(self.initial_scale * float(weight.max()), 0.0)]
-            )
-        )
+            return ternary_levels(unit)
+        return np.array([min(self.initial_scale * unit.min(), 0.0), 0.0, max(self.initial_scale * unit.max(), 0.0)])
 
-    def _choose(self, problem: LayerProblem, levels: Array) -> Choose:
-        """The level of least cost H_jj (v − w_c)² − λ h̄ log₂ P_c (Eq. 5), h̄ the mean of H_jj, P_c by nearest neighbours."""
-        share = level_probabilities(apply(nearest(levels, problem.support), problem.target), levels)
+    def _price(self, unit: LayerProblem, table: Array) -> Array:
+        """−λ h̄ log₂ P_c (3,) of Eq. 5, h̄ the mean of H_jj and P_c by nearest neighbours, relative to the size of a row."""
+        share = level_probabilities(sides(apply(nearest(table, unit.support), unit.target)))
+        curvature = float(np.einsum("gcc->gc", unit.hessian).mean())
+        return -self.gamma * curvature * largest_price(unit.original, table.mean(axis=(0, 1)), share) * np.log2(share)
+
+    def _choose(self, problem: LayerProblem, table: Array, price: Array) -> Choose:
+        """The level of least cost H_jj (v − w_c)² and its price (g, r, 3)."""
         curvature = np.einsum("gcc->gc", problem.hessian)
-        price = -self.gamma * largest_price(problem.original, levels, share) * curvature.mean() * np.log2(share)  # (k,)
 
         def choose(values: Array, column: int) -> Array:
-            cost = curvature[:, column, None, None] * (values[:, :, None] - levels) ** 2 + price
-            chosen: Array = levels[cost.argmin(axis=2)]
-            return chosen
+            cost = curvature[:, column, None, None] * (values[:, :, None] - table) ** 2 + price
+            return taken(table, cost.argmin(axis=2))
 
         return within(problem.support, choose)
+
+
+def sides(weight: Array) -> Indices:
+    """0 below, 1 at and 2 above zero."""
+    return np.sign(weight).astype(np.intp) + 1
 
 
 def size_factor(size: int, largest: int) -> float:
@@ -74,26 +84,25 @@ def size_factor(size: int, largest: int) -> float:
     return (size / largest + SIZE_OFFSET) / (1 + SIZE_OFFSET)
 
 
-def level_probabilities(weight: Array, levels: Array) -> Array:
-    """The share of every level, with at least `LEAST_ZEROS` for zero and none at nought; sums to one (k,)."""
-    count = np.array([np.count_nonzero(weight == level) for level in levels]) + 1.0
-    share = count / count.sum()
-    zero = levels == 0
-    if share[zero].sum() < LEAST_ZEROS and zero.any() and levels.size > 1:
-        share[~zero] *= (1 - LEAST_ZEROS) / share[~zero].sum()
-        share[zero] = LEAST_ZEROS
-    return np.asarray(share)
+def level_probabilities(member: Indices) -> Array:
+    """The shares (3,) of the sides, with at least `LEAST_ZEROS` for zero and none at nought; they sum to one."""
+    share = (np.bincount(member.ravel(), minlength=3) + 1.0) / (member.size + 3.0)
+    if share[1] < LEAST_ZEROS:
+        share *= (1 - LEAST_ZEROS) / (share[0] + share[2])
+        share[1] = LEAST_ZEROS
+    return np.asarray(share, np.float64)
 
 
 def largest_price(weight: Array, levels: Array, share: Array) -> float:
-    """λ_max: the least price at which even the outermost weight of a side would be zero (Eq. 9-10); 0 without a side."""
-    zero = float(share[levels == 0][0])
+    """λ_max: the least price at which even the outermost weight of a side would be zero (Eq. 9-10); 0 without a side.
+
+    `levels` and `share` (3,) are those below, at and above zero.
+    """
     prices = []
-    for level, part in zip(levels, share, strict=True):
-        outermost = float(weight.min() if level < 0 else weight.max())
-        gain = outermost**2 - (outermost - level) ** 2
-        if level != 0 and zero > part and gain > 0:
-            prices.append(gain / (np.log2(zero) - np.log2(part)))
+    for side, outermost in ((0, float(weight.min())), (2, float(weight.max()))):
+        gain = outermost**2 - (outermost - float(levels[side])) ** 2
+        if levels[side] != 0 and share[1] > share[side] and gain > 0:
+            prices.append(gain / (np.log2(share[1]) - np.log2(share[side])))
     return min(prices, default=0.0)
 
 
@@ -101,15 +110,17 @@ def storage(weight: Array) -> dict[str, float]:
     """The paper's accounting of a ternary layer in bits per weight: its rate, what each format takes, and the least of them.
 
     Two masks: which weights are not zero, and the sign of those. CSR: a column and a sign for each, a pointer for each row.
-    CER: a column for each, two pointers for each row. Two centroids of 16 bits stand beside each.
+    CER: a column for each, two pointers for each row. Two centroids of 16 bits for every row stand beside each.
     """
     rows = weight.shape[0] * weight.shape[1]
     used = np.count_nonzero(weight)
-    share = np.unique(weight, return_counts=True)[1] / weight.size
+    share = np.bincount(sides(weight).ravel(), minlength=3) / weight.size
+    share = share[share > 0]
+    centroids = 2 * 16 * rows
     formats = {
-        "mask_bits": weight.size + used + 2 * 16,
-        "csr_bits": used * (16 + 1) + (rows + 1) * 16 + 2 * 16,
-        "cer_bits": used * 16 + 2 * (rows + 1) * 16 + 2 * 16,
+        "mask_bits": weight.size + used + centroids,
+        "csr_bits": used * (16 + 1) + (rows + 1) * 16 + centroids,
+        "cer_bits": used * 16 + 2 * (rows + 1) * 16 + centroids,
     }
     each = {name: bits / weight.size for name, bits in formats.items()}
     return {"rate_bits": float(-np.sum(share * np.log2(share))), **each, "bits": min(each.values())}

@@ -1,18 +1,18 @@
 """Incremental network quantisation: Zhou, Yao, Guo, Xu, Chen, "Incremental Network Quantization: Towards Lossless CNNs with
 Low-Precision Weights" (ICLR 2017).
 
-Weights become zero or powers of two. The paper freezes a growing portion of them and retrains the rest with labels; here the
+Weights become zero or powers of two, with a largest one for every output channel: its scale is a power of two, so that a
+weight stays a shift. The paper freezes a growing portion of them and retrains the rest with labels; here the
 rest is re-solved in closed form after every portion.
 """
 
-from math import floor, log2
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
-from workers.methods.solvers.column_pass import coordinate_descent, descend, nearest
+from workers.methods.solvers.column_pass import best_row, best_rows, coordinate_descent, descend, nearest, picked
 from workers.methods.solvers.least_squares import re_solve
 from workers.methods.solvers.portions import Portions
 
@@ -23,7 +23,7 @@ PORTIONS = {
     3: (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
     2: (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 1.0),
 }
-SHIFTS = 4  # codebooks that are tried
+SHIFTS = 4  # largest powers that are tried
 
 
 class Inq(Method):
@@ -38,50 +38,53 @@ class Inq(Method):
     )
     exponents: Literal["largest", "fitted"] = Field(
         default="fitted",
-        description="Read the largest exponent off the largest weight, as the paper does, or choose the one up to "
-        "three below that serves the layer's outputs best.",
+        description="Read a channel's largest exponent off its largest weight, as the paper does, or choose the one up to "
+        "three below that serves the outputs best.",
     )
     partition: Literal["magnitude", "random"] = Field(default="magnitude", description="Which weights are frozen first.")
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
-        """Freeze by portions, then let no single weight of the result be better on another level."""
-        levels = self._levels(problem)
-        choose = nearest(levels, problem.support)
-        free = np.ones(problem.target.shape, np.bool_) if problem.support is None else problem.support.copy()
-        weight = np.where(free, problem.target, 0.0)
+        """Choose the exponents and freeze by portions, then let no single weight of the result be better on another level."""
+        levels = unit_levels(self.bits)
+        settled, scale = self._exponents(problem, levels)
+        choose = nearest(levels * scale, problem.support)
+        frozen = descend(problem, self._incremental(problem, levels, scale, rng), choose)
+        weight = best_rows(problem, [frozen, settled])
+        span = float(np.log2(levels[-1] / levels[levels > 0][0]))
+        n1 = np.log2(scale)
+        return LayerSolution(weight, scale, {"n1": float(n1.max()), "n2": float(n1.min()) - span})
+
+    def _exponents(self, problem: LayerProblem, levels: Array) -> tuple[Array, Array]:
+        """Settled weights, and the scale 2^n1 (g, r, 1) of every row: of its largest weight, or up to three exponents below."""
+        largest = largest_power(np.abs(problem.original).max(axis=2, keepdims=True))
+        scales = [largest / 2.0**shift for shift in range(SHIFTS if self.exponents == "fitted" else 1)]
+        weights = [coordinate_descent(problem, nearest(levels * scale, problem.support)) for scale in scales]
+        best = best_row(problem, weights)
+        return picked(weights, best), picked(scales, best)
+
+    def _incremental(self, problem: LayerProblem, levels: Array, scale: Array, rng: np.random.Generator) -> Array:
+        """Freeze a growing portion, the largest of their rows first, and re-solve the others."""
+        unit = problem.in_units_of(scale)
+        support = np.ones(unit.target.shape, np.bool_) if unit.support is None else unit.support
+        free, weight = support.copy(), np.where(support, unit.target, 0.0)
         order = rng.permutation(weight.size) if self.partition == "random" else None
         for portion in self.portions or PORTIONS[self.bits]:
-            frozen = portion_to_freeze(weight, ~free, portion, order)
-            fresh = frozen & free
+            fresh = portion_to_freeze(weight, support & ~free, support, portion, order) & free
             weight = np.where(fresh, round_to(levels, weight), weight)
             free &= ~fresh
-            weight = re_solve(problem, free, weight)
-        best = min(descend(problem, weight, choose), coordinate_descent(problem, choose), key=problem.error)
-        return LayerSolution(best, statistics=_exponents(levels))
-
-    def _levels(self, problem: LayerProblem) -> Array:
-        """The codebook: that of the largest weight, or the best of it and its shifts down by up to three exponents."""
-        largest = float(np.abs(problem.original).max())
-        books = [powers_of_two(largest / 2**shift, self.bits) for shift in range(SHIFTS if self.exponents == "fitted" else 1)]
-        if len(books) == 1:
-            return books[0]
-        return min(books, key=lambda levels: problem.error(coordinate_descent(problem, nearest(levels, problem.support))))
+            weight = re_solve(unit, free, weight)
+        return weight * scale
 
 
-def powers_of_two(largest: float, bits: int) -> Array:
-    """The codebook {0, ±2^n2 … ±2^n1} for a layer with max|W| = `largest`, sorted (section 2.1, Eq. 2-3)."""
-    if largest == 0:
-        return np.zeros(1)
-    n1 = floor(log2(4 * largest / 3))
-    n2 = n1 + 1 - 2 ** (bits - 2)
-    positive = 2.0 ** np.arange(n2, n1 + 1)
+def unit_levels(bits: int) -> Array:
+    """The codebook {0, ±2^(1 − 2^(bits−2)) … ±1}, sorted: that of a row, over its largest power."""
+    positive = 2.0 ** np.arange(1 - 2 ** (bits - 2), 1)
     return np.concatenate([-positive[::-1], [0.0], positive])
 
 
-def _exponents(levels: Array) -> dict[str, float]:
-    """n1 and n2, of a layer that has any but the level zero."""
-    positive = levels[levels > 0]
-    return {"n1": log2(positive[-1]), "n2": log2(positive[0])} if positive.size else {}
+def largest_power(largest: Array) -> Array:
+    """2^n1, n1 = ⌊log₂(4 max|W| / 3)⌋ (section 2.1, Eq. 2); one for rows of zeros."""
+    return np.where(largest > 0, np.exp2(np.floor(np.log2(4 * np.where(largest > 0, largest, 1.0) / 3))), 1.0)
 
 
 def round_to(levels: Array, values: Array) -> Array:
@@ -90,12 +93,12 @@ def round_to(levels: Array, values: Array) -> Array:
     return rounded
 
 
-def portion_to_freeze(weight: Array, frozen: Mask, portion: float, order: np.ndarray | None) -> Mask:
-    """The `portion` of all entries to be frozen: those that are, and next the largest, or the first in a random order."""
-    rank = np.abs(weight).ravel() if order is None else np.empty(weight.size)
+def portion_to_freeze(weight: Array, frozen: Mask, support: Mask, portion: float, order: np.ndarray | None) -> Mask:
+    """The `portion` of the `support` to be frozen: what is, and next the largest weights, or the first in a random order."""
+    rank = np.abs(weight).ravel()
     if order is not None:
-        rank[order] = -np.arange(weight.size)
-    rank = np.where(frozen.ravel(), np.inf, rank)
+        rank[order] = np.arange(weight.size, 0, -1)
+    rank = np.where(frozen.ravel(), np.inf, np.where(support.ravel(), rank, -np.inf))
     chosen = np.zeros(weight.size, np.bool_)
-    chosen[np.argsort(-rank, kind="stable")[: round(portion * weight.size)]] = True
+    chosen[np.argsort(-rank, kind="stable")[: round(portion * np.count_nonzero(support))]] = True
     return chosen.reshape(weight.shape)

@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
-from workers.methods.solvers.column_pass import coordinate_descent, on_multiples
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, half, single
+from workers.methods.solvers.grids import fitted_grid
+
+ROUNDS = 3  # of calibrated rounding: turns of fitting the steps and choosing the counts
 
 
 class Mcq(Method):
@@ -20,7 +22,7 @@ class Mcq(Method):
     method: Literal["mcq"] = "mcq"
     samples_per_weight: float = Field(default=1.0, gt=0, le=1024, description="K: samples drawn per weight.")
     granularity: Literal["layer", "channel"] = Field(
-        default="layer", description="What shares one probability mass and one scale."
+        default="channel", description="What shares one probability mass and one scale; `layer` is the paper's."
     )
     sort_weights: bool = Field(
         default=False, description="Lay the weights out by magnitude, so that small ones are stratified together."
@@ -39,9 +41,10 @@ class Mcq(Method):
         step = self._step(weight)
         counts = self._counts(weight, rng)
         if self.rounding == "calibrated":
-            reach = float(np.abs(counts).max())
-            widths = np.broadcast_to(step, weight.shape)
-            counts = np.rint(coordinate_descent(problem, on_multiples(widths, reach, problem.support)) / step)
+            found, step = fitted_grid(
+                problem, np.broadcast_to(step, (*weight.shape[:2], 1)), float(np.abs(counts).max()), ROUNDS
+            )
+            counts = np.rint(found / step)
         largest = int(np.abs(counts).max())
         bits = 2 + int(np.floor(np.log2(largest))) if largest else 1
         return LayerSolution(single(counts * step), step, {"bits": float(bits)})
@@ -51,7 +54,7 @@ class Mcq(Method):
         axes = (0, 1, 2) if self.granularity == "layer" else (2,)
         mass = np.abs(weight).sum(axis=axes, keepdims=True)
         step = mass / self._samples(weight.size // mass.size)
-        return single(np.where(step > 0, step, 1.0))
+        return half(np.where(step > 0, step, 1.0))
 
     def _samples(self, size: int) -> int:
         """N for `size` weights: K for each, and one at least."""

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import LayerProblem, LayerSolution, Method
-from workers.methods.solvers.clusters import alternate, k_means, ternary_levels
+from workers.methods.problem import LayerProblem, LayerSolution, Method, half
+from workers.methods.solvers.clusters import RowLevels, alternate, channel_scale, k_means, ternary_levels
+from workers.methods.solvers.column_pass import coordinate_descent, nearest
 
 
 class Mlq(Method):
@@ -23,5 +24,9 @@ class Mlq(Method):
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Cluster, then choose clusters and fit centroids in turn."""
-        levels = k_means(problem.original, ternary_levels(problem.original), self.iterations)
-        return LayerSolution(alternate(problem, levels, self.rounds))
+        scale = channel_scale(problem.original)
+        unit = problem.original / scale
+        levels = k_means(unit, ternary_levels(unit), self.iterations)
+        book = RowLevels(half(levels * scale))
+        weight, _ = alternate(problem, [(coordinate_descent(problem, nearest(book.table, problem.support)), book)], self.rounds)
+        return LayerSolution(weight)

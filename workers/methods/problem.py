@@ -11,7 +11,7 @@ g groups, r rows (output channels of a group), c columns (weights of one output 
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from pydantic.config import JsonDict
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 Work = NDArray[Any]
 
 SINGLE_PRECISION_FROM = 256  # columns; beyond, products with H dominate and float32 halves them
@@ -39,8 +40,16 @@ class LayerProblem:
 
     def error(self, weight: Array) -> float:
         """tr((Ŵ − W*) H (Ŵ − W*)ᵀ) of `weight` (g, r, c), summed over the groups."""
+        return float(self.row_errors(weight).sum())
+
+    def row_errors(self, weight: Array) -> Array:
+        """The same of every row, (g, r)."""
         deviation = weight - self.target
-        return float(np.sum((deviation @ self.hessian) * deviation))
+        return np.asarray(np.einsum("grc,grc->gr", deviation @ self.hessian, deviation))
+
+    def in_units_of(self, scale: Array) -> "LayerProblem":
+        """The problem with every row divided by its `scale` (g, r, 1): errors are then relative to it."""
+        return replace(self, target=self.target / scale, original=self.original / scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,12 @@ def working_precision(hessian: Array) -> type[np.floating[Any]]:
 def single(values: Array) -> Array:
     """`values` rounded to float32, the type in which inference will read them."""
     return values.astype(np.float32).astype(np.float64)
+
+
+def half(values: Array) -> Array:
+    """`values` rounded to the 11 significant bits of half precision: products of two such numbers are exact in float32."""
+    mantissa, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(mantissa * 2**11) / 2**11, exponent), np.float64)
 
 
 def _require_method(schema: JsonDict) -> None:

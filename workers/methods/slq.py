@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method
-from workers.methods.solvers.clusters import alternate, k_means
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, half
+from workers.methods.solvers.clusters import ScaledLevels, alternate, channel_scale, k_means
+from workers.methods.solvers.column_pass import coordinate_descent, nearest, places
 from workers.methods.solvers.least_squares import re_solve
 from workers.methods.solvers.portions import Portions
 
@@ -29,28 +30,37 @@ class Slq(Method):
     rounds: int = Field(default=6, ge=0, le=100, description="Turns of choosing clusters and fitting centroids at the end.")
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
-        """Cluster, freeze, re-solve; then choose clusters and fit centroids in turn."""
-        levels = k_means(problem.original, first_levels(problem.original, self.bits), self.iterations)
-        return LayerSolution(alternate(problem, levels, self.rounds, start=self._incremental(problem, levels)))
+        """Cluster, freeze, re-solve; then choose clusters and fit scales and centroids in turn."""
+        book = self._book(problem)
+        shared = coordinate_descent(problem, nearest(book.table, problem.support))
+        weight, book = alternate(problem, [(shared, book), self._incremental(problem, book)], self.rounds)
+        return LayerSolution(weight, book.scale)
 
-    def _incremental(self, problem: LayerProblem, levels: Array) -> Array:
+    def _book(self, problem: LayerProblem) -> ScaledLevels:
+        """k-means on the rows in units of their size."""
+        scale = channel_scale(problem.original)
+        unit = problem.original / scale
+        return ScaledLevels(half(k_means(unit, first_levels(unit, self.bits), self.iterations)), scale)
+
+    def _incremental(self, problem: LayerProblem, book: ScaledLevels) -> tuple[Array, ScaledLevels]:
         """Freeze the clusters portion by portion; the others, with the weights that are free, move on."""
-        free = np.ones(problem.target.shape, np.bool_) if problem.support is None else problem.support.copy()
-        weight = np.where(free, problem.target, 0.0)
+        unit, levels = problem.in_units_of(book.scale), book.levels
+        free = np.ones(unit.target.shape, np.bool_) if problem.support is None else problem.support.copy()
+        weight = np.where(free, unit.target, 0.0)
         frozen = np.zeros(levels.size, np.bool_)
-        for clusters in self._by_loss(problem.original, levels):
-            levels = k_means(weight[free], levels, self.iterations, held=frozen)
-            member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight)
+        for clusters in self._by_loss(unit.original, levels):
+            levels = half(k_means(weight[free], levels, self.iterations, held=frozen))
+            member = places(levels, weight)
             frozen[clusters] = True
             fresh = free & frozen[member]
             weight = np.where(fresh, levels[member], weight)
             free &= ~fresh
-            weight = re_solve(problem, free, weight)
-        return weight
+            weight = re_solve(unit, free, weight)
+        return weight * book.scale, ScaledLevels(levels, book.scale)
 
     def _by_loss(self, weight: Array, levels: Array) -> list[Array]:
         """Clusters in portions, those that lose most by sharing first, so that the other weights can make up for it."""
-        member = np.searchsorted((levels[1:] + levels[:-1]) / 2, weight).ravel()
+        member = places(levels, weight).ravel()
         loss = np.bincount(member, np.square(weight.ravel() - levels[member]), levels.size)
         ends = np.rint(np.array(self.portions[:-1]) * levels.size).astype(np.intp)
         return np.split(np.argsort(-loss, kind="stable"), ends)

@@ -5,9 +5,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, single
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.column_pass import coordinate_descent, on_multiples
+from workers.methods.solvers.grids import fitted_grid
 
+ROUNDS = 3  # turns of fitting the steps and choosing the integers
 SHRINKS = np.linspace(1.0, 0.4, 31)  # candidate ranges, as shares of the largest weight
 
 
@@ -21,14 +23,16 @@ class Uniform(Method):
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Fit the steps to the original weights, then choose the integers against the layer's outputs."""
         reach = 2 ** (self.bits - 1) - 1
-        step = self._steps(problem, reach)
+        if self.group_size is None:
+            return LayerSolution(
+                *fitted_grid(problem, _fitted_step(problem.original, _importance(problem), reach), reach, ROUNDS)
+            )
+        step = self._steps(problem, self.group_size, reach)
         return LayerSolution(coordinate_descent(problem, on_multiples(step, reach, problem.support)), step)
 
-    def _steps(self, problem: LayerProblem, reach: int) -> Array:
-        """One step per channel or group, (g, r, c): the range that loses least in the diagonal metric of H."""
-        weight = problem.original
-        importance = np.einsum("gcc->gc", problem.hessian)[:, None, :]
-        size = self.group_size or weight.shape[2]
+    def _steps(self, problem: LayerProblem, size: int, reach: int) -> Array:
+        """One step per group of `size` columns, (g, r, c): the range that loses least in the diagonal metric of H."""
+        weight, importance = problem.original, _importance(problem)
         steps = np.empty_like(weight)
         for start in range(0, weight.shape[2], size):
             span = slice(start, start + size)
@@ -36,12 +40,18 @@ class Uniform(Method):
         return steps
 
 
+def _importance(problem: LayerProblem) -> Array:
+    return np.asarray(np.einsum("gcc->gc", problem.hessian)[:, None, :])
+
+
 def _fitted_step(weight: Array, importance: Array, reach: int) -> Array:
     """The step (g, r, 1) that minimises Σ H_jj (w − rounded w)²; positive, also for a channel of zeros."""
     largest = np.abs(weight).max(axis=2, keepdims=True)
-    largest = np.where(largest > 0, largest, 1.0)
-    candidates = single(SHRINKS[:, None, None, None] * largest / reach)  # (k, g, r, 1)
-    rounded = candidates * np.clip(np.rint(weight / candidates), -reach, reach)
-    losses = np.sum(importance * (weight - rounded) ** 2, axis=3, keepdims=True)
-    best: Array = np.take_along_axis(candidates, losses.argmin(axis=0)[None], axis=0)[0]
+    best = widest = half(np.where(largest > 0, largest, 1.0) / reach)
+    least = np.full(largest.shape, np.inf)
+    for shrink in SHRINKS:
+        step = half(shrink * widest)
+        rounded = step * np.clip(np.rint(weight / step), -reach, reach)
+        loss = np.sum(importance * (weight - rounded) ** 2, axis=2, keepdims=True)
+        best, least = np.where(loss < least, step, best), np.minimum(loss, least)
     return best

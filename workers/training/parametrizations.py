@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from workers.engine.sweep import LayerResult
 from workers.errors import NotTrainable
 from workers.methods.ec2t import Ec2t, largest_price, level_probabilities
-from workers.methods.inq import PORTIONS, Inq, portion_to_freeze, round_to
+from workers.methods.inq import PORTIONS, Inq, portion_to_freeze, round_to, unit_levels
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
 from workers.methods.mlq import Mlq
@@ -29,6 +29,7 @@ Values = NDArray[np.float64]
 CENTROIDS = 0.1  # of the rate of the weights, as in EC2T's released code
 
 FROZEN_FROM = 0.7  # of the training: assignments stay from here on
+ORDER = np.array([1, 0, 2])  # zero, below and above as `probabilities` has them: below, at and above zero
 WITHIN = 0.25  # of the way to the next value, at the most: where a latent weight begins, well inside what rounds to its own
 
 
@@ -65,11 +66,11 @@ class PowersOfTwoParameter(QuantizedParameter):
     frozen: Tensor
     fixed: Tensor
 
-    def __init__(self, step: Inq, levels: Values, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
+    def __init__(self, step: Inq, scale: Values, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.scale, self.mask = unit_levels(step.bits), scale, mask
         self.portions = step.portions or PORTIONS[step.bits]
-        self.latent = nn.Parameter(_float(_inside(weight, original, levels) * mask))
+        self.latent = nn.Parameter(_float(_inside(weight / scale, original / scale, self.levels) * scale * mask))
         self.register_buffer("frozen", torch.from_numpy(~mask))
         self.register_buffer("fixed", torch.zeros(original.shape))
 
@@ -82,70 +83,119 @@ class PowersOfTwoParameter(QuantizedParameter):
 
     def settle(self, progress: float) -> None:
         due = min(int(progress / FROZEN_FROM * len(self.portions)), len(self.portions) - 1)
-        weight = self.forward().detach().numpy().astype(np.float64)
+        weight = self.forward().detach().numpy() / self.scale
         frozen = self.frozen.numpy()
-        if np.count_nonzero(frozen) >= round(self.portions[due] * frozen.size):
-            return
-        fresh = portion_to_freeze(weight, frozen, self.portions[due], None) & ~frozen
-        self.fixed.copy_(_float(np.where(fresh, round_to(self.levels, weight), self.fixed.numpy())))
+        fresh = portion_to_freeze(weight, frozen & self.mask, self.mask, self.portions[due], None) & ~frozen
+        self.fixed.copy_(_float(np.where(fresh, round_to(self.levels, weight) * self.scale, self.fixed.numpy())))
         self.frozen.copy_(torch.from_numpy(frozen | fresh))
 
 
 class CodebookParameter(QuantizedParameter):
-    """Shared centroids and zero; latent weights say which (SLQ, MLQ). Gradients reach both, as in trained ternarisation."""
+    """Values that weights share; latent weights say which. Gradients reach both, as in trained ternarisation."""
 
     mask: Tensor
+    scale: Tensor
     chosen: Tensor
 
-    def __init__(self, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
+    def __init__(self, start: Values, scale: Values, mask: NDArray[np.bool_]) -> None:
+        """`start`, the latent weights, are in units of `scale`."""
         super().__init__()
-        levels = np.unique([0.0, *np.unique(weight)])
-        self.centroids = nn.Parameter(_float(levels[levels != 0]))
-        self.latent = nn.Parameter(_float(_inside(weight, original, levels)))
+        self.latent = nn.Parameter(_float(start))
+        self.register_buffer("scale", _float(scale))
         self.register_buffer("mask", torch.from_numpy(mask))
-        self.register_buffer("chosen", self._nearest())
 
-    def table(self) -> Tensor:
-        """Zero and the centroids (k,)."""
-        return torch.cat([self.centroids.new_zeros(1), self.centroids])
+    def value(self) -> Tensor:
+        """What every weight is, in units of its scale."""
+        raise NotImplementedError
+
+    def choose(self) -> Tensor:
+        """Which of the values every weight takes, 0 for zero."""
+        raise NotImplementedError
 
     def forward(self) -> Tensor:
-        value = self.table()[self.chosen]
+        value = self.value()
         size = torch.where(self.chosen > 0, value.detach().abs(), 1.0)  # EC2T, Eq. 4.18
-        return value + size * (self.latent - self.latent.detach()) * self.mask
+        return self.scale * (value + size * (self.latent - self.latent.detach()) * self.mask)
 
     def settle(self, progress: float) -> None:
         if progress < FROZEN_FROM:
             with torch.no_grad():
                 self.chosen.copy_(self.choose() * self.mask)
 
-    def choose(self) -> Tensor:
-        """Which entry of the table every weight takes."""
-        return self._nearest()
-
     def rates(self, rate: float) -> list[dict[str, object]]:
-        slow = CENTROIDS * rate * size_of(self.centroids)
-        return [{"params": [self.latent], "lr": rate * size_of(self.latent)}, {"params": [self.centroids], "lr": slow}]
+        values = [parameter for parameter in self.parameters() if parameter is not self.latent]
+        slow = [{"params": [parameter], "lr": CENTROIDS * rate * size_of(parameter)} for parameter in values]
+        return [{"params": [self.latent], "lr": rate * size_of(self.latent)}, *slow]
 
-    def _nearest(self) -> Tensor:
+
+class SharedLevels(CodebookParameter):
+    """Levels that all channels share, times a fixed scale for each (SLQ)."""
+
+    def __init__(self, scale: Values, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
+        levels = np.unique([0.0, *np.unique(weight / scale)])
+        super().__init__(_inside(weight / scale, original / scale, levels), scale, mask)
+        self.centroids = nn.Parameter(_float(levels[levels != 0]))
+        self.register_buffer("chosen", self.choose() * self.mask)
+
+    def table(self) -> Tensor:
+        """Zero and the centroids (k,), in half precision, as they are stored."""
+        rounded = self.centroids + (self.centroids.half().float() - self.centroids).detach()
+        return torch.cat([rounded.new_zeros(1), rounded])
+
+    def value(self) -> Tensor:
+        return self.table()[self.chosen]
+
+    def choose(self) -> Tensor:
         levels, order = self.table().detach().sort()
-        return order[torch.bucketize(self.latent.detach(), (levels[1:] + levels[:-1]) / 2)] * self.mask
+        return order[torch.bucketize(self.latent.detach(), (levels[1:] + levels[:-1]) / 2)]
 
 
 class TernaryParameter(CodebookParameter):
-    """Two centroids and zero, assigned at a price for information at every step (EC2T, section 3.2)."""
+    """Zero and two values for every channel (MLQ)."""
 
-    def __init__(self, step: Ec2t, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
-        self.gamma = step.gamma
-        super().__init__(weight, original, mask)
+    channel: Tensor
+
+    def __init__(self, channel: NDArray[np.intp], weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
+        """`channel` tells the output channel of every weight."""
+        count = channel.max() + 1
+        size = np.sqrt(np.bincount(channel.ravel(), np.square(original).ravel(), count) / np.bincount(channel.ravel()))
+        scale = np.exp2(np.rint(np.log2(np.where(size > 0, size, 1.0))))[channel]  # exact to divide by
+        below, above = np.zeros(count), np.zeros(count)
+        np.minimum.at(below, channel, weight / scale)
+        np.maximum.at(above, channel, weight / scale)
+        start = _within(original / scale, np.sign(weight), below[channel], above[channel])
+        super().__init__(start, scale, mask)
+        self.below, self.above = nn.Parameter(_float(below)), nn.Parameter(_float(above))
+        self.register_buffer("channel", torch.from_numpy(channel))
+        self.register_buffer("chosen", self.choose() * self.mask)
+
+    def sides(self) -> Tensor:
+        """Zero, and the values of either side at every weight, (3, ...)."""
+        below, above = self.below[self.channel], self.above[self.channel]
+        return torch.stack([torch.zeros_like(below), below, above])
+
+    def value(self) -> Tensor:
+        return torch.take_along_dim(self.sides(), self.chosen[None], dim=0)[0]
 
     def choose(self) -> Tensor:
-        table, latent = self.table().detach(), self.latent.detach()
-        levels = table.numpy().astype(np.float64)
-        share = level_probabilities(levels[self._nearest().numpy()], levels)
+        return (self.latent.detach() - self.sides().detach()).abs().argmin(dim=0)
+
+
+class PricedTernary(TernaryParameter):
+    """The same, assigned at a price for information at every step (EC2T, section 3.2)."""
+
+    def __init__(self, step: Ec2t, *arguments: Values) -> None:
+        self.gamma = step.gamma
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def choose(self) -> Tensor:
+        latent, values = self.latent.detach(), self.sides().detach()
+        side = ORDER[super().choose().numpy()]
+        share = level_probabilities(side)
+        levels = np.array([float(self.below.detach().mean()), 0.0, float(self.above.detach().mean())])
         highest = largest_price(latent.numpy(), levels, share)
-        price = _float(-self.gamma * highest * np.log2(share))
-        costs = torch.stack([(latent - level).square() + extra for level, extra in zip(table, price, strict=True)])
+        price = _float(-self.gamma * highest * np.log2(share))[torch.from_numpy(ORDER)]
+        costs = (latent - values).square() + price.reshape(3, *[1] * latent.ndim)
         return costs.argmin(dim=0)
 
 
@@ -179,10 +229,10 @@ Arguments = tuple[Values, Values, NDArray[np.bool_], LayerResult]
 KINDS: Mapping[type[Step], Callable[[Step, Arguments], QuantizedParameter]] = {
     LayerwisePruning: lambda step, at: MaskedParameter(at[0], at[2]),
     ChannelPruning: lambda step, at: MaskedParameter(at[0], at[2]),
-    Inq: lambda step, at: PowersOfTwoParameter(step, _powers(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
-    Slq: lambda step, at: CodebookParameter(at[0], at[1], at[2]),
-    Mlq: lambda step, at: CodebookParameter(at[0], at[1], at[2]),
-    Ec2t: lambda step, at: TernaryParameter(step, at[0], at[1], at[2]),  # type: ignore[arg-type]
+    Inq: lambda step, at: PowersOfTwoParameter(step, _step(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
+    Slq: lambda step, at: SharedLevels(_step(at[3]), at[0], at[1], at[2]),
+    Mlq: lambda step, at: TernaryParameter(_channel(at[3]), at[0], at[1], at[2]),
+    Ec2t: lambda step, at: PricedTernary(step, _channel(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
     Uniform: lambda step, at: GridParameter(_step(at[3]), at[0], at[1], at[2]),
     Mcq: lambda step, at: GridParameter(_step(at[3]), at[0], at[1], at[2]),
 }
@@ -206,17 +256,17 @@ def parametrize(result: LayerResult) -> QuantizedParameter:
     return KINDS[type(step)](step, (weight, _tensor(result, start), mask, result))
 
 
-def _powers(result: LayerResult) -> Values:
-    """The levels that INQ has chosen for a layer, by the exponents it reports; zero alone for a layer of zeros."""
-    if "n1" not in result.statistics:
-        return np.zeros(1)
-    positive = 2.0 ** np.arange(result.statistics["n2"], result.statistics["n1"] + 1)
-    return np.concatenate([-positive[::-1], [0.0], positive])
-
-
 def _step(result: LayerResult) -> Values:
     assert result.scale is not None
     return _tensor(result, np.broadcast_to(result.scale, result.weight.shape))
+
+
+def _channel(result: LayerResult) -> NDArray[np.intp]:
+    """The output channel of every weight."""
+    groups, rows, columns = result.weight.shape
+    numbers = np.arange(groups * rows).reshape(groups, rows, 1)
+    matrix = np.ascontiguousarray(np.broadcast_to(numbers, (groups, rows, columns)), np.float64)
+    return _tensor(result, matrix).astype(np.intp)
 
 
 def _tensor(result: LayerResult, matrix: Values) -> Values:
@@ -229,6 +279,13 @@ def _inside(weight: Values, original: Values, levels: Values) -> Values:
     below = np.where(at > 0, weight - WITHIN * (weight - levels[np.maximum(at - 1, 0)]), -np.inf)
     above = np.where(at < len(levels) - 1, weight + WITHIN * (levels[np.minimum(at + 1, len(levels) - 1)] - weight), np.inf)
     return np.clip(original, below, above)
+
+
+def _within(original: Values, sign: Values, below: Values, above: Values) -> Values:
+    """The original weights, moved as little as it takes to be nearest to zero or to the value of the `sign`."""
+    low = np.where(sign > 0, (1 - WITHIN) * above, np.where(sign < 0, -np.inf, WITHIN * below))
+    high = np.where(sign < 0, (1 - WITHIN) * below, np.where(sign > 0, np.inf, WITHIN * above))
+    return np.clip(original, low, high)
 
 
 def size_of(values: Tensor) -> float:

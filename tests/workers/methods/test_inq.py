@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.workers.methods.problems import problem
-from workers.methods.inq import PORTIONS, Inq, powers_of_two, round_to
+from workers.methods.inq import PORTIONS, Inq, largest_power, portion_to_freeze, round_to, unit_levels
 
 
 @pytest.mark.parametrize(("bits", "span"), [(5, 7), (4, 3), (3, 1), (2, 0)])
 @pytest.mark.parametrize("largest", [0.7499, 0.75, 1.0, 1.49, 1.5, 3e-4])
 def test_exponents_follow_the_largest_weight(bits, span, largest):
-    levels = powers_of_two(largest, bits)
+    levels = unit_levels(bits) * largest_power(np.array(largest))
     assert levels.size == 2 ** (bits - 1) + 1
     n1 = np.log2(levels[-1])
     assert 2**n1 <= 4 * largest / 3 < 2 ** (n1 + 1)
@@ -23,7 +23,7 @@ def test_exponents_follow_the_largest_weight(bits, span, largest):
 
 @given(st.floats(-1.5, 1.5))
 def test_rounding_is_the_papers_rule(weight):
-    levels = powers_of_two(1.0, 4)
+    levels = unit_levels(4)
     magnitudes = levels[levels >= 0]
     expected = 0.0
     for alpha, beta in zip(magnitudes, magnitudes[1:], strict=False):
@@ -36,7 +36,7 @@ def test_rounding_is_the_papers_rule(weight):
 @pytest.mark.parametrize("partition", ["magnitude", "random"])
 def test_close_to_the_best_of_all_choices(partition):
     posed = problem(shape=(1, 1, 5), seed=4)
-    levels = powers_of_two(np.abs(posed.original).max(), 3)
+    levels = unit_levels(3) * largest_power(np.abs(posed.original).max())
     everything = np.array(list(product(levels, repeat=5)))[None]
     deviation = everything - posed.target
     errors = np.sum((deviation @ posed.hessian) * deviation, axis=2)[0]
@@ -46,7 +46,8 @@ def test_close_to_the_best_of_all_choices(partition):
 
 def test_re_solving_the_free_weights_serves_better_than_rounding_all():
     posed = problem(shape=(1, 16, 48))
-    rounded = round_to(powers_of_two(np.abs(posed.original).max(), 4), posed.target)
+    scale = largest_power(np.abs(posed.original).max(axis=2, keepdims=True))
+    rounded = round_to(unit_levels(4), posed.target / scale) * scale
     assert posed.error(Inq(bits=4).solve(posed, np.random.default_rng(0)).weight) < 0.6 * posed.error(rounded)
 
 
@@ -68,5 +69,29 @@ def test_fitted_exponents_serve_no_worse_where_one_weight_stands_out(seed, bits)
     fitted = Inq(bits=bits).solve(posed, rng)
     largest = Inq(bits=bits, exponents="largest").solve(posed, rng)
     assert posed.error(fitted.weight) <= 1.05 * posed.error(largest.weight)
-    assert fitted.statistics["n1"] in largest.statistics["n1"] - np.arange(4)
-    assert np.isin(fitted.weight, powers_of_two(2.0 ** fitted.statistics["n1"], bits)).all()
+    assert np.isin(np.log2(largest.scale / fitted.scale), np.arange(4)).all()
+    assert np.isin(fitted.weight / fitted.scale, unit_levels(bits)).all()
+
+
+def test_every_channel_has_its_own_largest_power():
+    posed = problem(shape=(1, 8, 32))
+    scale = np.exp2(np.arange(-8, 8, 2.0))[:, None]
+    apart = Inq(bits=3).solve(posed.in_units_of(scale), np.random.default_rng(0))
+    together = Inq(bits=3).solve(posed, np.random.default_rng(0))
+    np.testing.assert_array_equal(apart.scale * scale, together.scale)
+    np.testing.assert_allclose(apart.weight * scale, together.weight)
+
+
+@given(st.integers(0, 99), st.sampled_from([0.3, 0.5, 0.9, 1.0]), st.booleans())
+def test_portions_are_of_the_weights_that_are_not_pruned(seed, portion, at_random):
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(1, 4, 25))
+    support = rng.random(weight.shape) < 0.35
+    order = rng.permutation(weight.size) if at_random else None
+    frozen = portion_to_freeze(weight, np.zeros_like(support), support, portion, order)
+    assert np.count_nonzero(frozen) == round(portion * np.count_nonzero(support))
+    assert not frozen[~support].any()
+    if order is None and (support & ~frozen).any():
+        assert np.abs(weight[frozen]).min(initial=np.inf) >= np.abs(weight[support & ~frozen]).max()
+    more = portion_to_freeze(weight, frozen, support, min(portion + 0.05, 1), order)
+    assert more[frozen].all()

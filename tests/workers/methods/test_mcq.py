@@ -46,7 +46,7 @@ def test_the_mass_of_what_is_sampled_stays(granularity, k):
     posed = problem(shape=(2, 3, 7))
     weight = Mcq(samples_per_weight=k, granularity=granularity).solve(posed, np.random.default_rng(0)).weight
     axes = (0, 1, 2) if granularity == "layer" else 2
-    np.testing.assert_allclose(np.abs(weight).sum(axis=axes), np.abs(posed.original).sum(axis=axes), rtol=1e-6)
+    np.testing.assert_allclose(np.abs(weight).sum(axis=axes), np.abs(posed.original).sum(axis=axes), rtol=2**-11)
 
 
 @pytest.mark.parametrize("knobs", [{}, {"sort_weights": True}, {"jitter": "stratum"}], ids=str)
@@ -85,6 +85,6 @@ def test_calibrated_counts_serve_better_than_sampled_ones_and_than_rounding(k):
     posed = problem(shape=(1, 16, 48))
     calibrated = Mcq(samples_per_weight=k, rounding="calibrated").solve(posed, np.random.default_rng(0))
     chance = Mcq(samples_per_weight=k).solve(posed, np.random.default_rng(0))
-    np.testing.assert_array_equal(calibrated.step, chance.scale)
+    assert np.abs(calibrated.weight / calibrated.scale).max() <= np.abs(chance.weight / chance.scale).max()
     rounded = np.rint(posed.original / chance.scale) * chance.scale
     assert posed.error(calibrated.weight) < 0.6 * min(posed.error(chance.weight), posed.error(rounded))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from workers.ir.storage.graph import Graph
 from workers.ir.storage.grid import find_grid, scaled
 from workers.ir.storage.plan import StoragePlan, cheapest
+from workers.ir.storage.signs import find_signs, signed
 from workers.ir.storage.sparse import sparse_plans
 from workers.ir.storage.values import ELEMENT, Values, element_plans
 
@@ -27,8 +28,8 @@ class Encoded:
 def encode(tensor: NDArray[np.float32], graph: Graph, *, step: NDArray[np.floating] | None = None) -> Encoded:
     """Store a float32 tensor in the fewest bytes of .bin and .xml together, so that it decodes to exactly `tensor`.
 
-    `step` broadcasts to the tensor: where the tensor is an integer multiple of it, the integers may be stored instead. A
-    negative zero becomes a zero.
+    `step` broadcasts to the tensor: where the tensor is a multiple of it, by integers or by the values of a table, those may
+    be stored instead. A negative zero becomes a zero.
     """
     return _built(cheapest(tensor_plans(tensor, step)), graph)
 
@@ -44,8 +45,12 @@ def tensor_plans(tensor: NDArray[np.float32], step: NDArray[np.floating] | None)
     yield from value_plans(values)
     grid = find_grid(values, step) if step is not None else None
     if grid is not None:
-        for plan in value_plans(grid.integers):
+        for plan in value_plans(grid.codes):
             yield scaled(plan, grid, tensor.shape)
+    signs = find_signs(values)
+    if signs is not None:
+        for plan in value_plans(signs.codes):
+            yield signed(plan, signs)
 
 
 def value_plans(values: Values) -> Iterator[StoragePlan]:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.ir.storage.grid import find_grid
+from workers.ir.storage.signs import find_signs
 from workers.ir.storage.values import Values, number_bits
 
 FLOAT_BITS = 32
@@ -13,15 +14,22 @@ def entropy_bits(weight: Values, scales: int = 0, step: NDArray[np.floating] | N
     """Bits per weight of an ideal code for the values of `weight`, each coded by itself, zeros included.
 
     The least of these codes: plain numbers of as many bits as they need; zero or not, with the survivors as plain numbers;
-    the values, with a table of them; the same of the integers behind the values where `step` gives them. `scales` float32
-    numbers stand beside the values.
+    the values, with a table of them; the same of the codes behind the values where `step` gives them; the signs, with two
+    values for each channel. `scales` float32 numbers stand beside the values.
     """
-    beside = FLOAT_BITS * scales / weight.size
-    codes = [_least(weight) + beside]
+    beside = FLOAT_BITS * scales
+    codes = [(weight, beside)]
     grid = find_grid(weight.astype(np.float32), step) if step is not None else None
     if grid is not None:
-        codes.append(_least(grid.integers) + FLOAT_BITS * grid.step.size / weight.size)
-    return min(codes)
+        codes.append((grid.codes, _bits(grid.step)))
+    signs = find_signs(weight) if weight.dtype == np.float32 else None
+    if signs is not None:
+        codes.append((signs.codes, beside + _bits(signs.above) + _bits(signs.below)))
+    return min(_least(values) + bits / weight.size for values, bits in codes)
+
+
+def _bits(numbers: Values) -> int:
+    return number_bits(numbers) * numbers.size
 
 
 def _least(values: Values) -> float:

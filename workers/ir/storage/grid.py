@@ -1,4 +1,4 @@
-"""A weight as integers times a step: one step, one per channel, or one per block of weights."""
+"""A weight as integers, or the few values of a table, times a step: one step, one per channel, or one per block of weights."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,42 +10,48 @@ import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from workers.ir.storage.graph import Graph
-from workers.ir.storage.plan import StoragePlan
+from workers.ir.storage.plan import StoragePlan, cheapest
+from workers.ir.storage.values import element_plans
 
 Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """`integers` of shape `blocked`, times `step`, which broadcasts to it, is the tensor."""
+    """`codes` of shape `blocked`, times `step`, which broadcasts to it, is the tensor."""
 
-    integers: Float32
+    codes: Float32
     step: Float32
 
 
 def find_grid(tensor: Float32, step: NDArray[np.floating]) -> Grid | None:
-    """The integers behind `tensor` for a step that broadcasts to it; None if float32 products do not give the tensor back."""
+    """The codes behind `tensor` for a step that broadcasts to it; None if float32 products do not give the tensor back.
+
+    They are integers if those do. Other values are told exactly where they and the step have the digits of half precision,
+    whose products float32 holds.
+    """
     full = np.broadcast_to(step.astype(np.float32), tensor.shape)
-    ratio = np.divide(tensor, full, out=np.zeros_like(tensor), where=full != 0)
-    integers = np.rint(ratio) + np.float32(0)
-    if not np.array_equal(integers * full, tensor):
-        return None
-    views = [_blocks(full.reshape(shape)) for shape in _views(tensor.shape)]
-    blocked, steps = min(views, key=lambda view: view[1].size)
-    return Grid(integers.reshape(blocked), steps)
+    ratio = np.divide(tensor, full, out=np.zeros_like(tensor), where=full != 0) + np.float32(0)
+    for codes in (np.rint(ratio) + np.float32(0), ratio):
+        if np.array_equal(codes * full, tensor):
+            views = [_blocks(full.reshape(shape)) for shape in _views(tensor.shape)]
+            blocked, steps = min(views, key=lambda view: view[1].size)
+            return Grid(codes.reshape(blocked), steps)
+    return None
 
 
 def scaled(plan: StoragePlan, grid: Grid, shape: Sequence[int]) -> StoragePlan:
-    """A plan for the tensor of `shape`, from one for its integers."""
-    reshaped = tuple(shape) != grid.integers.shape
+    """A plan for the tensor of `shape`, from one for its codes."""
+    reshaped = tuple(shape) != grid.codes.shape
+    steps = cheapest(element_plans(grid.step))
 
     def build(graph: Graph) -> ov.Output:
-        product = graph(ops.multiply, plan.build(graph), graph.constant(grid.step, ov.Type.f32))
+        product = graph(ops.multiply, plan.build(graph), steps.build(graph))
         return graph.reshape(product, shape) if reshaped else product
 
-    nodes = 4 if reshaped else 2
+    nodes = plan.nodes + steps.nodes + (3 if reshaped else 1)
     operands = 4 * len(shape) if reshaped else 0
-    return StoragePlan(f"{plan.scheme} x step", plan.bytes + grid.step.nbytes + operands, plan.nodes + nodes, build)
+    return StoragePlan(f"{plan.scheme} x step", plan.bytes + steps.bytes + operands, nodes, build)
 
 
 def _views(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

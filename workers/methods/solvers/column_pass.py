@@ -5,11 +5,11 @@ Both passes visit the columns in blocks, so that all but the work inside a block
 allowed values (g, r); it holds the codebook, the support and any penalty.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from workers.methods.problem import Array, LayerProblem, Mask, Work, single, working_precision
+from workers.methods.problem import Array, Indices, LayerProblem, Mask, Work, single, working_precision
 
 Choose = Callable[[Array, int], Array]
 
@@ -76,9 +76,27 @@ def descend(problem: LayerProblem, weight: Array, choose: Choose, sweeps: int = 
 
 
 def nearest(levels: Array, support: Mask | None = None) -> Choose:
-    """The nearest of the sorted `levels` (k,); zero outside the `support` (g, r, c)."""
-    middles = (levels[1:] + levels[:-1]) / 2
-    return within(support, lambda values, column: levels[np.searchsorted(middles, values)])
+    """The nearest of the sorted `levels`, (k,) or of every row its own (g, r, k); zero outside the `support` (g, r, c)."""
+    return within(support, lambda values, column: taken(levels, places(levels, values)))
+
+
+def places(levels: Array, values: Array) -> Indices:
+    """Where in the sorted `levels`, (k,) or (g, r, k), the nearest of each of `values` (g, r, ...) is."""
+    middles = (levels[..., 1:] + levels[..., :-1]) / 2
+    if levels.ndim == 1:
+        return np.searchsorted(middles, values)
+    where = np.zeros(values.shape, np.intp)
+    for middle in np.moveaxis(middles, 2, 0):
+        where += values > middle.reshape(middle.shape + (1,) * (values.ndim - 2))
+    return where
+
+
+def taken(levels: Array, where: Indices) -> Array:
+    """The values of `levels`, (k,) or (g, r, k), at `where` (g, r, ...)."""
+    if levels.ndim == 1:
+        return np.asarray(levels[where])
+    flat = where.reshape(*levels.shape[:2], -1)
+    return np.take_along_axis(levels, flat, axis=2).reshape(where.shape)
 
 
 def on_multiples(step: Array, reach: float, support: Mask | None = None) -> Choose:
@@ -105,9 +123,24 @@ def _by_column(values: Work) -> Work:
 
 
 def coordinate_descent(problem: LayerProblem, choose: Choose, sweeps: int = 3) -> Array:
-    """Weights on the codebook that no single change improves, and never worse than rounding the target or the original."""
+    """Weights on the codebook that no single change improves, no row worse than by rounding the target or the original."""
     starts = [apply(choose, problem.target), apply(choose, problem.original), column_pass(problem, choose)]
-    return descend(problem, min(starts, key=problem.error), choose, sweeps)
+    return descend(problem, best_rows(problem, starts), choose, sweeps)
+
+
+def best_rows(problem: LayerProblem, candidates: Sequence[Array]) -> Array:
+    """The candidate of least error for every row; the first of equals. All (g, r, c)."""
+    return picked(candidates, best_row(problem, candidates))
+
+
+def best_row(problem: LayerProblem, candidates: Sequence[Array]) -> Indices:
+    """Which of the candidates (g, r, c) has the least error, for every row (g, r)."""
+    return np.asarray(np.stack([problem.row_errors(weight) for weight in candidates]).argmin(axis=0))
+
+
+def picked(candidates: Sequence[Array], which: Indices) -> Array:
+    """For every row the one of the candidates (g, r, ...) that `which` (g, r) names."""
+    return np.asarray(np.take_along_axis(np.stack(candidates), which[None, :, :, None], axis=0)[0])
 
 
 def apply(choose: Choose, weight: Array) -> Array:

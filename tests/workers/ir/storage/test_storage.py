@@ -54,6 +54,8 @@ def bfloat(values):
 
 STEP = np.random.default_rng(3).uniform(0.5, 1.5, size=(16, 1, 1, 1)).astype(np.float32)
 BLOCKS = np.repeat(np.random.default_rng(4).uniform(0.5, 1.5, size=(16, 4)).astype(np.float32), 8, axis=1)
+HALVES = np.random.default_rng(5).normal(size=9).astype(np.float16).astype(np.float32)
+TERNARY = np.where(choice([0, 1]), np.where(normal() > 0, STEP, -0.4 * STEP), 0).astype(np.float32)
 POWERS = [sign * 2.0**-n for n in range(8) for sign in (-1, 1)]
 WEIGHTS = {
     "dense": (normal(), None),
@@ -67,6 +69,10 @@ WEIGHTS = {
     "one step per channel": (choice(range(-7, 8)) * STEP, STEP),
     "one step per block": (choice(range(-3, 4), (16, 32)) * BLOCKS, BLOCKS),
     "sparse on a grid": (sparse(choice(range(-90, 90)), 0.2) * STEP, STEP),
+    "scaled levels": (choice(HALVES) * STEP.astype(np.float16).astype(np.float32), STEP.astype(np.float16).astype(np.float32)),
+    "scaled powers of two": (choice([0, *POWERS]) * np.exp2(np.rint(STEP)), np.exp2(np.rint(STEP))),
+    "ternary channels": (TERNARY, None),
+    "ternary columns": (np.ascontiguousarray(TERNARY.reshape(16, -1).T), None),
     "large integers": (choice(range(-20000, 20000, 7)) * STEP, STEP),
 }
 
@@ -110,6 +116,15 @@ LARGE = (128, 64, 3, 3)
 N = 128 * 64 * 3 * 3
 CHANNELS = normal((128, 1, 1, 1))
 RANK = 4 * 4  # bytes of a shape
+NINE = np.arange(-4, 5, dtype=np.float32) / 7
+NINE = NINE.astype(np.float16).astype(np.float32)
+HALF = CHANNELS.astype(np.float16).astype(np.float32)
+
+
+def ternary_channels(density):
+    """Zero, or one of two values of the channel."""
+    above, below = np.abs(HALF), -np.abs(normal((128, 1, 1, 1), 6).astype(np.float16).astype(np.float32))
+    return sparse(np.where(normal(LARGE) > 0, above, below), density)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +144,8 @@ RANK = 4 * 4  # bytes of a shape
         ("u8 table", choice(np.arange(1, 250) / 10, LARGE), None, N + 4 * 249),
         ("i4 x step", choice(range(-7, 8), LARGE) * CHANNELS, CHANNELS, N // 2 + 4 * 128),
         ("i8 x step", choice(range(-127, 128), LARGE) * CHANNELS, CHANNELS, N + 4 * 128),
+        ("u16 base 9 table x step", choice(NINE, LARGE) * HALF, HALF, -(-N // 5) * 2 + RANK + 8 + 4 * 9 + 4 * 128),
+        ("u8 base 3 table x two values", ternary_channels(0.7), None, -(-N // 5) + RANK + 8 + 12 + 2 * 4 * 128 + 4),
         ("bitmap, f32", sparse(normal(LARGE), 0.5), None, N // 8 + 4 + RANK + 4 * np.count_nonzero(sparse(normal(LARGE), 0.5))),
     ],
 )  # fmt: skip
@@ -245,6 +262,23 @@ def test_recoding_leaves_quantisation_ranges_and_names_alone():
 )
 def test_entropy_of_known_distributions(weight, bits):
     assert entropy_bits(weight) == pytest.approx(bits)
+
+
+def test_entropy_of_ternary_channels_counts_the_signs_and_two_half_precision_values():
+    weight = ternary_channels(0.5)
+    assert entropy_bits(weight) == pytest.approx(1.5 + 2 * 16 * 128 / N, abs=0.01)
+
+
+def test_channels_of_several_groups_may_be_ternary():
+    weight = np.where(normal((4, 8, 9)) > 0, normal((4, 8, 1)), 0).astype(np.float32)
+    assert encode(np.tile(weight, (1, 1, 40)), Graph("w", {})).scheme.endswith("x two values")
+
+
+def test_wide_layers_store_their_scales_in_half_precision():
+    scale = np.abs(normal((1024, 1))).astype(np.float16).astype(np.float32)
+    stored = encode(choice(range(-7, 8), (1024, 64)) * scale, Graph("w", {}), step=scale)
+    assert stored.scheme == "i4 x step"
+    assert stored.bytes == 1024 * 64 // 2 + 2 * 1024
 
 
 def test_entropy_of_integers_on_a_grid_counts_the_integers():

@@ -1,11 +1,25 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.workers.methods.problems import KINDS, problem
-from workers.methods.solvers.clusters import alternate, k_means, refit, ternary_levels
-from workers.methods.solvers.column_pass import apply, nearest
+from workers.methods.problem import half
+from workers.methods.solvers.clusters import (
+    RowLevels,
+    ScaledLevels,
+    alternate,
+    channel_scale,
+    fitted_levels,
+    fitted_rows,
+    fitted_scale,
+    k_means,
+    ternary_levels,
+)
+from workers.methods.solvers.column_pass import apply, nearest, places, taken
 
 LEVELS = np.array([-1.0, 0.0, 0.5, 1.5])
+ZERO = 1
 
 
 def lloyd(values, start, iterations):
@@ -32,24 +46,79 @@ def test_k_means_holds_what_is_frozen_and_empty_clusters():
     assert found[2] != 0.5
 
 
+def least_squares(posed, basis):
+    """The least error of all weights that are linear in some values, `basis` (n, g, r, c) times them."""
+    normal = np.einsum("kgrc,lgrc->kl", basis @ posed.hessian, basis)
+    values = np.linalg.lstsq(normal, np.einsum("kgrc,grc->k", basis @ posed.hessian, posed.target), rcond=None)[0]
+    return posed.error(np.tensordot(values, basis, 1))
+
+
+def indicators(member, size):
+    return np.stack([(member == k).astype(float) for k in range(size) if k != ZERO])
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_refit_is_the_least_squares_solution(kind):
+def test_fitted_levels_are_the_least_squares_solution(kind):
     posed = problem(kind, (2, 5, 12))
-    weight = apply(nearest(LEVELS), posed.original)
-    fitted, levels = refit(posed, weight)
-    used = [level for level in np.unique(weight) if level]
-    basis = np.stack([(weight == level).astype(float) for level in used]) if used else np.zeros((0, *weight.shape))
-    images = basis @ posed.hessian
-    normal = np.einsum("kgrc,lgrc->kl", images, basis)
-    values = np.linalg.lstsq(normal, np.einsum("kgrc,grc->k", images, posed.target), rcond=None)[0]
-    best = np.tensordot(values, basis, 1) if used else weight
-    assert posed.error(fitted) <= posed.error(best) * (1 + 1e-6) + 1e-9
-    assert set(np.unique(fitted)) <= set(levels)
-    assert not fitted[weight == 0].any()
+    member = places(LEVELS, posed.original)
+    fitted = fitted_levels(posed, member, LEVELS)
+    assert fitted[ZERO] == 0
+    assert posed.error(fitted[member]) <= least_squares(posed, indicators(member, LEVELS.size)) * (1 + 1e-6) + 1e-9
 
 
-def test_alternating_improves_on_clusters_of_the_weights():
+@pytest.mark.parametrize("kind", KINDS)
+def test_fitted_rows_are_the_least_squares_solution_of_every_row(kind):
+    posed = problem(kind, (2, 3, 12))
+    table = np.broadcast_to(LEVELS, (2, 3, LEVELS.size)) * np.arange(1, 4)[:, None]
+    member = places(table, posed.original)
+    fitted = fitted_rows(posed, member, table)
+    rows = np.eye(6).reshape(6, 2, 3, 1)
+    basis = np.concatenate([indicators(member, LEVELS.size) * row for row in rows])
+    assert posed.error(taken(fitted, member)) <= least_squares(posed, basis) * (1 + 1e-6) + 1e-9
+    assert not fitted[..., ZERO].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fitted_scales_are_the_least_squares_solution_of_every_row(kind):
+    posed = problem(kind, (2, 3, 12))
+    codes = LEVELS[places(LEVELS, posed.original)]
+    scale = fitted_scale(posed, codes, np.ones((2, 3, 1)))
+    assert scale.min() > 0
+    rows = np.eye(6).reshape(6, 2, 3, 1)
+    if kind not in ("zero", "constant"):
+        assert posed.error(codes * scale) == pytest.approx(least_squares(posed, rows * codes))
+
+
+SIZES = st.floats(1e-9, 1e9)
+
+
+@given(SIZES, SIZES)
+def test_products_of_two_numbers_in_half_precision_are_exact(a, b):
+    level, scale = half(np.array([a, -b]))
+    assert float(np.float32(level) * np.float32(scale)) == level * scale
+    assert abs(level - a) <= 2.0**-11 * a
+
+
+@given(seed=st.integers(0, 99))
+def test_places_are_those_of_the_nearest_level(seed):
+    rng = np.random.default_rng(seed)
+    table = np.sort(rng.normal(size=(2, 3, 5)), axis=2)
+    values = rng.normal(size=(2, 3, 7))
+    expected = np.abs(values[..., None] - table[:, :, None]).argmin(axis=3)
+    np.testing.assert_array_equal(places(table, values), expected)
+    np.testing.assert_array_equal(taken(table, expected), np.take_along_axis(table, expected, axis=2))
+
+
+@pytest.mark.parametrize("learnt", ["scaled", "rows"])
+def test_alternating_improves_on_clusters_of_the_weights(learnt):
+    """Rows of very different size, as folding BatchNorm leaves them."""
     posed = problem(shape=(1, 16, 48))
-    levels = k_means(posed.original, ternary_levels(posed.original), 50)
-    shared = apply(nearest(levels), posed.original)
-    assert posed.error(alternate(posed, levels, 12)) < 0.6 * posed.error(shared)
+    posed = posed.in_units_of(np.geomspace(0.01, 100, 16)[:, None])
+    scale = channel_scale(posed.original)
+    unit = posed.in_units_of(scale)
+    levels = k_means(unit.original, ternary_levels(unit.original), 50)
+    book = ScaledLevels(levels, scale) if learnt == "scaled" else RowLevels(half(levels * scale))
+    shared = apply(nearest(levels), unit.original)
+    weight, found = alternate(posed, [(apply(nearest(book.table), posed.original), book)], 12)
+    assert unit.error(weight / scale) < 0.6 * unit.error(shared)
+    assert np.isin(weight, found.table).all()
