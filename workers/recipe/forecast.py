@@ -29,6 +29,7 @@ XML_BYTES, XML_INT8_BYTES = 400, 4500  # of model.xml for an operation, and for 
 GAP_BITS = 8  # of the distance to the next weight that is not zero
 XML_ZIPS = 8  # times smaller when zipped
 CODED = {"mlq": 2.0, "ec2t": 2.0, "mcq": 5.0, "int8": 8.0}  # bits of a weight, where no knob says so
+CHANNEL_BITS = {"uniform": 16, "mcq": 16, "slq": 16, "inq": 8, "mlq": 32, "ec2t": 32}  # of the scales of an output channel
 
 
 class Planned(BaseModel):
@@ -112,7 +113,7 @@ def _steps(recipe: Recipe, number: int, count: int) -> list[Step]:
 
 
 def _planned(layer: Mapping[str, Any], steps: Sequence[Step]) -> Planned:
-    bits = _bits(steps)
+    bits = _bits(steps) + max((CHANNEL_BITS.get(step.method, 0) for step in steps), default=0) / _columns(layer)
     return Planned(
         name=layer["name"], type=layer["type"], weights=layer["weights"], steps=tuple(s.method for s in steps), bits=bits
     )
