@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from service.app import create_app
-from service.cli import MODULES, load
+from service.cli import ENTRIES, load
 from service.terminal.exit_codes import ExitCode, of_failure
 from workers import errors
 from workers.methods import METHODS
@@ -43,7 +43,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def commands() -> Iterator[str]:
     """Every command with its arguments and options."""
     yield "# Commands\n"
-    for name in MODULES:
+    for name in ENTRIES:
         command = load(name)
         yield f"## fractune {name}\n\n{inspect.cleandoc(command.help or '')}\n"
         with command.make_context(f"fractune {name}", [], resilient_parsing=True) as context:

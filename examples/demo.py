@@ -58,7 +58,7 @@ def run(client: Client) -> dict[str, object]:
 def fetch(client: Client, job_id: str) -> None:
     """Save the results in demo/result."""
     folder = DEMO / "result"
-    results.save(client, job_id, folder)
+    client.download_all(job_id, folder)
     for what, path in ("Model", folder / "1" / "model.xml"), ("Report", folder / "report.html"):
         messages.print(f"{what:<7} {path}", highlight=False)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from service.extras import Extra, require
 from service.terminal import exit_codes
 from service.terminal.console import complain, messages, output
 from workers.errors import FractuneError, MissingExtra
@@ -19,16 +20,18 @@ class Entry:
 
     module: str
     help: str
+    needs: Extra | None = None  # without which it is of no use at all
 
 
 COMMANDS = {
     "On this machine": {
-        "optimize": Entry("optimize", "Compress MODEL on this machine; no server is needed."),
+        "optimize": Entry("optimize", "Compress MODEL on this machine; no server is needed.", "worker"),
         "plan": Entry(
             "plan",
             "Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed.",
+            "worker",
         ),
-        "inspect": Entry("inspect", "Show the inputs, outputs, layers and size of MODEL, or why it is refused."),
+        "inspect": Entry("inspect", "Show the inputs, outputs, layers and size of MODEL, or why it is refused.", "worker"),
         "compare": Entry(
             "compare", "Show several results side by side: size, fidelity, latency and constraint, each with its interval."
         ),
@@ -47,8 +50,9 @@ COMMANDS = {
         "api": Entry(
             "serve",
             "Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables.",
+            "server",
         ),
-        "worker": Entry("serve", "Run one worker in this process; settings come from FRACTUNE_* variables."),
+        "worker": Entry("serve", "Run one worker in this process; settings come from FRACTUNE_* variables.", "worker"),
     },
     "With a service": {
         "submit": Entry("submit", "Upload MODEL and queue a job; prints its id, or with --wait its result."),
@@ -60,14 +64,17 @@ COMMANDS = {
         "download": Entry("results", "Save the results of JOB, laid out as optimize does."),
     },
 }
-MODULES = {name: entry.module for entries in COMMANDS.values() for name, entry in entries.items()}
+ENTRIES = {name: entry for entries in COMMANDS.values() for name, entry in entries.items()}
 POSIX = {"fcntl", "resource"}  # modules that Windows does not have
 
 
 def load(name: str) -> TyperCommand:
-    """The command of that name, imported. Raises MissingExtra where the platform has no means for it."""
+    """The command of that name, imported. Raises MissingExtra where this machine lacks what it needs."""
+    entry = ENTRIES[name]
+    if entry.needs:
+        require(entry.needs)
     try:
-        module = import_module(f"service.commands.{MODULES[name]}")
+        module = import_module(f"service.commands.{entry.module}")
     except ModuleNotFoundError as error:
         if error.name not in POSIX:
             raise

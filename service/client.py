@@ -1,9 +1,9 @@
 """The service from Python: upload, submit, wait, read the report, download what it names.
 
     with Client("http://127.0.0.1:8080", key) as client:
-        job = client.submit(client.upload_model(Path("resnet.onnx")), recipe)
+        job = client.submit(client.upload_model("resnet.onnx"), recipe)
         job = client.wait(job["id"], on_event=print)
-        client.download(job["id"], "model.zip", Path("model.zip"))
+        client.download(job["id"], "model.zip", "model.zip")
 
 What the service declines is raised as the error of workers.errors with the same code.
 """
@@ -11,21 +11,26 @@ What the service declines is raised as the error of workers.errors with the same
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Self
+from os import PathLike, fspath
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import httpx
 
 from service.http.connection import Connection
 from workers.digest import file_sha256
-from workers.errors import ChecksumMismatch, NotFound, TimedOut
+from workers.errors import ChecksumMismatch, Internal, NotFound, TimedOut
 from workers.jobs.job import TERMINAL
+
+if TYPE_CHECKING:  # it takes longer to import than most commands to run
+    from workers.recipe import Recipe
 
 Json = dict[str, Any]
 FIRST_POLL_S, POLL_S = 0.1, 1.0
 PART_BYTES = 32 << 20  # files above this size go in parts, so that a broken connection costs one part
 BLOCK = 1 << 20
+ARCHIVE = "model.zip"  # the files of 1/ once more, for those who want one file
 
 
 class Client:
@@ -45,13 +50,13 @@ class Client:
         """Close the connections."""
         self._connection.close()
 
-    def upload_model(self, path: Path) -> str:
+    def upload_model(self, path: str | PathLike[str]) -> str:
         """Store a model file, unless the service has it already; its SHA-256, which names it from then on."""
-        return self._upload("model", path)
+        return self._upload("model", Path(path))
 
-    def upload_dataset(self, path: Path) -> str:
+    def upload_dataset(self, path: str | PathLike[str]) -> str:
         """Store a dataset file (.npz or .zip), unless the service has it already; its SHA-256."""
-        return self._upload("dataset", path)
+        return self._upload("dataset", Path(path))
 
     def model(self, sha256: str) -> Json:
         """A model with its inspection, or with the reason why it cannot be used."""
@@ -60,7 +65,7 @@ class Client:
     def submit(
         self,
         model: str,
-        recipe: Mapping[str, Any],
+        recipe: "Mapping[str, Any] | Recipe",
         *,
         dataset: str | None = None,
         evaluation: str | None = None,
@@ -73,13 +78,13 @@ class Client:
 
         The same `idempotency_key` gives the same job.
         """
-        body = {"model": model, "recipe": recipe, "dataset": dataset, "evaluation": evaluation, "name": name}
+        body = {"model": model, "recipe": _in_json(recipe), "dataset": dataset, "evaluation": evaluation, "name": name}
         headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
         return self._json("POST", "/v1/jobs", json=body | {"labels": labels or {}, "runs_on": runs_on}, headers=headers)
 
-    def validate(self, model: str, recipe: Mapping[str, Any]) -> Json:
+    def validate(self, model: str, recipe: "Mapping[str, Any] | Recipe") -> Json:
         """What a recipe would do to an inspected model: layers, size, memory and time. Nothing is queued."""
-        return self._json("POST", "/v1/jobs:validate", json={"model": model, "recipe": recipe})
+        return self._json("POST", "/v1/jobs:validate", json={"model": model, "recipe": _in_json(recipe)})
 
     def job(self, job_id: str) -> Json:
         """A job as it stands."""
@@ -146,12 +151,12 @@ class Client:
         files: list[Json] = self._connection.request("GET", f"/v1/jobs/{job_id}/artifacts").json()
         return files
 
-    def download(self, job_id: str, name: str, path: Path) -> None:
+    def download(self, job_id: str, name: str, path: str | PathLike[str]) -> None:
         """Save a file of a job as `path`, complete and with the right SHA-256, or not at all. Raises ChecksumMismatch."""
         expected = next((file["sha256"] for file in self.artifacts(job_id) if file["name"] == name), None)
         if expected is None:
             raise NotFound(f"Job {job_id} has no file {name}.")
-        partial = path.with_name(path.name + ".part")
+        partial = Path(f"{fspath(path)}.part")
         try:
             with self._connection.stream("GET", f"/v1/jobs/{job_id}/artifacts/{name}") as response, partial.open("wb") as file:
                 for block in response.iter_bytes(BLOCK):
@@ -161,6 +166,13 @@ class Client:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+    def download_all(self, job_id: str, folder: str | PathLike[str]) -> None:
+        """Save all results of a job under `folder`, laid out as `fractune optimize` does. Raises ChecksumMismatch."""
+        for name in (file["name"] for file in self.artifacts(job_id) if file["name"] != ARCHIVE):
+            path = Path(folder) / _inside(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.download(job_id, name, path)
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         body: Json = self._connection.request(method, path, **options).json()
@@ -203,3 +215,15 @@ class Client:
             for line in response.iter_lines():
                 if line.startswith("data:"):
                     yield json.loads(line.removeprefix("data:"))
+
+
+def _inside(name: str) -> PurePosixPath:
+    """A file name from the service, which must not leave the folder. Raises Internal."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise Internal(f"The service names a file {name!r}.")
+    return path
+
+
+def _in_json(recipe: "Mapping[str, Any] | Recipe") -> Mapping[str, Any]:
+    return recipe if isinstance(recipe, Mapping) else recipe.model_dump(mode="json", by_alias=True)

@@ -370,3 +370,8 @@ class Unavailable(RequestError):
 
     code = "UNAVAILABLE"
     hint = "See /readyz for the part that is down."
+
+
+def by_code(kind: type[FractuneError] = FractuneError) -> dict[str, type[FractuneError]]:
+    """The errors below `kind` by their codes, itself included."""
+    return {kind.code: kind} | {code: found for child in kind.__subclasses__() for code, found in by_code(child).items()}

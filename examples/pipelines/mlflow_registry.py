@@ -15,8 +15,7 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 
-from service.client import Client
-from service.commands.results import save
+from fractune import Client
 
 
 def main(name: str, version: str, recipe: dict[str, object]) -> int:
@@ -30,7 +29,7 @@ def main(name: str, version: str, recipe: dict[str, object]) -> int:
             sys.stderr.write(json.dumps(job["failure"]) + "\n")
             return 1
         result = Path(folder) / "result"
-        save(service, job["id"], result)
+        service.download_all(job["id"], result)
         tags = {"fractune.job": job["id"], "fractune.source_version": version, "fractune.methods": job["methods"]}
         figures = {key: value for key, value in job["summary"].items() if isinstance(value, int | float)}
         with mlflow.start_run(run_name=f"fractune {name} {version}", tags=tags) as run:

@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.extras import require
 from service.terminal import exit_codes, options
 from service.terminal.console import complain, output
 from service.terminal.local import run_locally
@@ -22,7 +21,6 @@ def inspect(
     model: options.Model, as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False
 ) -> None:
     """Show the inputs, outputs, layers and size of MODEL, or why it is refused."""
-    require("worker")
     inspection = inspection_of(model)
     if as_json:
         output.print_json(json.dumps(inspection))

@@ -5,14 +5,12 @@ from typing import Annotated
 
 import typer
 
-from service.extras import require
 from service.terminal import exit_codes, options
 from service.terminal.console import complain, messages, output
-from service.terminal.local import run_locally
+from service.terminal.local import compression, run_locally
 from service.terminal.progress import StageProgress
 from service.terminal.recipes import read_recipe
 from service.terminal.summary import read_report, summary
-from workers.jobs.job import Kind, Task
 from workers.settings import read_settings
 
 
@@ -36,18 +34,9 @@ def optimize(
     Writes 1/model.xml, 1/model.bin, report.html, report.json and provenance.json. Exit status: 0 done, 2 the input was refused,
     3 the constraint is not met, 4 nothing could verify the constraint, 1 anything else.
     """
-    require("worker")
     instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed)
     folder = (out or Path(f"{model.stem}-fractune")).resolve()
-    task = Task(
-        Kind.COMPRESS,
-        model=str(model.resolve()),
-        out=str(folder),
-        recipe=instructions.model_dump(mode="json", by_alias=True),
-        data=str(data.resolve()) if data else None,
-        evaluation=str(evaluation.resolve()) if evaluation else None,
-        threads=threads,
-    )
+    task = compression(model, instructions, folder, data=data, evaluation=evaluation, threads=threads)
     with StageProgress(quiet) as progress:
         failure = run_locally(task, read_settings(), progress.show)
     if failure:

@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.commands.inspect import inspection_of
-from service.extras import require
 from service.terminal import options
 from service.terminal.console import messages, output
 from service.terminal.recipes import read_recipe
@@ -24,7 +23,6 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
     """Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed."""
-    require("worker")
     instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=None)
     forecast = foresee(inspection_of(model, instructions), instructions)
     if as_json:

@@ -1,7 +1,7 @@
 """fractune report and download: what a job of a service found and made."""
 
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,10 +10,8 @@ from service.client import Client
 from service.terminal import exit_codes, remote
 from service.terminal.console import complain, messages, output
 from service.terminal.summary import summary
-from workers.errors import Conflict, Internal
+from workers.errors import Conflict
 from workers.jobs.job import Failure
-
-ARCHIVE = "model.zip"  # the files of 1/ once more, for those who want one file
 
 
 def report(
@@ -42,16 +40,8 @@ def download(
     """Save the results of JOB, laid out as optimize does."""
     folder = out or Path(job)
     with remote.connect(url, key) as client:
-        save(client, job, folder)
+        client.download_all(job, folder)
     messages.print(f"Results in {folder}", highlight=False)
-
-
-def save(client: Client, job_id: str, folder: Path) -> None:
-    """Write every file of a job under `folder`."""
-    for name in (file["name"] for file in client.artifacts(job_id) if file["name"] != ARCHIVE):
-        path = folder / _inside(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        client.download(job_id, name, path)
 
 
 def tell_end(client: Client, job: dict[str, Any], quiet: bool) -> exit_codes.ExitCode:
@@ -73,11 +63,3 @@ def _ended(client: Client, job_id: str) -> dict[str, Any]:
     if job["ended_at"] is None:
         raise Conflict(f"Job {job_id} has not ended; it is {job['state']}.", hint="Wait for it, or see `fractune job`.")
     return job
-
-
-def _inside(name: str) -> PurePosixPath:
-    """A file name from the service, which must not leave the folder. Raises Internal."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise Internal(f"The service names a file {name!r}.")
-    return path

@@ -35,7 +35,6 @@ def api(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables."""
-    require("server")
     key, _ = processes.prepare_data_folder({})
     if key:
         messages.print(f"The administrator's key, shown this once: {key}", highlight=False, soft_wrap=True)
@@ -44,7 +43,6 @@ def api(
 
 def worker() -> None:
     """Run one worker in this process; settings come from FRACTUNE_* variables."""
-    require("worker")
     os.execv(sys.executable, [sys.executable, "-m", "workers.worker"])
 
 

@@ -65,13 +65,8 @@ def _checked(response: httpx.Response) -> httpx.Response:
         return response
     if response.content and response.headers.get("content-type", "").startswith("application/problem+json"):
         problem = response.json()
-        raise _kinds().get(problem["code"], errors.RequestError)(
+        raise errors.by_code().get(problem["code"], errors.RequestError)(
             problem["detail"], hint=problem["hint"], errors=problem["errors"], status=response.status_code
         )
     kind = BARE.get(response.status_code, errors.Unavailable)  # the answer to HEAD, or another server's
     raise kind(f"{response.request.method} {response.url} answered {response.status_code}.", hint="Is this Fractune's URL?")
-
-
-def _kinds(kind: type[errors.FractuneError] = errors.FractuneError) -> dict[str, type[errors.FractuneError]]:
-    """Every error by its code."""
-    return {kind.code: kind} | {code: found for child in kind.__subclasses__() for code, found in _kinds(child).items()}

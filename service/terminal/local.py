@@ -7,9 +7,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from workers.jobs.job import Failure, Task
+from workers.jobs.job import Failure, Kind, Task
+from workers.recipe import Recipe
 from workers.settings import Settings
 from workers.worker import sandbox
+
+
+def compression(
+    model: Path, recipe: Recipe, out: Path, *, data: Path | None, evaluation: Path | None, threads: int | None
+) -> Task:
+    """The task of compressing `model` into the folder `out`."""
+    return Task(
+        Kind.COMPRESS,
+        model=str(model.resolve()),
+        out=str(out.resolve()),
+        recipe=recipe.model_dump(mode="json", by_alias=True),
+        data=str(data.resolve()) if data else None,
+        evaluation=str(evaluation.resolve()) if evaluation else None,
+        threads=threads,
+    )
 
 
 def run_locally(task: Task, settings: Settings, on_event: Callable[[dict[str, Any]], None]) -> Failure | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import COMMANDS, MODULES, load
+from service.cli import ENTRIES, load
 from tests.contracts.test_errors import LEAVES
 from workers.methods import METHODS
 from workers.settings import Limits, Settings
@@ -44,14 +44,14 @@ def test_every_page_can_be_reached(site: Path) -> None:
 
 def test_every_command_is_there(site: Path) -> None:
     page = text(site, "reference/commands.html")
-    for name in MODULES:
+    for name in ENTRIES:
         assert f"fractune {name}" in page
         for option in (option for parameter in load(name).params for option in parameter.opts):
             assert option in page, (name, option)
 
 
 def test_the_list_of_commands_says_what_their_docstrings_say() -> None:
-    for name, entry in ((name, entry) for entries in COMMANDS.values() for name, entry in entries.items()):
+    for name, entry in ENTRIES.items():
         assert " ".join((load(name).help or "").split("\n\n")[0].split()) == entry.help
 
 
