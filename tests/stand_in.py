@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def refuse(task: dict[str, Any], out: Path) -> None:
 
 def hang(task: dict[str, Any], out: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if os.fork() == 0:  # and a grandchild that would be left behind
-        signal.pause()
+    with suppress(OSError):  # where processes are not forbidden
+        if os.fork() == 0:  # a grandchild that would be left behind
+            signal.pause()
     while True:
         time.sleep(60)
 

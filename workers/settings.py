@@ -47,6 +47,8 @@ class Limits(BaseModel):
     wall_clock_s: PositiveFloat = Field(default=6 * 3600.0, description="Seconds from start to end.")
     file_size: ByteSize = size(16 * GIB, "Bytes of the largest file it may write.")
     open_files: PositiveInt = 1024
+    disk: ByteSize = size(64 * GIB, "Bytes of all files that it may hold at a time.")
+    processes: PositiveInt = Field(default=1024, description="Threads, and processes where they are not forbidden.")
     grace_s: PositiveFloat = Field(default=2.0, description="Seconds between SIGTERM and SIGKILL.")
 
 
@@ -96,6 +98,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="Classes that a worker belongs to, beside `cpu` and `isa`; a job may ask for one."
     )
     worker_dedicated: bool = Field(default=False, description="Do only jobs that ask for one of this worker's classes.")
+    required_layers: tuple[Literal["files", "system calls", "processes", "network", "privileges"], ...] = Field(
+        default=(), description="Layers of the sandbox without which a worker does not start; see docs/security."
+    )
     child_command: tuple[str, ...] = Field(
         default=(sys.executable, "-m", "workers.run.child"),
         description="The program that does a job; gets its folder as argument.",

@@ -2,7 +2,6 @@
 
 import platform
 import shutil
-import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,14 +13,12 @@ from rich.table import Column, Table
 from service.embedded.processes import broker_binary
 from service.terminal import exit_codes
 from service.terminal.console import output
+from workers.confinement.launch import LAYERS
 from workers.errors import FractuneError, Unavailable
-from workers.jobs.job import Kind, Task
 from workers.machine import fingerprint
 from workers.settings import Settings, read_settings
-from workers.worker import sandbox
 from workers.worker.sandbox.memory import allowance
-
-DO_NOTHING = (sys.executable, "-c", 'print(\'{"event": "done"}\')')
+from workers.worker.sandbox.probe import require_layers
 
 
 def doctor() -> None:
@@ -74,11 +71,7 @@ def _folder(path: Path) -> str:
 
 
 def _sandbox(settings: Settings) -> str:
-    with TemporaryDirectory() as folder:
-        task = Task(Kind.INSPECT, model=folder, out=folder)
-        outcome = sandbox.run(task, Path(folder), settings.limits, lambda _: None, command=DO_NOTHING)
-    if outcome.failure:
-        raise Unavailable(outcome.failure.message, hint=outcome.failure.hint)
-    return "works; jobs " + (
-        "can reach the network: this platform does not let us cut it off" if outcome.network else "have no network"
-    )
+    missing = require_layers(settings)
+    if not missing:
+        return f"every layer: {', '.join(LAYERS)}"
+    return "; ".join(f"[yellow]no confinement of {layer}[/]: {LAYERS[layer]}" for layer in missing)

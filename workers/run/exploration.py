@@ -149,11 +149,18 @@ def _brief(settings: BenchmarkSettings, points: int) -> BenchmarkSettings:
 def _publish(chosen: Candidate, front: Sequence[Candidate], out: Path) -> None:
     """Lay the chosen model and those of the front where the results are, and drop the others."""
     for candidate in front:
-        shutil.copytree(candidate.exported.xml.parent, out / POINTS / f"{candidate.setting:g}" / "1")
-    shutil.copytree(chosen.exported.xml.parent, out / "1")
+        _copy(candidate.exported.xml.parent, out / POINTS / f"{candidate.setting:g}" / "1")
+    _copy(chosen.exported.xml.parent, out / "1")
     xml = out / "1" / chosen.exported.xml.name
     chosen.exported = replace(chosen.exported, xml=xml, bin=xml.with_suffix(".bin"))
     shutil.rmtree(out / WORK)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The files of a folder, without the modes and times that the sandbox lets nobody set."""
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        shutil.copyfile(file, target / file.name)
 
 
 def _as_given(explorer: Explorer, ladder: Ladder, factory: CandidateFactory) -> Candidate:

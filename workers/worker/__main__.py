@@ -13,6 +13,7 @@ from workers.machine import fingerprint, labels
 from workers.settings import read_settings
 from workers.worker.broker import queues
 from workers.worker.heartbeat import start_heartbeat
+from workers.worker.sandbox.probe import require_layers
 from workers.worker.tasks import make_worker
 
 
@@ -23,7 +24,7 @@ def main() -> None:
     name = f"{socket.gethostname()}-{os.getpid()}"
     celery = make_worker(settings, name)
     own = labels(fingerprint()) | settings.worker_labels
-    start_heartbeat(celery, settings, name, own)
+    start_heartbeat(celery, settings, name, own, require_layers(settings))
     worker = celery.Worker(
         hostname=name,
         queues=queues(own, settings.worker_dedicated),

@@ -22,11 +22,11 @@ from workers.worker import broker
 log = structlog.get_logger(__name__)
 
 
-def start_heartbeat(celery: Celery, settings: Settings, worker: str, labels: dict[str, str]) -> None:
-    """Make the worker of `celery` show itself in the store while it runs."""
+def start_heartbeat(celery: Celery, settings: Settings, worker: str, labels: dict[str, str], missing: tuple[str, ...]) -> None:
+    """Make the worker of `celery` show itself in the store while it runs; `missing` are layers that do not confine its jobs."""
     store = Store(settings.database, pooled=False)  # it forks
     store.migrate()
-    machine = fingerprint().model_dump(mode="json")
+    machine = fingerprint().model_dump(mode="json") | {"missing_layers": list(missing)}
     seen = partial(store.workers.seen, worker, machine, labels)
     mend = partial(
         reconcile,

@@ -49,6 +49,11 @@ class ChildProcess:
         assert self._process.returncode is not None
         return self._process.returncode
 
+    @property
+    def group(self) -> int:
+        """The number of the process group."""
+        return self._process.pid
+
     def ended(self) -> bool:
         """Whether the command has ended; what it started may still run."""
         if self._process.returncode is None:

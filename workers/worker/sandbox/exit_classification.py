@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass, replace
 
 from pydantic import TypeAdapter
 
+from workers.confinement.launch import LAYERS
 from workers.errors import Crashed, Internal, JobFailure, OutOfDisk, OutOfMemory, TimedOut
 from workers.jobs.job import Failure, Progress
 from workers.worker.sandbox.streams import Event
 
 PROGRESS = TypeAdapter(Progress)
 FAILURE = TypeAdapter(Failure)
+LAYERS_TOLD = TypeAdapter(list[str])
 MESSAGE_LENGTH = 2000
 MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Unable to allocate", "out of memory")
 DISK_WORDS = ("No space left on device", "File too large", "Disk quota exceeded")
@@ -23,7 +25,12 @@ class EventLog:
         self.progress: Progress | None = None
         self.failure: Failure | None = None
         self.done = False
-        self.network = True
+        self.told_layers: tuple[str, ...] | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Layers of confinement that the child ran without; all of them where it did not even start."""
+        return tuple(LAYERS) if self.told_layers is None else self.told_layers
 
     def note(self, event: Event) -> Event | None:
         """Remember `event`; gives back what concerns others. Raises ValueError when it is none of the protocol's."""
@@ -39,7 +46,8 @@ class EventLog:
             case "done":
                 self.done = True
             case "sandbox":
-                self.network = event.get("network") is not False
+                if self.told_layers is None:  # the first one is the launcher's, any other the child's
+                    self.told_layers = tuple(LAYERS_TOLD.validate_python(event.get("missing")))
             case kind:
                 raise ValueError(f"unknown event {kind!r}")
         return None

@@ -13,17 +13,18 @@ from math import ceil
 from pathlib import Path
 
 from workers import machine
+from workers.confinement.launch import ROOT, Plan, command_line
 from workers.errors import Canceled, Crashed, JobFailure, TimedOut
 from workers.jobs.job import Failure, Task
 from workers.settings import Limits
+from workers.worker.sandbox.ceiling import Ceiling
 from workers.worker.sandbox.child_process import ChildProcess
 from workers.worker.sandbox.exit_classification import EventLog, ExitStatus, classify_failure, killed_by_others
+from workers.worker.sandbox.grants import grants
 from workers.worker.sandbox.memory import allowance, oom_kills
 from workers.worker.sandbox.streams import Event, Events, Log
 
 CHILD = (sys.executable, "-m", "workers.run.child")
-LAUNCHER = Path(__file__).with_name("launcher.py")
-PACKAGES = Path(__file__).parents[3]  # the folder that holds the package `workers`
 TICK_S = 0.1
 ASK_S = 0.4  # between two questions to should_stop
 DRAIN_S = 1.0  # for the last output of a child that has ended
@@ -42,7 +43,7 @@ class Outcome:
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
-    network: bool  # whether the platform left it access to the network
+    missing: tuple[str, ...]  # layers of confinement that the platform does not give: see confinement.launch.LAYERS
     killed: bool = False  # by somebody else, so that another attempt may do better
 
 
@@ -68,17 +69,18 @@ def run(
     (workdir / "task.json").write_text(json.dumps(asdict(task)))
     memory, kills = limits.memory or allowance(), oom_kills()
     account = EventLog()
-    argv = _argv([*command, str(workdir)], limits, memory)
+    argv = _argv(task, workdir, [*command, str(workdir)], limits, memory)
     try:
         with closing(Log(workdir / "log.txt")) as log, ChildProcess(argv, workdir, _environment(task, temporary)) as child:
             with closing(ChildReader(child, log, account, on_event)) as listener:
-                stopped = _follow(child, listener, limits, should_stop)
+                ceiling = Ceiling(child.group, workdir, memory, limits)
+                stopped = _follow(child, listener, ceiling, limits, should_stop)
             ending = ExitStatus(child.exit_code, log.tail(), memory, stopped, oom_kills() > kills)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     failure = classify_failure(account, ending)
     used = (child.wall_s, child.cpu_s, child.peak_rss_bytes)
-    return Outcome(failure is None, failure, child.exit_code, *used, account.network, killed_by_others(ending))
+    return Outcome(failure is None, failure, child.exit_code, *used, account.missing, killed_by_others(ending))
 
 
 class ChildReader:
@@ -123,7 +125,9 @@ class ChildReader:
                 self._on_event(passed_on)
 
 
-def _follow(child: ChildProcess, listener: ChildReader, limits: Limits, should_stop: Callable[[], bool]) -> JobFailure | None:
+def _follow(
+    child: ChildProcess, listener: ChildReader, ceiling: Ceiling, limits: Limits, should_stop: Callable[[], bool]
+) -> JobFailure | None:
     """Listen until the child has ended; the reason when we had to end it."""
     asked = 0.0
     reason: JobFailure | None = None
@@ -136,22 +140,22 @@ def _follow(child: ChildProcess, listener: ChildReader, limits: Limits, should_s
             reason = Crashed("The process that worked on the model wrote more output than any job has.")
         elif now - asked > ASK_S:
             asked = now
-            reason = Canceled() if should_stop() else None
+            reason = Canceled() if should_stop() else ceiling.exceeded()
     child.end(limits.grace_s)
     if reason is None:
         listener.drain(DRAIN_S)
     return reason
 
 
-def _argv(command: Sequence[str], limits: Limits, memory: int) -> list[str]:
-    confinement = {
+def _argv(task: Task, workdir: Path, command: Sequence[str], limits: Limits, memory: int) -> list[str]:
+    resources = {
         "AS": memory,
         "CPU": ceil(limits.wall_clock_s * (os.cpu_count() or 1)),
         "FSIZE": int(limits.file_size),
         "NOFILE": limits.open_files,
         "CORE": 0,
     }
-    return [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), json.dumps(confinement), *command]
+    return command_line(Plan(resources, grants(task, workdir, command), limits.processes), command)
 
 
 def _environment(task: Task, temporary: Path) -> dict[str, str]:
@@ -162,10 +166,11 @@ def _environment(task: Task, temporary: Path) -> dict[str, str]:
         **threads,
         "TMPDIR": str(temporary),
         "HOME": str(temporary),
+        "USER": "fractune",  # so that nobody looks it up
         "CI": "true",  # OpenVINO and NNCF then send no telemetry
         "OMP_WAIT_POLICY": "PASSIVE",  # else threads that wait for one another spin, which a busy machine turns into minutes
         "MALLOC_ARENA_MAX": "2",  # else every thread reserves 64 MiB of address space
-        "PYTHONPATH": str(PACKAGES),
+        "PYTHONPATH": str(ROOT),
         "PYTHONSAFEPATH": "1",  # no module is imported from the folder it works in
         "PYTHONHASHSEED": "0",
         "PYTHONFAULTHANDLER": "1",  # a crash leaves a stack in the log
