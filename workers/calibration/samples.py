@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.annotations import TargetKind, Targets
+
 Numbers = NDArray[np.int64]
 Rows = Callable[[Numbers], NDArray[Any]]  # numbers of samples (n,) -> their values (n, ...)
 Origin = Literal["fractals", "dataset", "synthetic"]
@@ -22,6 +24,7 @@ class Samples:
     numbers: Numbers  # (count,) which samples of the source these are
     stacked: bool = True  # the model takes batches; if not, it takes one sample at a time
     labels: NDArray[np.int64] | None = None  # (count,) class indices
+    targets: Targets | None = None  # labels of another kind, by the numbers of samples
     pixels: Rows | None = None  # uint8 (n, height, width, channels), before preprocessing
     notes: tuple[str, ...] = ()  # for the report
     applied: Mapping[str, Any] = field(default_factory=dict)  # how each input is prepared, for the report
@@ -45,6 +48,19 @@ class Samples:
     def images(self, start: int, stop: int) -> NDArray[np.uint8] | None:
         """uint8 (n, height, width, channels) as the first image input sees them before preprocessing; None for non-images."""
         return None if self.pixels is None else self.pixels(self.numbers[start:stop])
+
+    @property
+    def target_kind(self) -> TargetKind | None:
+        """What the samples are labelled with."""
+        if self.labels is not None:
+            return TargetKind.CLASS
+        return self.targets.kind if self.targets else None
+
+    def targets_of(self, start: int, stop: int) -> list[Any] | None:
+        """The labels of the samples from `start` to `stop`, in the frame of the model's input."""
+        if self.labels is not None:
+            return list(self.labels[start:stop])
+        return None if self.targets is None else [self.targets.read(int(number)) for number in self.numbers[start:stop]]
 
     def take(self, chosen: Sequence[int] | Numbers) -> "Samples":
         """The samples at these positions, in this order."""

@@ -3,7 +3,7 @@
 Samples are the unit: a sample's anchors or pixels are averaged first, and intervals are over samples.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import log10
 from typing import Any, Protocol
@@ -12,20 +12,26 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from workers.annotations import TargetKind
 from workers.errors import LabelMismatch, NonFiniteResult
+from workers.evaluation.decoders import Frame, Output
+from workers.evaluation.tasks import Seen, Task, TaskRequest, choose_task
 from workers.ir.graph.frontier import EXACT
 from workers.ir.reading.canonicalise import set_batch
+from workers.ir.reading.inputs import describe_inputs
 from workers.report import Fidelity, OutputFidelity
 from workers.report.schema import Source
 from workers.statistics.constraint import Outcomes
 from workers.statistics.decisions import Activation, Numbers, OutputKind, Reading, Rows, compare_outputs, read
 from workers.statistics.intervals import Interval, Paired, Values, bootstrap, paired_difference, proportion
+from workers.statistics.measures import Resampled
 
 # Operations that hand on what an activation made, be it moved, cut, averaged or resized.
 PASSING = frozenset(
     "Convert FakeQuantize Interpolate MaxPool ReduceMax ReduceMean Reshape Slice Split Squeeze StridedSlice Transpose "
     "Unsqueeze VariadicSplit".split()
 )
+NOTHING_SAID = TaskRequest()
 ACTIVATIONS: dict[str, Activation] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 
 
@@ -43,6 +49,13 @@ class HeldOutSamples(Protocol):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class of each sample (count,)."""
+
+    @property
+    def target_kind(self) -> TargetKind | None:
+        """What the samples are labelled with."""
+
+    def targets_of(self, start: int, stop: int) -> list[Any] | None:
+        """The labels of the samples from `start` to `stop`."""
 
     def batch(self, start: int, stop: int) -> dict[str, Numbers]:
         """Model inputs by name, for the samples from `start` to `stop`."""
@@ -93,6 +106,8 @@ class Comparison:
     outputs: tuple[OutputComparison, ...]
     labels: NDArray[np.int64] | None  # (n,) if the headline answers them
     notes: tuple[str, ...]
+    task: Task
+    measures: tuple[Resampled, ...]  # of the task, those against the labels first
 
     @property
     def headline(self) -> OutputComparison | None:
@@ -103,28 +118,35 @@ class Comparison:
     def outcomes(self) -> Outcomes:
         """What a constraint is judged by."""
         synthetic = self.source != "dataset"
-        if self.headline is None or self.headline.reading.kind is OutputKind.VALUES:
-            return Outcomes(synthetic)
+        if self.headline is None or self.task.name != "classification":
+            return Outcomes(synthetic, measures=self.measures)
         rows = self.headline.rows
         if self.labels is None:
-            return Outcomes(synthetic, rows["agreement"], rows["divergence"])
+            return Outcomes(synthetic, rows["agreement"], rows["divergence"], measures=self.measures)
         before, after = rows["before"] == self.labels, rows["after"] == self.labels
-        return Outcomes(synthetic, rows["agreement"], rows["divergence"], before, after)
+        return Outcomes(synthetic, rows["agreement"], rows["divergence"], before, after, self.measures)
 
 
 def detect_outputs(original: ov.Model, samples: HeldOutSamples, threads: int) -> tuple[OutputComparison, ...]:
-    """How the outputs of `original` are read, from its answer to the first sample; nothing is compared yet.
+    """How the outputs of `original` are read, from its answer to the first sample; nothing is compared yet."""
+    return tuple(OutputComparison(output.name, reading) for output, reading in _pairs(_see(original, samples, threads)))
 
-    Raises LabelMismatch for labels that are not among the classes: worth asking before the work begins.
+
+def find_task(original: ov.Model, samples: HeldOutSamples, threads: int, asked: TaskRequest = NOTHING_SAID) -> Task:
+    """The task of a model, worth asking before the work begins.
+
+    Raises InvalidRecipe where the outputs do not fit what the recipe or the labels say, LabelMismatch for labels that are not
+    among the classes.
     """
-    values = _infer(_request(original, 1, threads), samples.batch(0, 1), 1, 1)
-    outputs = []
-    for port, value in zip(original.outputs, values, strict=True):
-        name = min(port.get_names(), default=port.get_node().friendly_name)
-        activation = activation_of(port.get_node().input_value(0))
-        outputs.append(OutputComparison(name, read(name, value, activation)))
-    _check_labels(_headline(outputs), samples.labels)
-    return tuple(outputs)
+    seen = _see(original, samples, threads)
+    return _task(seen, samples, asked)
+
+
+def _task(seen: Seen, samples: HeldOutSamples, asked: TaskRequest = NOTHING_SAID) -> Task:
+    task = choose_task(seen, asked, samples.target_kind)
+    if task.name == "classification":
+        _check_labels(seen.readings[seen.headline], samples.labels)
+    return task
 
 
 def compare_models(
@@ -134,13 +156,20 @@ def compare_models(
     *,
     batch_size: int,
     threads: int,
+    task: Task | None = None,
+    seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Comparison:
     """Run both models on all samples, `batch_size` at a time; 1 for models that take no batches.
 
-    Raises LabelMismatch, or NonFiniteResult if the compressed model returns NaN or infinity where the original does not.
+    The task is found where none is given; `seed` draws the resamples of its metrics. Raises as `find_task` does, or
+    NonFiniteResult if the compressed model returns NaN or infinity where the original does not.
     """
-    outputs = detect_outputs(original, samples, threads)
+    seen = _see(original, samples, threads)
+    task = task or _task(seen, samples)
+    outputs = [OutputComparison(output.name, reading) for output, reading in _pairs(seen)]
+    labelled = samples.target_kind in task.answers
+    rows: list[Any] = []
     requests = [_request(model, batch_size, threads) for model in (original, compressed)]
     for start in range(0, samples.count, batch_size):
         stop = min(start + batch_size, samples.count)
@@ -148,14 +177,23 @@ def compare_models(
         before, after = (_infer(request, inputs, batch_size, stop - start) for request in requests)
         for output, first, second in zip(outputs, before, after, strict=True):
             output.add(first, second)
+        rows += task.compare(_tamed(before), _tamed(after), samples.targets_of(start, stop) if labelled else None)
         progress(stop, samples.count)
-    compared = tuple(output for output in outputs if output.comparable)
-    headline = _headline(compared)
-    answered = headline is not None and headline.reading.classes > 0
-    notes = [output.note for output in outputs if output.note]
-    if samples.labels is not None and not answered:
-        notes.append("The labels are not used: no output of the model names one class per sample.")
-    return Comparison(samples.source, samples.count, compared, samples.labels if answered else None, tuple(notes))
+    notes = [output.note for output in outputs if output.note] + list(task.notes)
+    if samples.target_kind is not None and not labelled:
+        notes.append(
+            f"The labels are not used: the task is {task.name}, and they are of the kind {samples.target_kind.value!r}."
+        )
+    measures = tuple(measure.resampled(np.random.default_rng([seed, 7])) for measure in task.measures(rows))
+    return Comparison(
+        samples.source,
+        samples.count,
+        tuple(output for output in outputs if output.comparable),
+        samples.labels if labelled and task.name == "classification" else None,
+        tuple(notes),
+        task,
+        measures,
+    )
 
 
 def summarise(comparison: Comparison, rng: np.random.Generator) -> Fidelity:
@@ -224,8 +262,38 @@ def _headline(outputs: Iterable[OutputComparison]) -> OutputComparison | None:
     return min(outputs, key=lambda output: order.index(output.reading.kind), default=None)
 
 
-def _check_labels(headline: OutputComparison | None, labels: NDArray[np.int64] | None) -> None:
-    classes = headline.reading.classes if headline else 0
+def _see(original: ov.Model, samples: HeldOutSamples, threads: int) -> Seen:
+    """What the outputs of a model look like, by its answer to the first sample."""
+    values = _infer(_request(original, 1, threads), samples.batch(0, 1), 1, 1)
+    made = []
+    for port, value in zip(original.outputs, values, strict=True):
+        name = min(port.get_names(), default=port.get_node().friendly_name)
+        activation = activation_of(port.get_node().input_value(0))
+        integers = bool(np.issubdtype(value.dtype, np.integer)) and value.dtype.itemsize > 1
+        made.append((Output(name, value.shape[1:], activation, integers), read(name, value, activation)))
+    return Seen([output for output, _ in made], [reading for _, reading in made], _tamed(values), _frame(original))
+
+
+def _pairs(seen: Seen) -> Iterable[tuple[Output, Reading]]:
+    return zip(seen.outputs, seen.readings, strict=True)
+
+
+def _frame(model: ov.Model) -> Frame | None:
+    """The size of the first input that takes images."""
+    for entry in describe_inputs(model, {}):
+        if entry.layout is not None:
+            sides = dict(zip(entry.layout, entry.shape, strict=True))
+            return Frame(sides["H"], sides["W"], sides["C"])
+    return None
+
+
+def _tamed(values: Sequence[Numbers]) -> list[Numbers]:
+    """Outputs with finite numbers only: where the original has others, `OutputComparison` tells of it."""
+    return [np.nan_to_num(value) if value.dtype.kind == "f" else value for value in values]
+
+
+def _check_labels(reading: Reading, labels: NDArray[np.int64] | None) -> None:
+    classes = reading.classes
     if labels is None or not classes or (labels.min() >= 0 and labels.max() < classes):
         return
     wrong = int(labels.min()) if labels.min() < 0 else int(labels.max())

@@ -7,8 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workers.methods import AnyStep
 from workers.methods.ignored_scope import IgnoredScope, Name
+from workers.methods.problem import Pass
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+TaskName = Literal[
+    "classification", "multilabel", "detection", "segmentation", "regression", "embedding", "image", "text_lines", "other"
+]
+Metric = Literal[
+    "accuracy", "agreement", "kl_divergence", "top1", "top5", "f1", "auc", "mAP", "mAP50", "mIoU", "psnr", "ssim", "rmse",
+    "mae", "r2", "spearman", "recall_at_k", "cer", "relative_error",
+]  # fmt: skip
+UNBOUNDED = frozenset({"kl_divergence", "psnr", "rmse", "mae"})  # in units of their own: nats, dB, those of the labels
 
 
 class Block(BaseModel):
@@ -45,12 +54,14 @@ class Preprocessing(Block):
 class Constraint(Block):
     """How much of a metric may be lost; verified on held-out samples."""
 
-    metric: Literal["accuracy", "agreement", "kl_divergence"] = Field(
+    metric: Metric = Field(
         default="accuracy",
-        description="`accuracy` needs labels; `agreement` with the original and `kl_divergence` from it do not.",
+        description="`accuracy` is the metric of the task against the labels, `agreement` the same against the original's "
+        "answers and needs none; the others are metrics by name, against the labels where there are any.",
     )
-    max_drop: Fraction = Field(
-        description="A fraction: 0.01 is one percentage point when `drop_type` is absolute; in nats for kl_divergence."
+    max_drop: Annotated[float, Field(gt=0)] = Field(
+        description="A fraction: 0.01 is one percentage point when `drop_type` is absolute. In nats for kl_divergence, in dB "
+        "for psnr, in the unit of the labels for rmse and mae."
     )
     drop_type: Literal["absolute", "relative"] = "absolute"
 
@@ -58,6 +69,8 @@ class Constraint(Block):
     def _check_unit(self) -> Self:
         if self.metric == "kl_divergence" and self.drop_type == "relative":
             raise ValueError("a divergence starts from 0, so that drop_type must be `absolute`")
+        if self.max_drop > 1 and (self.metric not in UNBOUNDED or self.drop_type == "relative"):
+            raise ValueError("max_drop must be at most 1, that is 100 %")
         return self
 
 
@@ -104,6 +117,14 @@ class Recipe(Block):
         "before it, or the original's, which takes one pass less and lets idle workers share the layers of the job.",
     )
     preprocessing: Preprocessing = Preprocessing()
+    task: TaskName | None = Field(
+        default=None, description="What the model answers; read off its outputs and the labels when absent."
+    )
+    decoder: str | None = Field(
+        default=None,
+        max_length=200,
+        description="How the outputs of a detector are decoded: the name of a head, for example yolov8; found when absent.",
+    )
     constraint: Constraint | None = None
     search: Search | None = None
     pareto: Pareto | None = None
@@ -117,9 +138,9 @@ class Recipe(Block):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         for step, following in pairwise(self.steps):
-            if step.closes:
+            if isinstance(step, Pass) and step.closes:
                 raise ValueError(f"{step.method} must be the last step, {following.method} cannot follow it")
-            if following.opens:
+            if isinstance(following, Pass) and following.opens:
                 raise ValueError(f"{following.method} must be the first step, {step.method} cannot stand before it")
         return self
 

@@ -10,10 +10,11 @@ import openvino as ov
 
 from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits
-from workers.engine.cache import JobCache
-from workers.engine.layer import LayerResult
+from workers.engine.cache import Checkpoints
+from workers.engine.sweep import LayerResult
 from workers.evaluation.benchmark import compare_speed
 from workers.evaluation.fidelity import Comparison, compare_models
+from workers.evaluation.tasks import Task
 from workers.ir.reading.importer import Imported
 from workers.ir.reading.inputs import restore_batch
 from workers.ir.writing.exporter import Exported, export
@@ -21,8 +22,7 @@ from workers.jobs.job import Stage
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.run.clock import Clock
-from workers.run.compression import Compressed, ProfileCache, batch_size, make_context, run
-from workers.run.plan import CompressionPlan
+from workers.run.compression import Compressed, ProfileCache, batch_size, enlarged, make_plan, run
 from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
 
 # The parts of a recipe that make the model.
@@ -59,29 +59,33 @@ class CandidateFactory:
 
     imported: Imported
     original: ov.Model
-    plan: CompressionPlan  # of the recipe as it was given
+    task: Task
     splits: DataSplits
     threads: int
     clock: Clock
     on_layer: Callable[[LayerResult], None]
-    cache: JobCache
+    checkpoints: Checkpoints
     profiles: ProfileCache = field(default_factory=ProfileCache)
 
     def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
         """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
         began = time.perf_counter()
-        plan = self.plan.with_steps(recipe.steps)
+        fresh = enlarged(self.imported, recipe)
+        plan = make_plan(fresh, recipe)
         with self.clock.run(Stage.COMPRESS, plan.work):
-            context = make_context(
-                plan,
+            compressed = run(
+                fresh,
                 self.original,
+                plan,
                 self.splits.calibration,
                 seed=recipe.seed,
                 threads=self.threads,
-                independent=recipe.calibrate_on == "original",
                 on_layer=self.on_layer,
+                progress=self.clock.progress,
+                apart=recipe.calibrate_on == "original",
+                profiles=self.profiles,
+                checkpoints=self.checkpoints,
             )
-            compressed = run(plan, context, self.clock.progress, self.profiles, self.cache)
         with self.clock.run(Stage.EXPORT):
             restore_batch(compressed.model, self.imported.inputs)
             layers = [(result.layer, result.scale) for result in compressed.results]
@@ -120,6 +124,8 @@ class CandidateFactory:
                 samples,
                 batch_size=batch_size(self.imported, samples),
                 threads=self.threads,
+                task=self.task,
+                seed=candidate.recipe.seed,
                 progress=self.clock.progress,
             )
 

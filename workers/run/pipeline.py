@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from workers import machine
 from workers.allocation.error_attribution import output_errors_per_layer
 from workers.calibration.data_splits import calibration_samples, split_data
-from workers.engine.cache import JobCache
-from workers.engine.layer import LayerResult
+from workers.engine.cache import Checkpoints
+from workers.engine.sweep import LayerResult
 from workers.errors import InvalidRecipe
-from workers.evaluation.fidelity import detect_outputs
+from workers.evaluation.fidelity import find_task
+from workers.evaluation.tasks import TaskRequest
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.reading.importer import describe_model as describe
 from workers.ir.reading.importer import load
@@ -26,9 +27,9 @@ from workers.jobs.job import Stage, Task
 from workers.recipe import Recipe
 from workers.run.candidates import CandidateFactory
 from workers.run.clock import Clock
-from workers.run.compression import batch_size, help_compression, make_context
+from workers.run.compression import assist as share
+from workers.run.compression import batch_size, enlarged, make_plan
 from workers.run.exploration import explore
-from workers.run.plan import make_plan
 from workers.run.report_builder import RunResults, layer_row, write_report
 
 
@@ -73,18 +74,19 @@ def compress(task: Task, clock: Clock) -> None:
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
         original = imported.model.clone()
-        plan = make_plan(imported, recipe)  # refuses what cannot be used before anything is computed
+        larger = enlarged(imported, recipe)
+        make_plan(larger, recipe)  # refuses what cannot be used before anything is computed
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         splits = split_data(task, imported, recipe, clock.progress)
-        detect_outputs(original, splits.test, threads)
+        meaning = find_task(original, splits.test, threads, TaskRequest(recipe.task, recipe.decoder))
     exploring = bool(recipe.search or recipe.pareto)
 
     def on_layer(result: LayerResult) -> None:
         clock.tell({"event": "layer", **layer_row(result)})
 
-    cache = JobCache(Path(task.checkpoints) if task.checkpoints else None)
+    checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
     tell = (lambda result: None) if exploring else on_layer
-    factory = CandidateFactory(imported, original, plan, splits, threads, clock, tell, cache)
+    factory = CandidateFactory(imported, original, meaning, splits, threads, clock, tell, checkpoints)
     explored = explore(factory, recipe, Path(task.out))
     chosen = explored.chosen
     if exploring:
@@ -94,14 +96,14 @@ def compress(task: Task, clock: Clock) -> None:
         factory.time(chosen, recipe.benchmark)
     with clock.run(Stage.REPORT):
         lost = output_errors_per_layer(
-            plan.imported.model,
+            larger.model,
             chosen.compressed.results,
             splits.calibration,
             batch_size=batch_size(imported, splits.calibration),
             threads=threads,
         )
         sizes = saved_size(original, half=imported.precision == "f16")
-        write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), cache.reused))
+        write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), checkpoints.reused))
 
 
 def assist(task: Task, clock: Clock) -> None:
@@ -109,14 +111,14 @@ def assist(task: Task, clock: Clock) -> None:
     recipe = recipe_of(task)
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
-        plan = make_plan(imported, recipe)
+        larger = enlarged(imported, recipe)
+        plan = make_plan(larger, recipe)
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         samples = calibration_samples(task, imported, recipe, clock.progress)
     with clock.run(Stage.COMPRESS):
-        cache = JobCache(Path(task.checkpoints) if task.checkpoints else None)
+        checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
         threads = task.threads or machine.threads()
-        context = make_context(plan, imported.model, samples, seed=recipe.seed, threads=threads, independent=True)
-        help_compression(plan, context, cache)
+        share(larger, plan, samples, seed=recipe.seed, threads=threads, checkpoints=checkpoints)
 
 
 def recipe_of(task: Task) -> Recipe:

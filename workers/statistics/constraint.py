@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -19,15 +20,17 @@ from workers.statistics.intervals import (
     upper_mean,
     wilson,
 )
+from workers.statistics.measures import Resampled
 
 ONE_SIDED = 0.90  # a two-sided 90 % interval ends at the one-sided 95 % bound
 MOST_SAMPLES = 10**9
 FEWEST_VALUES = 30  # below, a mean of skewed values has no bound worth the name
-UNDEFINED = {
+NO_VERDICT = {
     "accuracy": "There is no accuracy to compare: no labels were given, or no output of the model answers them.",
-    "agreement": "There is no agreement to measure: no output of the model decides anything.",
-    "kl_divergence": "There is no divergence to measure: no output of the model is a probability over classes.",
+    "agreement": "There is no agreement to measure: the original decides nothing on these samples.",
+    "kl_divergence": "There is no divergence to measure: no output of the model is a probability over classes for each sample.",
 }
+AGAINST = {"labels": "against the labels", "original": "against the original's own answers"}
 
 Met = Literal[True, False, "unverified"]
 
@@ -41,6 +44,15 @@ class Outcomes:
     divergence: Values | None = None  # (n,) nats from the original's probabilities
     right_before: NDArray[np.bool_] | None = None  # (n,) the original's answer is the label
     right_after: NDArray[np.bool_] | None = None  # (n,) the compressed model's answer is the label
+    measures: tuple[Resampled, ...] = ()  # of the task, those against the labels first
+
+    def measure(self, metric: str) -> Resampled | None:
+        """The measure that a constraint means: by its name, or the task's first against the labels or the original."""
+        reference = {"accuracy": "labels", "agreement": "original"}.get(metric)
+        defined = [found for found in self.measures if found.defined]
+        if reference:
+            return next((found for found in defined if found.measure.reference == reference), None)
+        return next((found for found in defined if found.measure.name == metric), None)
 
 
 class Verdict(BaseModel):
@@ -48,7 +60,8 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metric: Literal["accuracy", "agreement", "kl_divergence"]
+    headline: str = Field(default="", description="Ship, do not ship, or how many more samples would tell.")
+    metric: str
     max_drop: float
     drop_type: Literal["absolute", "relative"]
     met: Met
@@ -66,6 +79,8 @@ class Drop:
     n: int
     achieved: float
     bound_at: Callable[[float], float]
+    what: str = "drop of"  # as sentences call it
+    unit: Callable[[float], str] = lambda share: _percent(share)
 
     @property
     def bound(self) -> float:
@@ -89,34 +104,53 @@ class Drop:
 def verify_constraint(constraint: Constraint, outcomes: Outcomes) -> Verdict:
     """Judge the drop of `constraint.metric` on held-out samples."""
     drop = measured_drop(constraint, outcomes)
-    met, reason = _judge(drop, constraint, outcomes.synthetic) if drop else ("unverified", UNDEFINED[constraint.metric])
+    met: Met = "unverified"
+    reason = _undefined(constraint, outcomes)
+    if drop:
+        met, reason = _judge(drop, constraint.max_drop, outcomes.synthetic)
+    needed = drop.samples_needed(constraint.max_drop) if drop and met == "unverified" else None
     return Verdict(
+        headline=_headline(met, needed - drop.n if drop and needed else None, outcomes.synthetic),
         metric=constraint.metric,
         max_drop=constraint.max_drop,
         drop_type=constraint.drop_type,
         met=met,
         achieved=drop.achieved if drop else None,
-        bound=drop.bound if drop else None,
+        bound=drop.bound if drop and isfinite(drop.bound) else None,
         n=drop.n if drop else 0,
-        samples_needed=drop.samples_needed(constraint.max_drop) if drop and met == "unverified" else None,
+        samples_needed=needed,
         reason=reason,
     )
 
 
 def measured_drop(constraint: Constraint, outcomes: Outcomes) -> Drop | None:
     """The drop in the constraint's metric and unit; None where the outcomes do not define it."""
-    if constraint.metric == "agreement":
-        return _lost_agreement(outcomes.agreement)
     if constraint.metric == "kl_divergence":
         return _divergence(outcomes.divergence)
-    if outcomes.right_before is None or outcomes.right_after is None:
+    if constraint.metric == "agreement" and outcomes.agreement is not None:
+        return _lost_agreement(outcomes.agreement)
+    if constraint.metric == "accuracy" and outcomes.right_before is not None and outcomes.right_after is not None:
+        return _lost_accuracy(Paired.count(outcomes.right_before, outcomes.right_after), constraint.drop_type == "relative")
+    found = outcomes.measure(constraint.metric)
+    return _lost_measure(found, constraint.drop_type == "relative") if found else None
+
+
+def _lost_accuracy(paired: Paired, relative: bool) -> Drop | None:
+    if not paired.n or (relative and not paired.both + paired.lost):
         return None
-    paired = Paired.count(outcomes.right_before, outcomes.right_after)
-    interval_of = paired_difference if constraint.drop_type == "absolute" else paired_relative_drop
-    right_before = paired.both + paired.lost
-    if not paired.n or (constraint.drop_type == "relative" and not right_before):
-        return None
+    interval_of = paired_relative_drop if relative else paired_difference
     return Drop(int(paired.n), interval_of(paired).value, lambda n: _high(interval_of(paired.scaled(n), ONE_SIDED)))
+
+
+def _lost_measure(found: Resampled, relative: bool) -> Drop | None:
+    """The drop of a task's metric, by the bootstrap."""
+    achieved, measure = float(found.losses(relative=relative)[0]), found.measure
+    if not isfinite(achieved):
+        return None
+    change = "drop" if measure.higher_is_better else "rise"
+    what = f"{change} of {measure.name} {AGAINST[measure.reference]} of"
+    unit = _percent if measure.bounded or relative else _plain
+    return Drop(measure.n, achieved, lambda n: found.bound(n, relative=relative), what, unit)
 
 
 def _lost_agreement(agreement: Values | None) -> Drop | None:
@@ -132,13 +166,12 @@ def _divergence(values: Values | None) -> Drop | None:
     if values is None or len(values) < FEWEST_VALUES or np.isnan(values).any():
         return None
     mean, moments = float(values.mean()), (float(values.std(ddof=1)), float(np.mean((values - values.mean()) ** 3)))
-    return Drop(len(values), mean, lambda n: upper_mean(mean, *moments, n, ONE_SIDED))
+    return Drop(len(values), mean, lambda n: upper_mean(mean, *moments, n, ONE_SIDED), "divergence of", _nats)
 
 
-def _judge(drop: Drop, constraint: Constraint, synthetic: bool) -> tuple[Met, str]:
-    limit = constraint.max_drop
-    noun, show = ("divergence", _nats) if constraint.metric == "kl_divergence" else ("drop", _percent)
-    seen = f"{noun} of {show(drop.achieved)} on {drop.n:,} samples"
+def _judge(drop: Drop, limit: float, synthetic: bool) -> tuple[Met, str]:
+    show = drop.unit
+    seen = f"{drop.what} {show(drop.achieved)} on {drop.n:,} samples"
     if synthetic:
         return "unverified", f"A {seen}, all of them synthetic: they cannot show what happens on real data."
     if drop.achieved > limit:
@@ -147,7 +180,27 @@ def _judge(drop: Drop, constraint: Constraint, synthetic: bool) -> tuple[Met, st
         return True, f"A {seen}: with 95 % confidence it is at most {show(drop.bound)}, and the limit is {show(limit)}."
     needed = drop.samples_needed(limit)
     remedy = f"about {needed:,} such samples would tell." if needed else "no number of such samples would tell."
+    if not isfinite(drop.bound):
+        return "unverified", f"A {seen}: they are too few to tell anything; {remedy}"
     return "unverified", f"A {seen} may in truth be {show(drop.bound)}, more than the limit of {show(limit)}; {remedy}"
+
+
+def _undefined(constraint: Constraint, outcomes: Outcomes) -> str:
+    """Why there is no figure."""
+    if constraint.metric in NO_VERDICT:
+        return NO_VERDICT[constraint.metric]
+    names = ", ".join(dict.fromkeys(found.measure.name for found in outcomes.measures if found.defined)) or "none"
+    return f"There is no {constraint.metric} to measure on these samples. Metrics of this task that they define: {names}."
+
+
+def _headline(met: Met, missing: int | None, synthetic: bool) -> str:
+    if met is True:
+        return "Ship"
+    if met is False:
+        return "Do not ship"
+    if synthetic:
+        return "No verdict: real samples are needed"
+    return f"Needs about {missing:,} more samples" if missing else "No verdict"
 
 
 def _high(interval: Interval) -> float:
@@ -156,6 +209,10 @@ def _high(interval: Interval) -> float:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}\u00a0%".replace("-", "\u2212")
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}".replace("-", "\u2212")
 
 
 def _nats(value: float) -> str:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 from scipy import special, stats
 
+from workers.annotations import TargetKind
 from workers.errors import LabelMismatch, NonFiniteResult
-from workers.evaluation.fidelity import Comparison, compare_models, detect_outputs, summarise
+from workers.evaluation.fidelity import Comparison, compare_models, detect_outputs, find_task, summarise
 from workers.report.schema import Source
 
 RNG = np.random.default_rng(0)
@@ -30,6 +31,13 @@ class Vectors:
     @property
     def count(self) -> int:
         return len(self.x)
+
+    @property
+    def target_kind(self) -> TargetKind | None:
+        return None if self.labels is None else TargetKind.CLASS
+
+    def targets_of(self, start: int, stop: int) -> list[Any] | None:
+        return None if self.labels is None else list(self.labels[start:stop])
 
     def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         return {"x": self.x[start:stop]}
@@ -117,7 +125,7 @@ def test_accuracy_and_its_paired_drop() -> None:
 @pytest.mark.parametrize("labels", [[0, 1, 5], [-1, 0, 0]])
 def test_labels_that_no_class_answers_are_refused_before_the_work(labels: list[int]) -> None:
     with pytest.raises(LabelMismatch, match="from 0 to 4"):
-        detect_outputs(model(WEIGHT), vectors(3, np.array(labels)), threads=1)
+        find_task(model(WEIGHT), vectors(3, np.array(labels)), threads=1)
 
 
 def test_a_probability_answers_labels_zero_and_one() -> None:

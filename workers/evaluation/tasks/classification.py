@@ -1,0 +1,92 @@
+"""Classification: the share of samples whose class is right, or that of those whose class is still the original's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+
+from workers.annotations import TargetKind
+from workers.evaluation.tasks.task import Array, Outputs
+from workers.statistics.decisions import Reading, probabilities
+from workers.statistics.intervals import Values
+from workers.statistics.measures import Measure, Reference, both, mean_measure
+
+TOP = 5
+MOST_CLASSES = 100  # up to which F1 and the area under the curve are worked out
+
+
+class Scored(NamedTuple):
+    """What is kept of a sample."""
+
+    before: Values  # (k,) probabilities
+    after: Values
+    label: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """One class for every sample."""
+
+    output: int  # its position
+    reading: Reading
+    name: ClassVar[str] = "classification"
+    answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.CLASS})
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def compare(self, before: Outputs, after: Outputs, targets: Sequence[int] | None) -> list[Scored]:
+        """The probabilities of both models."""
+        first, second = (probabilities(self.reading, outputs[self.output])[:, 0] for outputs in (before, after))
+        labels = [None] * len(first) if targets is None else [int(target) for target in targets]
+        return [Scored(*row) for row in zip(first, second, labels, strict=True)]
+
+    def measures(self, rows: Sequence[Scored]) -> tuple[Measure, ...]:
+        """Top-1 and top-5; F1 (macro) and area under the curve (one against the rest, macro) where classes are few."""
+        before, after = (np.stack([getattr(row, side) for row in rows]) for side in ("before", "after"))
+        labels = [row.label for row in rows if row.label is not None]
+        known = _against(np.array(labels), before, after, "labels") if len(labels) == len(rows) else ()
+        return known + _against(before.argmax(axis=1), before, after, "original")
+
+
+def f1_scores(truth: Array, decided: Array, classes: int, counts: Values) -> Values:
+    """F1 (r,), the mean over the classes that are there or named, of class indices (n,) counted `counts` (r, n) times."""
+    wanted, named = np.eye(classes)[truth], np.eye(classes)[decided]
+    hits, asked, given = counts @ (wanted * named), counts @ wanted, counts @ named
+    with np.errstate(invalid="ignore"):
+        scores: Values = np.nanmean(np.where(asked + given > 0, 2 * hits / (asked + given), np.nan), axis=1)
+        return scores
+
+
+def area_under_curve(yes: Array, scores: Array, counts: Values) -> Values:
+    """Area under the ROC curve (r,) of `scores` (n,) for samples that are `yes` (n,); ties count half. NaN for one kind."""
+    ranks = rankdata(scores, method="min").astype(np.int64) - 1, rankdata(scores, method="max").astype(np.int64)
+    weights = counts[:, np.argsort(scores, kind="stable")]
+    negative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(weights * ~yes[np.argsort(scores, kind="stable")], 1)], 1)
+    below = (negative[:, ranks[0]] + negative[:, ranks[1]]) / 2  # negatives with a lower score, those with the same half
+    positives, negatives = counts @ yes, counts @ ~yes
+    with np.errstate(invalid="ignore"):
+        area: Values = (counts * below) @ yes / (positives * negatives)
+        return area
+
+
+def _against(truth: Array, before: Values, after: Values, reference: Reference) -> tuple[Measure, ...]:
+    sides, classes = (before, after), before.shape[1]
+    right = [side.argmax(axis=1) == truth for side in sides]
+    measures = [mean_measure("top1", right, reference)]
+    if classes > 2 * TOP:
+        rank = [(side > side[np.arange(len(truth)), truth][:, None]).sum(axis=1) for side in sides]
+        measures.append(mean_measure("top5", [places < TOP for places in rank], reference))
+    if reference == "labels" and classes <= MOST_CLASSES:
+        decided = [side.argmax(axis=1) for side in sides]
+        f1 = both(lambda side, counts: f1_scores(truth, side, classes, counts), *decided)
+        auc = both(lambda side, counts: _one_against_rest(truth, side, counts), *sides)
+        measures += [Measure("f1", len(truth), f1, reference), Measure("auc", len(truth), auc, reference)]
+    return tuple(measures)
+
+
+def _one_against_rest(truth: Array, scores: Values, counts: Values) -> Values:
+    """Area under the curve (r,): of the second class of two, else the mean over the classes that there are."""
+    chosen = [1] if scores.shape[1] == 2 else np.unique(truth)
+    areas: Values = np.mean([area_under_curve(truth == label, scores[:, label], counts) for label in chosen], axis=0)
+    return areas
