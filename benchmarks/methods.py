@@ -23,7 +23,7 @@ import openvino as ov
 import typer
 
 from workers.calibration import Samples, from_dataset, from_fractals
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
 from workers.evaluation.fidelity import compare_models, summarise
 from workers.ir.graph.edit import read_weight, write_weight
 from workers.ir.graph.layers import Layer
@@ -32,7 +32,8 @@ from workers.ir.storage import entropy_bits
 from workers.methods.int8 import Int8
 from workers.methods.problem import LayerProblem, LayerSolution, Method
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import CompressionPlan, batch_size, make_plan, run
+from workers.run.compression import batch_size, make_context, run
+from workers.run.plan import CompressionPlan, make_plan
 
 RESULTS = Path(__file__).parent / "results" / "methods.json"
 COLUMNS = ("real", "fractal", "round")
@@ -159,10 +160,10 @@ def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads:
     samples = samples_for(zoo, name, "real" if column == "round" else column)
     start = time.perf_counter()
     if column == "round":
-        model, done = imported.model, round_alone(imported.model, plan, seed)
+        model, done = plan.imported.model, round_alone(plan.imported.model, plan, seed)
         size = sum(layer.weight.size for layer in done)
     else:
-        made = run(imported, original, plan, samples, seed=seed, threads=threads, on_layer=ignore, progress=ignore)
+        made = run(plan, make_context(plan, original, samples, seed=seed, threads=threads))
         model = made.model
         size = sum(result.original.size for result in made.results) or 1
         done = [LayerSolution(result.weight, result.scale, statistics_of(result)) for result in made.results]

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from workers.calibration import from_fractals
-from workers.engine import moments, sweep
+from workers.engine import moments, solver
 from workers.ir.graph import frontier
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import rebatch
@@ -35,7 +35,8 @@ from workers.ir.reading.importer import load
 from workers.machine import fingerprint
 from workers.methods.solvers import least_squares
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import batch_size, make_plan, run
+from workers.run.compression import batch_size, make_context, run
+from workers.run.plan import make_plan
 
 SIDE = 2048  # of the matrices whose product shows what the machine can do
 PEAK_S = 2.0  # to measure a peak
@@ -126,7 +127,7 @@ def watched(watch: Stopwatch) -> Iterator[None]:
         (frontier.Runner, "__init__", "compiling segments", lambda *a: 0.0),
         (moments, "gram", "statistics", gram_operations),
         (moments, "accumulated", "statistics", lambda *a: 0.0),
-        (sweep, "pose", "unconstrained optimum", pose_operations),
+        (solver, "pose", "unconstrained optimum", pose_operations),
         (least_squares, "_by_block", "re-solving", product_operations),
         (least_squares.Relaxation, "__call__", "re-solving", lambda *a: 0.0),
     ]
@@ -184,16 +185,7 @@ def main(
         plan = make_plan(imported, recipe)
         size = batch_size(imported, samples)
         whole = rebatch(imported.model.clone(), size)
-        run(
-            imported,
-            imported.model.clone(),
-            plan,
-            samples,
-            seed=0,
-            threads=threads,
-            on_layer=lambda result: None,
-            progress=lambda *told: None,
-        )
+        run(plan, make_context(plan, imported.model, samples, seed=0, threads=threads))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     reached = peaks(whole, samples.batch(0, size), threads)
     found = {

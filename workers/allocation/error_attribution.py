@@ -6,7 +6,7 @@ import openvino as ov
 
 from workers.allocation.sensitivity import output_errors
 from workers.calibration import Samples
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import rebatch
 from workers.report.schema import LayerProfile, LayerReport, NextRun

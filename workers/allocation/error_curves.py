@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import openvino as ov
 
-from workers.engine.collect import Listener
+from workers.engine.collect import StatisticsPass
 from workers.engine.moments import LayerMoments, pool
-from workers.engine.sample_schedule import Batches
-from workers.engine.sweep import pose
+from workers.engine.sample_schedule import SampleSource
+from workers.engine.solver import EngineOptions, pose
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.layers import Layer
 from workers.methods.layerwise_pruning import prune_gradually
@@ -40,12 +40,12 @@ class ErrorCurve:
 
 
 def error_curves(
-    batched: ov.Model, layers: Sequence[Layer], samples: Batches, *, batch_size: int, seed: int, threads: int
+    batched: ov.Model, layers: Sequence[Layer], samples: SampleSource, *, batch_size: int, seed: int, threads: int
 ) -> list[ErrorCurve]:
     """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
     weights = {layer.name: read_weight(batched, layer).astype(np.float64) for layer in layers}
-    listener = Listener(batched.clone(), layers, samples, batch_size=batch_size, seed=seed, threads=threads)
-    return [_curve(layer, weights[layer.name], pool(list(outputs.values()))) for layer, outputs, _ in listener.hear()]
+    statistics = StatisticsPass(batched.clone(), layers, samples, EngineOptions(batch_size, seed, threads))
+    return [_curve(layer, weights[layer.name], pool(list(seen.outputs.values()))) for layer, seen in statistics.collect()]
 
 
 def _curve(layer: Layer, weight: Array, moments: LayerMoments) -> ErrorCurve:

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.engine.sample_schedule import Batches, Stream
+from workers.engine.sample_schedule import SampleSource, Stream
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.frontier import Batch, Runner
 from workers.ir.graph.layers import Layer
@@ -19,7 +19,7 @@ Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
 
 
 def output_errors(
-    batched: ov.Model, weights: Sequence[tuple[Layer, Array]], samples: Batches, *, batch_size: int, threads: int
+    batched: ov.Model, weights: Sequence[tuple[Layer, Array]], samples: SampleSource, *, batch_size: int, threads: int
 ) -> dict[str, float]:
     """E‖o − ô‖² / E‖o‖² of the outputs with one layer's weights (g, r, c) in place and its mean output kept, by layer name.
 

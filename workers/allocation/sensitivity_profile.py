@@ -7,22 +7,20 @@ of that error, from pruning this layer alone.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeGuard
 
 import numpy as np
 import openvino as ov
 
-from workers.allocation.allocate import GRID, optimal_levels
+from workers.allocation.assignment import GRID, optimal_levels
 from workers.allocation.error_curves import REFERENCE, SMALLEST, error_curves
 from workers.allocation.sensitivity import output_errors
 from workers.calibration import Samples
 from workers.ir.graph.layers import Layer
-from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, Method
 
 SAMPLES = 128  # that show how much one layer matters
 
-Sweep = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
+LayerMethods = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +58,20 @@ def profile_sensitivities(
     )
 
 
-def needs_profile(sweep: Sweep) -> bool:
-    """Whether a level of the sweep is to be settled by profile."""
-    return any(map(_waits, chain.from_iterable(sweep.values())))
+def needs_profile(methods: LayerMethods) -> bool:
+    """Whether a level of the methods waits for a profile."""
+    return any(method.measured_level is not None for method in chain.from_iterable(methods.values()))
 
 
-def assign_levels(sweep: Sweep, profile: SensitivityProfile) -> Sweep:
-    """The sweep with the levels that `allocation: optimal` leaves open."""
-    wanted = {step.sparsity_level for step in chain.from_iterable(sweep.values()) if _waits(step)}
-    levels = {sparsity: profile.levels(sparsity) for sparsity in wanted}
+def assign_levels(methods: LayerMethods, profile: SensitivityProfile) -> LayerMethods:
+    """The methods at the levels that the profile gives each layer; where a layer keeps all its weights, the others alone."""
+    wanted = {method.measured_level for method in chain.from_iterable(methods.values())} - {None}
+    levels = {sparsity: profile.levels(sparsity) for sparsity in wanted if sparsity is not None}
     return {
-        name: tuple(step for step in (_settled(method, name, levels) for method in methods) if step)
-        for name, methods in sweep.items()
+        name: tuple(placed for method in each if (placed := _placed(method, name, levels))) for name, each in methods.items()
     }
 
 
-def _waits(step: Method) -> TypeGuard[LayerwisePruning]:
-    return isinstance(step, LayerwisePruning) and step.allocation == "optimal" and step.pattern == "unstructured"
-
-
-def _settled(step: Method, name: str, levels: Mapping[float, Mapping[str, float]]) -> Method | None:
-    """The step at its level; None where the layer keeps all its weights."""
-    if not _waits(step):
-        return step
-    level = levels[step.sparsity_level][name]
-    return step.model_copy(update={"sparsity_level": level}) if level > 0 else None
+def _placed(method: Method, name: str, levels: Mapping[float, Mapping[str, float]]) -> Method | None:
+    """The method at its level in a layer."""
+    return method if method.measured_level is None else method.at_level(levels[method.measured_level][name])

@@ -6,62 +6,103 @@ The model and the samples are the job's own, and so is the folder; the rest is h
 
 import fcntl
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
 
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult, LayerTask
 from workers.methods.problem import Array
 
 BIAS = "bias/"  # before an operation's name, in the names of arrays
 CODE = {name: version(name) for name in ("fractune", "numpy", "openvino")}
 
 
-class Checkpoints:
+class LayerCache(Protocol):
+    """What an interrupted run of the same compression has left to this one, and what one beside it leaves."""
+
+    def restore(self, task: LayerTask) -> LayerResult | None:
+        """The result of a task; None where none is kept."""
+
+    def save(self, result: LayerResult) -> None:
+        """Keep a result for a run after this one."""
+
+    def claim(self, layer: str, wait: bool = False) -> bool:
+        """Keep other runs from solving a layer; False where one of them is at it, unless we `wait` for it to end."""
+
+    def release(self, layer: str) -> None:
+        """Let other runs have a layer."""
+
+
+class NoCache:
+    """Keeps nothing; there are no other runs."""
+
+    def restore(self, task: LayerTask) -> LayerResult | None:
+        """Nothing."""
+        return None
+
+    def save(self, result: LayerResult) -> None:
+        """Nothing."""
+
+    def claim(self, layer: str, wait: bool = False) -> bool:
+        """Every layer is ours."""
+        return True
+
+    def release(self, layer: str) -> None:
+        """Nothing."""
+
+
+NO_CACHE: LayerCache = NoCache()
+
+
+class JobCache:
     """The solved layers of one job, in `folder`; None keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
-        self.reused = 0
+        self.reused = 0  # layers that were not solved again
         self._folder = folder
 
-    def at(self, place: Mapping[str, Any]) -> "Sweeping":
-        """Those of one sweep; `place` is all that tells it from others, in JSON values."""
+    def folder(self, place: Mapping[str, Any]) -> Path | None:
+        """Where a part of the job keeps what it has reached; `place` is all that tells it from others, in JSON values."""
         key = sha256(json.dumps({**place, "code": CODE}, sort_keys=True).encode()).hexdigest()
-        return Sweeping(self, self._folder and self._folder / key)
+        return self._folder and self._folder / key
+
+    def at(self, place: Mapping[str, Any]) -> LayerCache:
+        """The solved layers of one part."""
+        folder = self.folder(place)
+        return DiskLayerCache(folder, self._count) if folder else NO_CACHE
+
+    def _count(self) -> None:
+        self.reused += 1
 
 
-class Sweeping:
-    """The solved layers of one sweep: the engine's memory of an attempt before this one, and of processes beside it."""
+class DiskLayerCache:
+    """The solved layers of one part of a job, each a file in `folder`; `on_reuse` is called for each that is restored."""
 
-    def __init__(self, owner: Checkpoints, folder: Path | None) -> None:
-        self._owner = owner
-        self.folder = folder  # None keeps nothing
+    def __init__(self, folder: Path, on_reuse: Callable[[], None] = lambda: None) -> None:
+        self._folder, self._on_reuse = folder, on_reuse
         self._claims: dict[str, BinaryIO] = {}
 
-    def restore(self, start: LayerResult) -> LayerResult | None:
-        """The result kept for a layer that stands as `start` before it is solved; None where none can be read."""
-        path = self._path(start.layer.name)
-        if path is None or not path.is_file():
+    def restore(self, task: LayerTask) -> LayerResult | None:
+        """The result kept for a task; None where none can be read."""
+        path = self._path(task.layer.name)
+        if not path.is_file():
             return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-                result = _unpacked(start, {name: kept[name] for name in kept.files})
+                result = _unpacked(task, {name: kept[name] for name in kept.files})
         except (OSError, ValueError, KeyError, BadZipFile):
             return None
-        self._owner.reused += 1
+        self._on_reuse()
         return result
 
     def save(self, result: LayerResult) -> None:
         """Keep a result; it appears whole or not at all."""
         path = self._path(result.layer.name)
-        if path is None:
-            return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         with partial.open("wb") as file:
@@ -74,8 +115,6 @@ class Sweeping:
         False also where the folder is gone, which means that the job has ended. Raises FileNotFoundError for that if it waits.
         """
         path = self._path(layer)
-        if path is None:
-            return True
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             file = path.with_suffix(".lock").open("wb")
@@ -96,8 +135,8 @@ class Sweeping:
         if file := self._claims.pop(layer, None):
             file.close()
 
-    def _path(self, layer: str) -> Path | None:
-        return self.folder and self.folder / f"{sha256(layer.encode()).hexdigest()}.npz"
+    def _path(self, layer: str) -> Path:
+        return self._folder / f"{sha256(layer.encode()).hexdigest()}.npz"
 
 
 def _packed(result: LayerResult) -> dict[str, Any]:
@@ -108,12 +147,17 @@ def _packed(result: LayerResult) -> dict[str, Any]:
     return {**arrays, "weight": result.weight.astype(np.float32), "figures": np.array(json.dumps(figures))}
 
 
-def _unpacked(start: LayerResult, arrays: dict[str, Array]) -> LayerResult:
-    biases = {name.removeprefix(BIAS): vector for name, vector in arrays.items() if name.startswith(BIAS)}
+def _unpacked(task: LayerTask, arrays: dict[str, Array]) -> LayerResult:
     weight = arrays["weight"].astype(np.float64)
-    if weight.shape != start.weight.shape:
+    if weight.shape != task.weight.shape:
         raise ValueError
-    return replace(start, weight=weight, scale=arrays.get("scale"), biases=biases, **json.loads(str(arrays["figures"])))
-
-
-NO_CHECKPOINTS = Checkpoints(None)
+    return LayerResult(
+        layer=task.layer,
+        steps=task.steps,
+        original=task.earlier.original if task.earlier else task.weight,
+        weight=weight,
+        scale=arrays.get("scale"),
+        biases={name.removeprefix(BIAS): vector for name, vector in arrays.items() if name.startswith(BIAS)},
+        channels=task.earlier.channels if task.earlier else None,
+        **json.loads(str(arrays["figures"])),
+    )

@@ -4,46 +4,36 @@ No layer waits for another one, so that several processes may share the work: ea
 no other has claimed. What a layer becomes does not depend on who solves it, nor on how many there are.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import openvino as ov
 
-from workers.engine.collect import Listener
-from workers.engine.sample_schedule import Batches
-from workers.engine.sweep import DAMPING, FORGETFUL, NOTHING_YET, LayerResult, Memory, Place, Plan, solve, start_of, write
-from workers.ir.graph.edit import ensure_bias
+from workers.engine.cache import NO_CACHE, LayerCache
+from workers.engine.collect import StatisticsPass
+from workers.engine.layer import LayerResult, LayerTask
+from workers.engine.sample_schedule import SampleSource
+from workers.engine.solver import EngineOptions, LayerSolver
 from workers.ir.graph.layers import Layer
 
 
-class Apart:
-    """The planned layers of `model`; arguments as those of `workers.engine.sweep.compress`."""
+class IndependentLayers:
+    """The layers of the tasks in `model`; arguments are those of `workers.engine.sequential.compress_sequentially`."""
 
     def __init__(
         self,
         model: ov.Model,
         batched: ov.Model,
-        plan: Plan,
-        samples: Batches,
-        *,
-        batch_size: int,
-        seed: int,
-        threads: int,
-        last_damping: float = DAMPING,
-        stored: type[np.float32] | type[np.float16] = np.float32,
-        earlier: Mapping[str, LayerResult] = NOTHING_YET,
-        memory: Memory = FORGETFUL,
+        tasks: Sequence[LayerTask],
+        samples: SampleSource,
+        options: EngineOptions,
+        cache: LayerCache = NO_CACHE,
         on_layer: Callable[[LayerResult], None] = lambda result: None,
     ) -> None:
-        layers = [layer for layer, _ in plan]
-        self._model, self._seed, self._caution, self._stored = model, seed, last_damping, stored
-        self._memory, self._on_layer = memory, on_layer
-        self._methods = {layer.name: methods for layer, methods in plan}
-        self._biases = ensure_bias(model, layers)
-        self._starts = {layer.name: start_of(model, layer, methods, earlier.get(layer.name)) for layer, methods in plan}
-        self._listener = Listener(batched, layers, samples, batch_size=batch_size, seed=seed, threads=threads)
-        self._layers = sorted(layers, key=self._listener.phase)
+        layers = [task.layer for task in tasks]
+        self._cache, self._on_layer = cache, on_layer
+        self._tasks = {task.layer.name: task for task in tasks}
+        self._solver = LayerSolver(model, layers, options)
+        self._statistics = StatisticsPass(batched, layers, samples, options)
         self._results: dict[str, LayerResult] = {}
 
     def compress(self) -> list[LayerResult]:
@@ -52,42 +42,39 @@ class Apart:
             self.help()
             for layer in left:
                 if layer.name not in self._results:
-                    self._memory.claim(layer.name, wait=True)  # until whoever is at it has ended, one way or another
-                    self._recall(layer)
-                    self._memory.release(layer.name)
-        return [self._results[layer.name] for layer in self._layers]
+                    self._cache.claim(layer.name, wait=True)  # until whoever is at it has ended, one way or another
+                    self._restore(layer)
+                    self._cache.release(layer.name)
+        return [self._results[layer.name] for layer in self._statistics.layers]
 
     def help(self) -> None:
         """Solve the layers that nobody else has."""
-        for layer, outputs, samples in self._listener.hear(self._claimed) if self._left() else ():
-            place = Place(self._listener.phase(layer), self._layers.index(layer), len(self._layers))
-            start = replace(self._starts[layer.name], samples=samples)
-            methods = self._methods[layer.name]
-            result = solve(self._model, start, methods, outputs, place, self._caution, self._biases, self._stored, self._seed)
-            self._memory.save(result)
-            self._memory.release(layer.name)
+        for layer, seen in self._statistics.collect(self._claim) if self._left() else ():
+            result = self._solver.solve(self._tasks[layer.name], seen, self._statistics.position(layer))
+            self._cache.save(result)
+            self._cache.release(layer.name)
             self._finish(result)
 
     def _left(self) -> list[Layer]:
-        return [layer for layer in self._layers if layer.name not in self._results]
+        return [layer for layer in self._statistics.layers if layer.name not in self._results]
 
-    def _claimed(self, layer: Layer) -> bool:
+    def _claim(self, layer: Layer) -> bool:
         """Whether a layer is ours to solve."""
-        if layer.name in self._results or not self._memory.claim(layer.name):
+        if layer.name in self._results or not self._cache.claim(layer.name):
             return False
-        if self._recall(layer):
-            self._memory.release(layer.name)
+        if self._restore(layer):
+            self._cache.release(layer.name)
             return False
         return True
 
-    def _recall(self, layer: Layer) -> bool:
+    def _restore(self, layer: Layer) -> bool:
         """Take a layer over that has been solved elsewhere; False where it has not."""
-        found = self._memory.restore(self._starts[layer.name])
+        found = self._cache.restore(self._tasks[layer.name])
         if found is not None:
             self._finish(found)
         return found is not None
 
     def _finish(self, result: LayerResult) -> None:
-        write(self._model, result, self._biases)
+        self._solver.write(result)
         self._results[result.layer.name] = result
         self._on_layer(result)

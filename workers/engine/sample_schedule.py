@@ -13,14 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.ir.graph.frontier import Batch, Frontier, enter
-from workers.ir.graph.segments import Cut
+from workers.ir.graph.frontier import Batch
 
 FRONTIER_BYTES = 2**30  # that the tensors between two phases may take, of both models together
 FEWEST_BATCHES = 8  # that take part all the same
 
 
-class Batches(Protocol):
+class SampleSource(Protocol):
     """Calibration samples as the engine reads them."""
 
     @property
@@ -50,7 +49,7 @@ def schedule(held: Sequence[int], total: int) -> list[int]:
 class Stream:
     """Calibration samples as batches of model inputs, the last one filled up by repetition."""
 
-    def __init__(self, samples: Batches, size: int) -> None:
+    def __init__(self, samples: SampleSource, size: int) -> None:
         self._samples = samples
         self._size = size
         self.length = -(-samples.count // size)
@@ -71,26 +70,3 @@ class Stream:
 
     def _filled(self, value: NDArray[Any]) -> NDArray[Any]:
         return value if len(value) == self._size else np.resize(value, (self._size, *value.shape[1:]))
-
-
-class Frontiers:
-    """The frontiers of the original and of the compressed model, for as many batches as the schedule says."""
-
-    def __init__(self, original: Cut, compressed: Cut, stream: Stream, threads: int) -> None:
-        self._original, self._compressed = original, compressed
-        self._stream, self._threads = stream, threads
-        self._dense: Frontier = []
-        self._sparse: Frontier = []
-
-    def resize(self, phase: int, batches: int) -> tuple[Frontier, Frontier]:
-        """Both frontiers before `phase`, of the first `batches` batches."""
-        del self._dense[batches:], self._sparse[batches:]
-        fresh = range(len(self._dense), batches)
-        if fresh:
-            self._dense += self._enter(self._original, phase, fresh)
-            same = phase == 1  # no layer has run yet
-            self._sparse += map(dict, self._dense) if same else self._enter(self._compressed, phase, fresh)
-        return self._dense, self._sparse
-
-    def _enter(self, parts: Cut, phase: int, numbers: range) -> Iterator[Batch]:
-        return enter(parts, phase, self._stream.batches(numbers.start, numbers.stop), self._threads)

@@ -6,12 +6,13 @@ The paper trains centroids and weights with labels; here the assignment is chose
 and the centroids are fitted in closed form.
 """
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, Indices, LayerProblem, LayerSolution, Method, half
+from workers.methods.problem import Array, Family, Indices, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.clusters import RowLevels, channel_scale, ternary_levels
 from workers.methods.solvers.column_pass import Choose, apply, descend, nearest, taken, within
 
@@ -21,6 +22,8 @@ SIZE_OFFSET = 0.05  # σ of Eq. 8
 
 class Ec2t(Method):
     """Two centroids and zero, assigned at a price for information (Marban et al. 2020)."""
+
+    family: ClassVar[Family | None] = "priced_ternary"
 
     method: Literal["ec2t"] = "ec2t"
     gamma: float = Field(default=0.05, ge=0, le=1, description="Share of the largest useful λ; more gives more zeros.")
@@ -33,6 +36,27 @@ class Ec2t(Method):
     )
     keep_ends: bool = Field(default=True, description="Leave the first and the last layer as they are, as the paper does.")
     rounds: int = Field(default=12, ge=1, le=100, description="Turns of choosing the assignment and fitting the centroids.")
+
+    @property
+    def expected_bits(self) -> float:
+        """Three values."""
+        return 2.0
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """Two values."""
+        return 32.0
+
+    def reaches(self, number: int, count: int) -> bool:
+        """All layers but the first and the last, unless these are asked for."""
+        return not self.keep_ends or 0 < number < count - 1
+
+    def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
+        """Every layer that it reaches, its γ times the δ of its size (Eq. 7-8)."""
+        names = [name for number, name in enumerate(sizes) if self.reaches(number, len(sizes))]
+        largest = max((sizes[name] for name in names), default=1)
+        factors = {name: size_factor(sizes[name], largest) for name in names}
+        return {name: self.model_copy(update={"gamma": self.gamma * factor}) for name, factor in factors.items()}
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Assign and fit in turn."""

@@ -1,6 +1,6 @@
 """End-to-end distillation: its knobs; `workers.training` does the work, with torch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from workers.methods.problem import Pass
 
 class Finetune(Pass):
     """The compressed model learns to answer as the original does, its weights never leaving their allowed set."""
+
+    needs_package: ClassVar[str | None] = "torch"
 
     method: Literal["finetune"] = "finetune"
     steps: int = Field(default=2000, ge=1, le=1_000_000, description="Steps of the optimiser (Adam).")

@@ -6,12 +6,12 @@ weight stays a shift. The paper freezes a growing portion of them and retrains t
 rest is re-solved in closed form after every portion.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method
+from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Mask, Method
 from workers.methods.solvers.column_pass import best_row, best_rows, coordinate_descent, descend, nearest, picked
 from workers.methods.solvers.least_squares import re_solve
 from workers.methods.solvers.portions import Portions
@@ -29,6 +29,8 @@ SHIFTS = 4  # largest powers that are tried
 class Inq(Method):
     """Zero or ±2ⁿ, frozen portion by portion while the free weights are re-solved (Zhou et al. 2017)."""
 
+    family: ClassVar[Family | None] = "powers"
+
     method: Literal["inq"] = "inq"
     bits: Literal[2, 3, 4, 5] = Field(
         default=5, description="One bit stands for zero, the others for the ±2ⁿ: 2^(bits-1) + 1 levels."
@@ -42,6 +44,20 @@ class Inq(Method):
         "three below that serves the outputs best.",
     )
     partition: Literal["magnitude", "random"] = Field(default="magnitude", description="Which weights are frozen first.")
+
+    @property
+    def expected_bits(self) -> float:
+        """The bits of a code."""
+        return float(self.bits)
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """One exponent."""
+        return 8.0
+
+    def ladder(self, resolution: float) -> Ladder:
+        """Fewer and fewer bits."""
+        return "bits", (5, 4, 3, 2)
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Choose the exponents and freeze by portions, then let no single weight of the result be better on another level."""

@@ -54,3 +54,13 @@ class Int8(Pass):
         default=IgnoredScope(), description="Operations that stay in floating point, besides the recipe's ignored_scope."
     )
     advanced_parameters: AdvancedParameters = Field(default=AdvancedParameters(), description="As in NNCF.")
+
+    @property
+    def expected_bits(self) -> float:
+        """Eight."""
+        return 8.0
+
+    @property
+    def own_scope(self) -> IgnoredScope:
+        """Besides the recipe's."""
+        return self.ignored_scope

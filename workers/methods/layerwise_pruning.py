@@ -5,21 +5,25 @@ The paper masks by magnitude and tunes the surviving weights of every layer by A
 (Eq. 6). That objective is a masked least-squares problem: it is solved here exactly, and the mask is revised as it rises.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Literal, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, Work
+from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Mask, Method, Work
 from workers.methods.solvers.least_squares import Relaxation
 
 GRADUAL_STEPS = 8
+MILDEST, HARDEST = 0.1, 0.95  # levels between which a search looks
+LEAST_KEPT = 0.02  # of a layer's weights: none is pruned away whole
 ZEROS = {"2:4": (2, 4), "4:8": (4, 8)}  # zeros in a block, and its size
 
 
 class LayerwisePruning(Method):
     """Zeros by mask, the surviving weights re-solved against the original layer's output (Lazarevich et al. 2021)."""
+
+    family: ClassVar[Family | None] = "masked"
 
     method: Literal["layerwise_pruning"] = "layerwise_pruning"
     sparsity_level: float = Field(gt=0, lt=1, description="Share of the weights set to zero, over all compressed layers.")
@@ -56,11 +60,70 @@ class LayerwisePruning(Method):
             raise ValueError(f"allocation: pattern {self.pattern} zeroes the same share of every layer; leave it out")
         return self
 
+    @property
+    def rewrites_graph(self) -> bool:
+        """Whole channels are no matter of one layer: a pass chooses and removes them."""
+        return self.pattern == "channel"
+
+    @property
+    def expected_sparsity(self) -> float:
+        """The level, over all layers."""
+        return self.sparsity_level
+
+    def ladder(self, resolution: float) -> Ladder | None:
+        """More and more zeros; patterns of blocks are one level of sparsity."""
+        if self.pattern in ZEROS:
+            return None
+        given = self.sparsity_level
+        even = np.arange(MILDEST, HARDEST + resolution / 2, resolution)
+        others = {round(float(level), 4) for level in (*even, HARDEST)}
+        levels = {given, *(level for level in others if level <= HARDEST and abs(level - given) > resolution / 4)}
+        return "sparsity_level", tuple(sorted(levels))
+
+    def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
+        """The same level in every layer, or those of one threshold over all layers."""
+        if self.pattern != "unstructured" or self.allocation != "normalized":
+            return dict.fromkeys(sizes, self)
+        levels = normalized_levels(map(read, sizes), self.sparsity_level)
+        return {name: self.model_copy(update={"sparsity_level": level}) for name, level in zip(sizes, levels, strict=True)}
+
+    @property
+    def measured_level(self) -> float | None:
+        """The level of `allocation: optimal`."""
+        return self.sparsity_level if self.allocation == "optimal" and self.pattern == "unstructured" else None
+
+    def at_level(self, level: float) -> Method | None:
+        """The same at that level; None where all weights stay."""
+        return self.model_copy(update={"sparsity_level": level}) if level > 0 else None
+
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Prune `sparsity_level` of this layer's weights."""
         steps = np.arange(1, self.gradual_steps + 1) / self.gradual_steps
         *_, weight = prune_gradually(problem, self.sparsity_level * (1 - (1 - steps) ** 3), self.pattern)
         return LayerSolution(weight)
+
+
+def normalized_levels(weights: Iterable[Array], sparsity: float) -> list[float]:
+    """The share of each layer below one threshold on |w| / ‖W‖₂ (Eq. 2).
+
+    The threshold prunes `sparsity` of all weights together; a layer that would keep less than `LEAST_KEPT` keeps that, and
+    the others give the difference.
+    """
+    importance = [np.abs(weight).ravel() / max(float(np.linalg.norm(weight)), np.finfo(float).tiny) for weight in weights]
+    sizes = np.array([scores.size for scores in importance])
+    capped = np.zeros(len(importance), np.bool_)
+    levels = np.zeros(len(importance))
+    while True:
+        wanted = sparsity * sizes.sum() - (1 - LEAST_KEPT) * sizes[capped].sum()
+        pooled = np.concatenate([scores for scores, fixed in zip(importance, capped, strict=True) if not fixed])
+        rank = min(max(round(wanted), 0), pooled.size)
+        threshold = np.inf if rank == pooled.size else np.partition(pooled, rank)[rank]
+        levels = np.array([np.count_nonzero(scores < threshold) / scores.size for scores in importance])
+        levels[capped] = 1 - LEAST_KEPT
+        fresh = (levels > 1 - LEAST_KEPT) & ~capped
+        if not fresh.any():
+            return [float(level) for level in levels]
+        capped |= fresh
 
 
 def prune_gradually(problem: LayerProblem, levels: Iterable[float], pattern: str = "unstructured") -> Iterator[Array]:

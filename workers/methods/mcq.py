@@ -5,12 +5,12 @@ The magnitudes of a layer are a probability mass, |w| / ‖W‖₁. Of N = K·|W
 gets as many as fall into its interval: an integer, times ‖W‖₁ / N. Needs no data, and time linear in the number of weights.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, half, single
+from workers.methods.problem import Array, Family, LayerProblem, LayerSolution, Method, half, single
 from workers.methods.solvers.grids import fitted_grid
 
 ROUNDS = 3  # of calibrated rounding: turns of fitting the steps and choosing the counts
@@ -18,6 +18,8 @@ ROUNDS = 3  # of calibrated rounding: turns of fitting the steps and choosing th
 
 class Mcq(Method):
     """Integers that count the samples hitting each weight (Mordido et al. 2019)."""
+
+    family: ClassVar[Family | None] = "grid"
 
     method: Literal["mcq"] = "mcq"
     samples_per_weight: float = Field(default=1.0, gt=0, le=1024, description="K: samples drawn per weight.")
@@ -34,6 +36,16 @@ class Mcq(Method):
         default="sampled",
         description="`sampled` is the paper's; `calibrated` chooses the counts on the same grid against the outputs.",
     )
+
+    @property
+    def expected_bits(self) -> float:
+        """As measured on networks of the paper; a layer reports its own."""
+        return 5.0
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """One scale."""
+        return 16.0
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Sample the counts; calibrated rounding then settles them in the metric of H."""

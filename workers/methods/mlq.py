@@ -5,12 +5,12 @@ the layers that are not yet ternary, is what the engine does with every layer it
 those before it.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import LayerProblem, LayerSolution, Method, half
+from workers.methods.problem import Family, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.clusters import RowLevels, alternate, channel_scale, k_means, ternary_levels
 from workers.methods.solvers.column_pass import coordinate_descent, nearest
 
@@ -18,9 +18,21 @@ from workers.methods.solvers.column_pass import coordinate_descent, nearest
 class Mlq(Method):
     """Ternary weights with two centroids of different size, layer after layer (Xu et al. 2018)."""
 
+    family: ClassVar[Family | None] = "ternary"
+
     method: Literal["mlq"] = "mlq"
     iterations: int = Field(default=50, ge=1, le=1000, description="Iterations of k-means.")
     rounds: int = Field(default=12, ge=0, le=100, description="Turns of choosing clusters and fitting centroids.")
+
+    @property
+    def expected_bits(self) -> float:
+        """Three values."""
+        return 2.0
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """Two values."""
+        return 32.0
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Cluster, then choose clusters and fit centroids in turn."""

@@ -10,20 +10,25 @@ g groups, r rows (output channels of a group), c columns (weights of one output 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
+from workers.methods.ignored_scope import IgnoredScope
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 Work = NDArray[Any]
 
+Ladder = tuple[str, tuple[float, ...]]  # a knob and its values
+
+FLOAT_BITS = 32.0
 SINGLE_PRECISION_FROM = 256  # columns; beyond, products with H dominate and float32 halves them
 
 
@@ -84,25 +89,90 @@ def _require_method(schema: JsonDict) -> None:
     schema["required"] = ["method", *required]
 
 
+Family = Literal[
+    "masked", "grid", "codebook", "powers", "ternary", "priced_ternary"
+]  # how weights stay in a method's set while they train
+
+
 class Step(BaseModel, ABC):
-    """An entry of a recipe: its fields are the knobs, nothing else is."""
+    """An entry of a recipe: its fields are the knobs, nothing else is. What others must know of it, it declares here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_require_method)
 
+    exact: ClassVar[bool] = False  # whether the outputs stay as they are, up to rounding: they are then compared
+    opens: ClassVar[bool] = False  # whether it must be the first step: it changes what there is to plan for
+    closes: ClassVar[bool] = False  # whether no later step can follow, for want of weights in floating point
+    needs_package: ClassVar[str | None] = None  # that an extra of the step's name installs
+
     method: str
+
+    @property
+    def rewrites_graph(self) -> bool:
+        """Whether a module of `workers.passes` carries the step out, and not a solution layer by layer."""
+        return True
+
+    @property
+    def own_scope(self) -> IgnoredScope | None:
+        """Operations that this step alone leaves as they are."""
+        return None
+
+    @property
+    def expected_bits(self) -> float:
+        """Bits that a weight will take which is not zero: for forecasts."""
+        return FLOAT_BITS
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """Bits besides for every output channel, of its scale or its own values: for forecasts."""
+        return 0.0
+
+    @property
+    def expected_sparsity(self) -> float:
+        """Share of the weights that will be zero: for forecasts."""
+        return 0.0
+
+    def reaches(self, number: int, count: int) -> bool:
+        """Whether the step changes a layer, by its number among `count` layers."""
+        return True
+
+    def ladder(self, resolution: float) -> Ladder | None:
+        """The knob that a search turns, and its values from the mildest to the hardest; None where there is none.
+
+        `resolution` is the distance of values that lie close.
+        """
+        return None
 
 
 class Method(Step, ABC):
     """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
 
+    family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
+
     @abstractmethod
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Answer one layer. Pure: the problem's arrays are not written to."""
 
+    @property
+    def rewrites_graph(self) -> bool:
+        """A method does not."""
+        return False
+
+    def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, "Method"]:
+        """The method for each layer that it is to compress, by name.
+
+        `sizes` are the numbers of weights of all layers in topological order; `read` gives the weights (g, r, c) of one.
+        """
+        return dict.fromkeys(sizes, self)
+
+    @property
+    def measured_level(self) -> float | None:
+        """The sparsity over all layers whose levels are to be chosen by what they do to the outputs; None for others."""
+        return None
+
+    def at_level(self, level: float) -> "Method | None":
+        """The method for a layer of that sparsity; None where the layer is to stay as it is."""
+        return self
+
 
 class Pass(Step, ABC):
-    """A step that rewrites the graph, as `workers.passes` knows how; it ends the sweep of the methods before it."""
-
-    exact: ClassVar[bool] = False  # whether the outputs stay as they are, up to rounding: they are then compared
-    opens: ClassVar[bool] = False  # whether it must be the first step: it changes what there is to plan for
-    closes: ClassVar[bool] = False  # whether no later step can follow, for want of weights in floating point
+    """A step that rewrites the graph, as `workers.passes` knows how; it stands between the methods before and after it."""

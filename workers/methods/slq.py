@@ -6,12 +6,12 @@ retrains the other weights with labels; here they are re-solved in closed form.
 """
 
 from math import floor, log2
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, half
+from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.clusters import ScaledLevels, alternate, channel_scale, k_means
 from workers.methods.solvers.column_pass import coordinate_descent, nearest, places
 from workers.methods.solvers.least_squares import re_solve
@@ -23,11 +23,27 @@ PORTIONS = (0.29, 0.53, 0.76, 0.88, 1.0)  # of the clusters: 5, 9, 13, 15, 17 at
 class Slq(Method):
     """k-means clusters including zero, frozen from the most lossy on while the free weights are re-solved (Xu et al. 2018)."""
 
+    family: ClassVar[Family | None] = "codebook"
+
     method: Literal["slq"] = "slq"
     bits: int = Field(default=5, ge=2, le=6, description="2^(bits-1) + 1 clusters, one of them at zero.")
     iterations: int = Field(default=10, ge=1, le=1000, description="Iterations of k-means.")
     portions: Portions = Field(default=PORTIONS, description="Accumulated shares of frozen clusters, rising to 1.")
     rounds: int = Field(default=6, ge=0, le=100, description="Turns of choosing clusters and fitting centroids at the end.")
+
+    @property
+    def expected_bits(self) -> float:
+        """The bits of a code."""
+        return float(self.bits)
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """One scale."""
+        return 16.0
+
+    def ladder(self, resolution: float) -> Ladder:
+        """Fewer and fewer bits."""
+        return "bits", (6, 5, 4, 3, 2)
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Cluster, freeze, re-solve; then choose clusters and fit scales and centroids in turn."""

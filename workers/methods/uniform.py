@@ -1,11 +1,11 @@
 """Uniform quantisation: integers times one step per output channel or group of columns. The strong baseline."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, half
+from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.column_pass import coordinate_descent, on_multiples
 from workers.methods.solvers.grids import fitted_grid
 
@@ -16,9 +16,25 @@ SHRINKS = np.linspace(1.0, 0.4, 31)  # candidate ranges, as shares of the larges
 class Uniform(Method):
     """A symmetric grid of `bits` bits, chosen column by column in the order of GPTQ, then settled by coordinate descent."""
 
+    family: ClassVar[Family | None] = "grid"
+
     method: Literal["uniform"] = "uniform"
     bits: int = Field(default=4, ge=2, le=8, description="Integers from -2^(bits-1) + 1 to 2^(bits-1) - 1.")
     group_size: int | None = Field(default=None, ge=2, description="Columns that share a step; all of a channel when absent.")
+
+    @property
+    def expected_bits(self) -> float:
+        """The bits of a code."""
+        return float(self.bits)
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """One scale."""
+        return 16.0
+
+    def ladder(self, resolution: float) -> Ladder:
+        """Fewer and fewer bits."""
+        return "bits", (8, 7, 6, 5, 4, 3, 2)
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Fit the steps to the original weights, then choose the integers against the layer's outputs."""

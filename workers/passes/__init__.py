@@ -4,25 +4,34 @@ from importlib import import_module
 
 from workers.methods.finetune import Finetune
 from workers.methods.int8 import Int8
+from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq_activations import McqActivations
-from workers.methods.problem import Pass
-from workers.methods.solvers.channel_selection import ChannelPruning
+from workers.methods.problem import Step
 from workers.passes.equivalence_check import check_equivalence
-from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun
+from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun, tell_nobody
 
 # Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO, and torch need not be there.
-REWRITES: dict[type[Pass], str] = {
-    ChannelPruning: "workers.passes.channel_pruning",
+REWRITES: dict[type[Step], str] = {
+    LayerwisePruning: "workers.passes.channel_pruning",
     Finetune: "workers.passes.finetune",
     Int8: "workers.passes.int8",
     McqActivations: "workers.passes.mcq_activations",
 }
 
 
-def rewrite(step: Pass, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
+def rewrite(step: Step, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """The state as a pass leaves it."""
     done: CompressionState = import_module(REWRITES[type(step)]).rewrite(step, state, context, progress)
     return done
 
 
-__all__ = ["REWRITES", "RunContext", "StepProgress", "TrainingRun", "CompressionState", "check_equivalence", "rewrite"]
+__all__ = [
+    "REWRITES",
+    "RunContext",
+    "StepProgress",
+    "TrainingRun",
+    "CompressionState",
+    "check_equivalence",
+    "rewrite",
+    "tell_nobody",
+]

@@ -8,16 +8,18 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.engine.sweep import LayerResult
+from workers.engine.collect import pose_layers
+from workers.engine.layer import LayerResult, make_tasks
 from workers.errors import BudgetOutOfReach
 from workers.ir.channels.groups import Coupling, couple, shape_of
 from workers.ir.channels.removal import remove_channels
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
-from workers.methods.problem import Array, LayerProblem, Mask
-from workers.methods.solvers.channel_selection import LEAST_KEPT, ChannelPruning, KeptColumns, Listening, Reader, elimination
+from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask
+from workers.methods.solvers.channel_selection import LEAST_KEPT, Reader, elimination, solve_kept_columns
 from workers.passes.equivalence_check import check_equivalence
-from workers.passes.layerwise import sweep
+from workers.passes.layerwise import batched, solve_layers
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 Indices = NDArray[np.intp]
@@ -32,6 +34,17 @@ class Group:
     channels: int
     writes: Mapping[str, int]  # output channels of a layer that one of these stands for
     reads: Mapping[str, int]  # its input channels
+
+
+@dataclass(frozen=True, slots=True)
+class KeptColumns:
+    """Answers a layer's problem with some columns zero in all rows, the others re-solved."""
+
+    kept: Mask  # (c,)
+
+    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
+        """The least squares solution on the kept columns."""
+        return LayerSolution(solve_kept_columns(problem, self.kept))
 
 
 class Sizes:
@@ -61,7 +74,7 @@ class Sizes:
             self.inputs[name] -= count * columns[name]
 
 
-def rewrite(step: ChannelPruning, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
+def rewrite(step: LayerwisePruning, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """Choose channels, re-solve every layer without them, and remove them; the outputs must survive the removal.
 
     Raises BudgetOutOfReach where the channels that can be removed do not make up the share that is asked for.
@@ -69,14 +82,14 @@ def rewrite(step: ChannelPruning, state: CompressionState, context: RunContext, 
     model = state.model
     layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & context.excluded.keys()]
     coupling = couple(model, layers)
-    problems = _listen(state, layers, context, progress)
+    problems = _pose(state, layers, context, progress)
     removed = _choose(step, layers, coupling, problems, model)
     del problems
     masks = {layer.name: _kept_columns(layer, coupling, removed) for layer in layers}
-    plan = [(layer, (KeptColumns(kept=masks[layer.name]),)) for layer in layers]
-    solved = {result.layer.name: result for result in sweep(state, plan, context, _half(progress, 1))}
+    plan = [(layer, (KeptColumns(masks[layer.name]),)) for layer in layers]
+    solved = {result.layer.name: result for result in solve_layers(state, plan, context, _half(progress, 1))}
     before = model.clone()
-    remove_channels(model, couple(model, layers), removed)  # the same numbers, and the biases that the sweep has added
+    remove_channels(model, couple(model, layers), removed)  # the same numbers, and the biases that solving has added
     check_equivalence(before, model, context, step.method)
     results = dict(_results(step, state, coupling, removed, solved))
     for result in results.values():
@@ -93,18 +106,21 @@ def _half(progress: StepProgress, half: int) -> StepProgress:
     return tell
 
 
-def _listen(
+def _pose(
     state: CompressionState, layers: Sequence[Layer], context: RunContext, progress: StepProgress
 ) -> dict[str, LayerProblem]:
     """The problems of all layers in the model as it stands, by name."""
-    listening = Listening(problems={})
-    copy = replace(state, model=state.model.clone())
-    sweep(copy, [(layer, (listening,)) for layer in layers], context, _half(progress, 0))
-    return listening.problems
+    tasks = make_tasks(state.model, [(layer, ()) for layer in layers], state.results)
+    problems: dict[str, LayerProblem] = {}
+    tell = _half(progress, 0)
+    for problem in pose_layers(batched(state.model, context.batch_size), tasks, context.samples, context.engine):
+        problems[problem.name] = problem
+        tell(len(problems), len(layers), problem.name)
+    return problems
 
 
 def _choose(
-    step: ChannelPruning,
+    step: LayerwisePruning,
     layers: Sequence[Layer],
     coupling: Coupling,
     problems: Mapping[str, LayerProblem],
@@ -139,7 +155,7 @@ def _choose(
     return np.isin(roots, sorted(removed))
 
 
-def _out_of_reach(step: ChannelPruning, reach: float, coupling: Coupling) -> str:
+def _out_of_reach(step: LayerwisePruning, reach: float, coupling: Coupling) -> str:
     reasons = sorted(set(coupling.reasons().values()))[:3]
     why = f" Others stay: {'; '.join(reasons)}." if reasons else ""
     return (
@@ -212,9 +228,9 @@ def _kept_columns(layer: Layer, coupling: Coupling, removed: Mask) -> Mask:
 
 
 def _results(
-    step: ChannelPruning, state: CompressionState, coupling: Coupling, removed: Mask, solved: Mapping[str, LayerResult]
+    step: LayerwisePruning, state: CompressionState, coupling: Coupling, removed: Mask, solved: Mapping[str, LayerResult]
 ) -> Iterator[tuple[str, LayerResult]]:
-    """The results of the sweep, with what is left of every layer."""
+    """The results of solving, with what is left of every layer."""
     for layer in find_layers(state.model)[0]:
         if layer.name not in solved:
             continue

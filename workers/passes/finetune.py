@@ -7,7 +7,7 @@ import numpy as np
 import openvino as ov
 import torch
 
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
 from workers.errors import LabelMismatch
 from workers.evaluation.fidelity import activation_of
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight

@@ -7,7 +7,7 @@ import nncf
 import numpy as np
 import openvino as ov
 
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
 from workers.errors import NotQuantizable, OutOfMemory
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight
 from workers.ir.graph.folding import folded

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import openvino as ov
 
 from workers.calibration import Samples
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
+from workers.engine.solver import DAMPING, SYNTHETIC_LAST_DAMPING, EngineOptions
 from workers.ir.graph.layers import Skipped
 from workers.ir.reading.importer import Precision
 
@@ -22,6 +24,10 @@ class StepProgress(Protocol):
 
     def __call__(self, done: int, total: int, layer: str | None = None, message: str = "") -> None:
         """`done` of `total` items of whatever is counted; the last one was `layer`, or `message` says what they are."""
+
+
+def tell_nobody(done: int, total: int, layer: str | None = None, message: str = "") -> None:
+    """The progress of a step that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,19 @@ class RunContext:
     seed: int
     threads: int
     on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed
-    apart: bool = False  # whether every layer is solved on the original's inputs
+    independent: bool = False  # whether every layer is solved on the original's inputs
     folder: Path | None = None  # where a long step may keep what an interrupted attempt of it has reached
+
+    @property
+    def engine(self) -> EngineOptions:
+        """The engine's options for these samples and this model."""
+        return EngineOptions(
+            batch_size=self.batch_size,
+            seed=self.seed,
+            threads=self.threads,
+            last_damping=DAMPING if self.samples.source == "dataset" else SYNTHETIC_LAST_DAMPING,
+            stored=np.float16 if self.precision == "f16" else np.float32,
+        )
 
 
 @dataclass(frozen=True, slots=True)

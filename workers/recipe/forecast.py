@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from workers.methods.finetune import Finetune
-from workers.methods.layerwise_pruning import GRADUAL_STEPS, LayerwisePruning
-from workers.methods.problem import Step
+from workers.methods.layerwise_pruning import GRADUAL_STEPS
+from workers.methods.problem import FLOAT_BITS, Method, Step
 from workers.methods.solvers.least_squares import affordable_iterations
 from workers.recipe import Recipe
 from workers.recipe.scope_matching import plain_rules
@@ -28,8 +28,6 @@ FRONTIER_BYTES = 2**30  # that the engine lets activations take
 XML_BYTES, XML_INT8_BYTES = 400, 4500  # of model.xml for an operation, and for a layer with quantised activations
 GAP_BITS = 8  # of the distance to the next weight that is not zero
 XML_ZIPS = 8  # times smaller when zipped
-CODED = {"mlq": 2.0, "ec2t": 2.0, "mcq": 5.0, "int8": 8.0}  # bits of a weight, where no knob says so
-CHANNEL_BITS = {"uniform": 16, "mcq": 16, "slq": 16, "inq": 8, "mlq": 32, "ec2t": 32}  # of the scales of an output channel
 
 
 class Planned(BaseModel):
@@ -107,26 +105,24 @@ def _reason(layer: Mapping[str, Any], excluded: Mapping[str, str]) -> str:
 
 
 def _steps(recipe: Recipe, number: int, count: int) -> list[Step]:
-    """The steps that reach a layer; EC2T leaves the first and the last alone."""
-    ends = number in (0, count - 1)
-    return [step for step in recipe.steps if not (ends and getattr(step, "keep_ends", False))]
+    """The steps that reach a layer."""
+    return [step for step in recipe.steps if step.reaches(number, count)]
 
 
 def _planned(layer: Mapping[str, Any], steps: Sequence[Step]) -> Planned:
-    bits = _bits(steps) + max((CHANNEL_BITS.get(step.method, 0) for step in steps), default=0) / _columns(layer)
+    bits = _bits(steps) + max((step.expected_channel_bits for step in steps), default=0.0) / _columns(layer)
     return Planned(
         name=layer["name"], type=layer["type"], weights=layer["weights"], steps=tuple(s.method for s in steps), bits=bits
     )
 
 
 def _sparsity(steps: Sequence[Step]) -> float:
-    return max((step.sparsity_level for step in steps if isinstance(step, LayerwisePruning)), default=0.0)
+    return max((step.expected_sparsity for step in steps), default=0.0)
 
 
 def _code(steps: Sequence[Step]) -> float:
     """Bits of a weight that is not pruned."""
-    coded = [float(getattr(step, "bits", CODED.get(step.method, 32.0))) for step in steps]
-    return min(coded, default=32.0)
+    return min((step.expected_bits for step in steps), default=FLOAT_BITS)
 
 
 def _bits(steps: Sequence[Step]) -> float:
@@ -149,7 +145,7 @@ def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | Non
     passes = 1 if recipe.calibrate_on == "original" else 2
     once = passes * recipe.calibration.count * forward + solve + 2 * JUDGES * forward
     weighing = recipe.calibration.count * forward + 0.2 * LEVELS * solve + 64 * len(layers) * forward
-    optimal = any(isinstance(step, LayerwisePruning) and step.allocation == "optimal" for step in recipe.steps)
+    optimal = any(isinstance(step, Method) and step.measured_level is not None for step in recipe.steps)
     speed = recipe.benchmark.time if recipe.benchmark else 0.0
     training = sum(_training(step, forward * FLOPS) for step in recipe.steps if isinstance(step, Finetune))
     total = _candidates(recipe) * (once + training) + (weighing if optimal else 0.0)

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workers.methods import AnyStep
 from workers.methods.ignored_scope import IgnoredScope, Name
-from workers.methods.problem import Pass
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 TaskName = Literal[
@@ -138,9 +137,9 @@ class Recipe(Block):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         for step, following in pairwise(self.steps):
-            if isinstance(step, Pass) and step.closes:
+            if step.closes:
                 raise ValueError(f"{step.method} must be the last step, {following.method} cannot follow it")
-            if isinstance(following, Pass) and following.opens:
+            if following.opens:
                 raise ValueError(f"{following.method} must be the first step, {step.method} cannot stand before it")
         return self
 

@@ -10,8 +10,8 @@ import openvino as ov
 
 from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits
-from workers.engine.cache import Checkpoints
-from workers.engine.sweep import LayerResult
+from workers.engine.cache import JobCache
+from workers.engine.layer import LayerResult
 from workers.evaluation.benchmark import compare_speed
 from workers.evaluation.fidelity import Comparison, compare_models
 from workers.evaluation.tasks import Task
@@ -22,7 +22,8 @@ from workers.jobs.job import Stage
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.run.clock import Clock
-from workers.run.compression import Compressed, ProfileCache, batch_size, enlarged, make_plan, run
+from workers.run.compression import Compressed, ProfileCache, batch_size, make_context, run
+from workers.run.plan import CompressionPlan
 from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
 
 # The parts of a recipe that make the model.
@@ -59,33 +60,30 @@ class CandidateFactory:
 
     imported: Imported
     original: ov.Model
+    plan: CompressionPlan  # of the recipe as it was given
     task: Task
     splits: DataSplits
     threads: int
     clock: Clock
     on_layer: Callable[[LayerResult], None]
-    checkpoints: Checkpoints
+    cache: JobCache
     profiles: ProfileCache = field(default_factory=ProfileCache)
 
     def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
         """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
         began = time.perf_counter()
-        fresh = enlarged(self.imported, recipe)
-        plan = make_plan(fresh, recipe)
+        plan = self.plan.with_steps(recipe.steps)
         with self.clock.run(Stage.COMPRESS, plan.work):
-            compressed = run(
-                fresh,
-                self.original,
+            context = make_context(
                 plan,
+                self.original,
                 self.splits.calibration,
                 seed=recipe.seed,
                 threads=self.threads,
+                independent=recipe.calibrate_on == "original",
                 on_layer=self.on_layer,
-                progress=self.clock.progress,
-                apart=recipe.calibrate_on == "original",
-                profiles=self.profiles,
-                checkpoints=self.checkpoints,
             )
+            compressed = run(plan, context, self.clock.progress, self.profiles, self.cache)
         with self.clock.run(Stage.EXPORT):
             restore_batch(compressed.model, self.imported.inputs)
             layers = [(result.layer, result.scale) for result in compressed.results]

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from workers import machine
 from workers.allocation.error_attribution import output_errors_per_layer
 from workers.calibration.data_splits import calibration_samples, split_data
-from workers.engine.cache import Checkpoints
-from workers.engine.sweep import LayerResult
+from workers.engine.cache import JobCache
+from workers.engine.layer import LayerResult
 from workers.errors import InvalidRecipe
 from workers.evaluation.fidelity import find_task
 from workers.evaluation.tasks import TaskRequest
@@ -27,9 +27,9 @@ from workers.jobs.job import Stage, Task
 from workers.recipe import Recipe
 from workers.run.candidates import CandidateFactory
 from workers.run.clock import Clock
-from workers.run.compression import assist as share
-from workers.run.compression import batch_size, enlarged, make_plan
+from workers.run.compression import batch_size, help_compression, make_context
 from workers.run.exploration import explore
+from workers.run.plan import make_plan
 from workers.run.report_builder import RunResults, layer_row, write_report
 
 
@@ -74,8 +74,7 @@ def compress(task: Task, clock: Clock) -> None:
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
         original = imported.model.clone()
-        larger = enlarged(imported, recipe)
-        make_plan(larger, recipe)  # refuses what cannot be used before anything is computed
+        plan = make_plan(imported, recipe)  # refuses what cannot be used before anything is computed
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         splits = split_data(task, imported, recipe, clock.progress)
         meaning = find_task(original, splits.test, threads, TaskRequest(recipe.task, recipe.decoder))
@@ -84,9 +83,9 @@ def compress(task: Task, clock: Clock) -> None:
     def on_layer(result: LayerResult) -> None:
         clock.tell({"event": "layer", **layer_row(result)})
 
-    checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
+    cache = JobCache(Path(task.checkpoints) if task.checkpoints else None)
     tell = (lambda result: None) if exploring else on_layer
-    factory = CandidateFactory(imported, original, meaning, splits, threads, clock, tell, checkpoints)
+    factory = CandidateFactory(imported, original, plan, meaning, splits, threads, clock, tell, cache)
     explored = explore(factory, recipe, Path(task.out))
     chosen = explored.chosen
     if exploring:
@@ -96,14 +95,14 @@ def compress(task: Task, clock: Clock) -> None:
         factory.time(chosen, recipe.benchmark)
     with clock.run(Stage.REPORT):
         lost = output_errors_per_layer(
-            larger.model,
+            plan.imported.model,
             chosen.compressed.results,
             splits.calibration,
             batch_size=batch_size(imported, splits.calibration),
             threads=threads,
         )
         sizes = saved_size(original, half=imported.precision == "f16")
-        write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), checkpoints.reused))
+        write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), cache.reused))
 
 
 def assist(task: Task, clock: Clock) -> None:
@@ -111,14 +110,14 @@ def assist(task: Task, clock: Clock) -> None:
     recipe = recipe_of(task)
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes)
-        larger = enlarged(imported, recipe)
-        plan = make_plan(larger, recipe)
+        plan = make_plan(imported, recipe)
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         samples = calibration_samples(task, imported, recipe, clock.progress)
     with clock.run(Stage.COMPRESS):
-        checkpoints = Checkpoints(Path(task.checkpoints) if task.checkpoints else None)
+        cache = JobCache(Path(task.checkpoints) if task.checkpoints else None)
         threads = task.threads or machine.threads()
-        share(larger, plan, samples, seed=recipe.seed, threads=threads, checkpoints=checkpoints)
+        context = make_context(plan, imported.model, samples, seed=recipe.seed, threads=threads, independent=True)
+        help_compression(plan, context, cache)
 
 
 def recipe_of(task: Task) -> Recipe:

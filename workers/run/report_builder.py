@@ -16,7 +16,7 @@ from fractal_data import contact_sheet
 from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
 from workers.calibration.data_splits import DataSplits
 from workers.digest import file_sha256
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
 from workers.evaluation.fidelity import summarise
 from workers.ir.reading.importer import Imported
 from workers.ir.writing.writer import SavedSize as DiskSize

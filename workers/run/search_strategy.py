@@ -7,17 +7,14 @@ testing; Angelopoulos et al., "Learn then test", 2021, section 3.2), so every ve
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from workers.errors import InvalidRecipe
-from workers.methods.problem import Step
 from workers.recipe import Recipe
 
-MILDEST, HARDEST = 0.1, 0.95  # sparsity levels
-FIXED = ("2:4", "4:8")  # patterns that are one level of sparsity
-VARIED = ("sparsity_level", "bits")  # knobs, the first that a step of the recipe has
+PREFERRED = ("sparsity_level", "bits")  # which knob is turned, where steps offer several
 
 T = TypeVar("T")
 
@@ -38,13 +35,10 @@ class Ladder:
 
 def build_ladder(recipe: Recipe, resolution: float) -> Ladder:
     """The ladder of a recipe. Raises InvalidRecipe where none of its steps can press more or less hard."""
-    for knob in VARIED:
-        for number, step in enumerate(recipe.steps):
-            if knob in type(step).model_fields and getattr(step, "pattern", None) not in FIXED:
-                given = getattr(step, knob)
-                settings = _levels(given, resolution) if knob == "sparsity_level" else _bits(step)
-                recipes = tuple(_with(recipe, number, knob, setting) for setting in settings)
-                return Ladder(knob, tuple(map(float, settings)), recipes, settings.index(given))
+    found = {number: ladder for number, step in enumerate(recipe.steps) if (ladder := step.ladder(resolution))}
+    for number, (knob, values) in sorted(found.items(), key=lambda item: PREFERRED.index(item[1][0])):
+        recipes = tuple(_with(recipe, number, knob, value) for value in values)
+        return Ladder(knob, tuple(map(float, values)), recipes, values.index(getattr(recipe.steps[number], knob)))
     raise InvalidRecipe(
         "search: no step of the recipe can press more or less hard.", hint="Add layerwise_pruning, or a method that has `bits`."
     )
@@ -80,19 +74,6 @@ def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] <= other[0] and one[1] <= other[1] and one != other
-
-
-def _levels(given: float, resolution: float) -> list[float]:
-    steps = np.arange(MILDEST, HARDEST + resolution / 2, resolution)
-    others = {round(float(level), 4) for level in (*steps, HARDEST)}
-    return sorted({given, *(level for level in others if level <= HARDEST and abs(level - given) > resolution / 4)})
-
-
-def _bits(step: Step) -> list[int]:
-    """The numbers of bits that a method takes, many to few."""
-    schema: dict[str, Any] = type(step).model_json_schema()["properties"]["bits"]
-    values = schema.get("enum") or range(schema["minimum"], schema["maximum"] + 1)
-    return sorted(values, reverse=True)
 
 
 def _with(recipe: Recipe, number: int, knob: str, setting: float) -> Recipe:

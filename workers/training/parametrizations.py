@@ -12,17 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
 from workers.errors import NotTrainable
 from workers.methods.ec2t import Ec2t, largest_price, level_probabilities
 from workers.methods.inq import PORTIONS, Inq, portion_to_freeze, round_to, unit_levels
-from workers.methods.layerwise_pruning import LayerwisePruning
-from workers.methods.mcq import Mcq
-from workers.methods.mlq import Mlq
-from workers.methods.problem import Step
-from workers.methods.slq import Slq
-from workers.methods.solvers.channel_selection import ChannelPruning
-from workers.methods.uniform import Uniform
+from workers.methods.problem import Family, Method, Step
 
 Values = NDArray[np.float64]
 
@@ -226,17 +220,14 @@ class GridParameter(QuantizedParameter):
 
 
 Arguments = tuple[Values, Values, NDArray[np.bool_], LayerResult]
-KINDS: Mapping[type[Step], Callable[[Step, Arguments], QuantizedParameter]] = {
-    LayerwisePruning: lambda step, at: MaskedParameter(at[0], at[2]),
-    ChannelPruning: lambda step, at: MaskedParameter(at[0], at[2]),
-    Inq: lambda step, at: PowersOfTwoParameter(step, _step(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
-    Slq: lambda step, at: SharedLevels(_step(at[3]), at[0], at[1], at[2]),
-    Mlq: lambda step, at: TernaryParameter(_channel(at[3]), at[0], at[1], at[2]),
-    Ec2t: lambda step, at: PricedTernary(step, _channel(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
-    Uniform: lambda step, at: GridParameter(_step(at[3]), at[0], at[1], at[2]),
-    Mcq: lambda step, at: GridParameter(_step(at[3]), at[0], at[1], at[2]),
+FAMILIES: Mapping[Family, Callable[[Step, Arguments], QuantizedParameter]] = {
+    "masked": lambda step, at: MaskedParameter(at[0], at[2]),
+    "powers": lambda step, at: PowersOfTwoParameter(step, _step(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
+    "codebook": lambda step, at: SharedLevels(_step(at[3]), at[0], at[1], at[2]),
+    "ternary": lambda step, at: TernaryParameter(_channel(at[3]), at[0], at[1], at[2]),
+    "priced_ternary": lambda step, at: PricedTernary(step, _channel(at[3]), at[0], at[1], at[2]),  # type: ignore[arg-type]
+    "grid": lambda step, at: GridParameter(_step(at[3]), at[0], at[1], at[2]),
 }
-PRUNING = (LayerwisePruning, ChannelPruning)
 
 
 def parametrize(result: LayerResult) -> QuantizedParameter:
@@ -245,15 +236,16 @@ def parametrize(result: LayerResult) -> QuantizedParameter:
     Raises NotTrainable where that method's set is not known.
     """
     step = result.steps[-1] if result.steps else None
-    if step is not None and type(step) not in KINDS:
+    family = step.family if isinstance(step, Method) else None
+    if step is not None and family is None:
         raise NotTrainable(f"finetune cannot follow {step.method} ({result.layer.name!r}).")
-    pruned = any(isinstance(each, PRUNING) for each in result.steps)
+    pruned = any(isinstance(each, Method) and each.family == "masked" for each in result.steps)
     weight = _tensor(result, result.weight)
     start = result.original if result.original.shape == result.weight.shape else result.weight  # channels may be gone
     mask = weight != 0 if pruned else np.ones(weight.shape, np.bool_)
-    if step is None:
+    if step is None or family is None:
         return MaskedParameter(weight, mask)
-    return KINDS[type(step)](step, (weight, _tensor(result, start), mask, result))
+    return FAMILIES[family](step, (weight, _tensor(result, start), mask, result))
 
 
 def _step(result: LayerResult) -> Values:

@@ -4,12 +4,11 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from tests.workers.engine.test_sweep import Images, outputs, residual_network
+from tests.workers.engine.test_sequential import Images, compress, outputs, residual_network
 from workers.allocation.error_curves import LEVELS, error_curves
 from workers.allocation.sensitivity import output_errors
 from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profile_sensitivities
 from workers.calibration import Samples
-from workers.engine.sweep import compress
 from workers.ir.graph.edit import read_weight, write_weight
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import rebatch
@@ -54,7 +53,7 @@ def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone():
     assert all(np.all(np.diff(curve.errors) >= -1e-6) for curve in curves.values())
     second = next(layer for layer in layers if layer.name == "second")
     plan = [(second, (LayerwisePruning(sparsity_level=LEVELS[5]),))]
-    (alone,) = compress(model.clone(), rebatch(model, 16), plan, samples, batch_size=16, seed=0, threads=1)
+    (alone,) = compress(model.clone(), plan, samples)
     assert curves["second"].errors[5] == pytest.approx(alone.relative_error, rel=0.2)
     grid = np.linspace(0, 0.98, 50)
     known = np.interp(LEVELS[5], grid, curves["second"].errors_at(grid))

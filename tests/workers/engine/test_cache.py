@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.workers.engine.test_sweep import Images, residual_network
-from workers.engine.cache import Checkpoints
-from workers.engine.sweep import compress
+from tests.workers.engine.test_sequential import Images, compress, residual_network
+from workers.engine.cache import JobCache
+from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import find_layers
-from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
 
@@ -16,13 +15,11 @@ class Interrupted(Exception):
     """The process ends here."""
 
 
-def run(memory, on_layer=lambda result: None, method=None):
+def run(cache, on_layer=lambda result: None, method=None):
     model = residual_network()
     method = method or LayerwisePruning(sparsity_level=0.6)
     plan = [(layer, (method,)) for layer in find_layers(model)[0]]
-    return compress(
-        model, rebatch(model, 16), plan, Images(), batch_size=16, seed=3, threads=1, memory=memory, on_layer=on_layer
-    )
+    return compress(model, plan, Images(), EngineOptions(16, 3, 1), cache=cache, on_layer=on_layer)
 
 
 def stop_after(count):
@@ -39,10 +36,10 @@ def stop_after(count):
 @pytest.mark.parametrize("method", [LayerwisePruning(sparsity_level=0.6), Mcq(samples_per_weight=1, rounding="calibrated")])
 @pytest.mark.parametrize("solved", [1, 3, 5])
 def test_a_second_attempt_solves_only_what_is_left_and_gives_the_same_bytes(tmp_path, solved, method):
-    undisturbed = run(Checkpoints(None).at({}), method=method)
+    undisturbed = run(JobCache(None).at({}), method=method)
     with pytest.raises(Interrupted):
-        run(Checkpoints(tmp_path).at({}), stop_after(solved), method=method)
-    resumed = Checkpoints(tmp_path)
+        run(JobCache(tmp_path).at({}), stop_after(solved), method=method)
+    resumed = JobCache(tmp_path)
     again = run(resumed.at({}), method=method)
     assert resumed.reused == solved
     for one, other in zip(undisturbed, again, strict=True):
@@ -57,17 +54,17 @@ def test_a_second_attempt_solves_only_what_is_left_and_gives_the_same_bytes(tmp_
 
 
 def test_layers_solved_under_other_conditions_are_not_taken(tmp_path):
-    run(Checkpoints(tmp_path).at({"seed": 0}))
-    other = Checkpoints(tmp_path)
+    run(JobCache(tmp_path).at({"seed": 0}))
+    other = JobCache(tmp_path)
     run(other.at({"seed": 1}))
     assert other.reused == 0
 
 
 def test_a_damaged_file_is_solved_again(tmp_path):
-    whole = run(Checkpoints(tmp_path).at({}))
+    whole = run(JobCache(tmp_path).at({}))
     for path in sorted(tmp_path.rglob("*.npz"))[:2]:
         path.write_bytes(path.read_bytes()[:100])
-    resumed = Checkpoints(tmp_path)
+    resumed = JobCache(tmp_path)
     again = run(resumed.at({}))
     assert resumed.reused == len(whole) - 2
     for one, other in zip(whole, again, strict=True):

@@ -6,10 +6,11 @@ import threading
 import numpy as np
 import pytest
 
-from tests.workers.engine.test_sweep import Images, Untouched, residual_network
-from workers.engine.cache import Checkpoints
-from workers.engine.independent import Apart
-from workers.engine.sweep import FORGETFUL, compress
+from tests.workers.engine.test_sequential import Images, Untouched, compress, residual_network
+from workers.engine.cache import NO_CACHE, JobCache
+from workers.engine.independent import IndependentLayers
+from workers.engine.layer import make_tasks
+from workers.engine.solver import EngineOptions
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import rebatch
@@ -18,11 +19,11 @@ from workers.methods.layerwise_pruning import LayerwisePruning
 PRUNING = LayerwisePruning(sparsity_level=0.6)
 
 
-def apart(memory=FORGETFUL, method=PRUNING, on_layer=lambda result: None):
+def independent(cache=NO_CACHE, method=PRUNING, on_layer=lambda result: None):
     model = residual_network()
     plan = [(layer, (method,)) for layer in find_layers(model)[0]]
-    made = Apart(model, rebatch(model, 16), plan, Images(), batch_size=16, seed=3, threads=1, memory=memory, on_layer=on_layer)
-    return model, made
+    options = EngineOptions(batch_size=16, seed=3, threads=1)
+    return model, IndependentLayers(model, rebatch(model, 16), make_tasks(model, plan), Images(), options, cache, on_layer)
 
 
 def weights(results):
@@ -37,19 +38,19 @@ def assert_same(one, other):
 
 @pytest.fixture(scope="module")
 def alone():
-    return weights(apart()[1].compress())
+    return weights(independent()[1].compress())
 
 
 def test_the_inputs_are_the_originals():
     """So that the optimum is the original weight, whatever became of the layers before."""
-    model, made = apart(method=Untouched())
+    model, made = independent(method=Untouched())
     before = {layer.name: read_weight(model, layer) for layer in find_layers(model)[0]}
     for name, weight in weights(made.compress()).items():
         np.testing.assert_allclose(weight, before[name], atol=2e-3)
 
 
 def test_the_model_holds_the_results():
-    model, made = apart()
+    model, made = independent()
     for result in made.compress():
         np.testing.assert_array_equal(read_weight(model, result.layer), result.weight)
 
@@ -57,18 +58,18 @@ def test_the_model_holds_the_results():
 def test_it_differs_from_solving_on_the_compressed_inputs(alone):
     model = residual_network()
     plan = [(layer, (PRUNING,)) for layer in find_layers(model)[0]]
-    swept = weights(compress(model, rebatch(model, 16), plan, Images(), batch_size=16, seed=3, threads=1))
+    swept = weights(compress(model, plan, Images(), EngineOptions(16, 3, 1)))
     first, last = next(iter(alone)), list(alone)[-1]
     np.testing.assert_array_equal(alone[first], swept[first])
     assert not np.array_equal(alone[last], swept[last])
 
 
 def test_what_a_helper_has_solved_is_taken_over(tmp_path, alone):
-    apart(Checkpoints(tmp_path).at({}))[1].help()
-    memory = Checkpoints(tmp_path)
+    independent(JobCache(tmp_path).at({}))[1].help()
+    cache = JobCache(tmp_path)
     told = []
-    assert_same(alone, weights(apart(memory.at({}), on_layer=told.append)[1].compress()))
-    assert memory.reused == len(alone) == len(told)
+    assert_same(alone, weights(independent(cache.at({}), on_layer=told.append)[1].compress()))
+    assert cache.reused == len(alone) == len(told)
 
 
 def test_processes_share_the_layers(tmp_path, alone):
@@ -76,29 +77,29 @@ def test_processes_share_the_layers(tmp_path, alone):
     helpers = [spawn.Process(target=help_in, args=(tmp_path,)) for _ in range(2)]
     for helper in helpers:
         helper.start()
-    assert_same(alone, weights(apart(Checkpoints(tmp_path).at({}))[1].compress()))
+    assert_same(alone, weights(independent(JobCache(tmp_path).at({}))[1].compress()))
     for helper in helpers:
         helper.join()
         assert helper.exitcode == 0
 
 
 def help_in(folder):
-    apart(Checkpoints(folder).at({}))[1].help()
+    independent(JobCache(folder).at({}))[1].help()
 
 
 def test_what_a_helper_leaves_undone_is_done(tmp_path, alone):
     """A helper that claims a layer and dies: the lock goes with it."""
     name = list(alone)[1]
-    dead = Checkpoints(tmp_path).at({})
+    dead = JobCache(tmp_path).at({})
     assert dead.claim(name)
     threading.Timer(1.0, dead.release, [name]).start()
-    memory = Checkpoints(tmp_path)
-    assert_same(alone, weights(apart(memory.at({}))[1].compress()))
-    assert memory.reused == 0
+    cache = JobCache(tmp_path)
+    assert_same(alone, weights(independent(cache.at({}))[1].compress()))
+    assert cache.reused == 0
 
 
 def test_a_helper_stops_where_the_job_has_ended(tmp_path):
-    gone = Checkpoints(tmp_path / "gone").at({})
+    gone = JobCache(tmp_path / "gone").at({})
     assert not gone.claim("layer")
     with pytest.raises(FileNotFoundError):
         gone.claim("layer", wait=True)

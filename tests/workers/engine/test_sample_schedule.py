@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.engine.test_sweep import Images, residual_network, run
+from tests.workers.engine.test_sequential import Images, residual_network, run
 from workers.engine import sample_schedule
 from workers.engine.sample_schedule import FEWEST_BATCHES, FRONTIER_BYTES, schedule
 from workers.methods.layerwise_pruning import LayerwisePruning

@@ -17,7 +17,8 @@ from workers.ir.reading.importer import load
 from workers.ir.writing.exporter import export
 from workers.passes.quiet_nncf import OVNativeEngine, quiet_nncf, track
 from workers.recipe import Recipe
-from workers.run.compression import make_plan, run
+from workers.run.compression import make_context, run
+from workers.run.plan import make_plan
 
 SAMPLES = 24
 PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.5, "allocation": "uniform"}
@@ -34,16 +35,12 @@ class Job:
         self.original = imported.model.clone()
         self.samples = from_fractals(imported, SAMPLES, 0, recipe.preprocessing)
         self.told, self.announced = [], []
-        self.compressed = run(
-            imported,
-            self.original,
-            plan,
-            self.samples,
-            seed=0,
-            threads=1,
-            on_layer=self.announced.append,
-            progress=lambda done, total, layer=None, message="": self.told.append((done, total, message)),
-        )
+        context = make_context(plan, self.original, self.samples, seed=0, threads=1, on_layer=self.announced.append)
+
+        def progress(done, total, layer=None, message=""):
+            self.told.append((done, total, message))
+
+        self.compressed = run(plan, context, progress)
         self.results = {result.layer.name: result for result in self.compressed.results}
 
     def outputs(self, model):

@@ -14,7 +14,8 @@ from workers.ir.reading.inputs import restore_batch
 from workers.ir.writing.exporter import export
 from workers.passes.mcq_activations import insert_sampler
 from workers.recipe import Recipe
-from workers.run.compression import make_plan, run
+from workers.run.compression import make_context, run
+from workers.run.plan import make_plan
 
 SHAPE = (3, 4, 5, 5)
 KINDS = {"Relu": ops.relu, "Tanh": ops.tanh}
@@ -77,8 +78,7 @@ def job(tmp_path):
         plan = make_plan(imported, recipe)
         samples = from_fractals(imported, 8, 0, recipe.preprocessing)
         original = imported.model.clone()
-        told = {"on_layer": lambda result: None, "progress": lambda *args, **names: None}
-        done = run(imported, original, plan, samples, seed=0, threads=1, **told)
+        done = run(plan, make_context(plan, original, samples, seed=0, threads=1))
         restore_batch(done.model, imported.inputs)
         return original, export(done.model, [], tmp_path / "out", {}).xml, samples
 
@@ -117,7 +117,6 @@ def test_weights_are_compressed_behind_sampled_activations(tmp_path, after):
     imported = load(path)
     plan = make_plan(imported, recipe)
     samples = from_fractals(imported, 8, 0, recipe.preprocessing)
-    told = {"on_layer": lambda result: None, "progress": lambda *args, **names: None}
-    done = run(imported, imported.model.clone(), plan, samples, seed=0, threads=1, **told)
+    done = run(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
     assert [[step.method for step in result.steps] for result in done.results] == [[after["method"]]] * 3
     assert np.isfinite(outputs(done.model, samples.batch(0, 1))).all()

@@ -5,7 +5,7 @@ import openvino as ov
 import pytest
 from pydantic import ValidationError
 
-from tests.workers.engine.test_sweep import residual_network
+from tests.workers.engine.test_sequential import residual_network
 from tests.workers.ir.tiny import cnn, save
 from tests.workers.passes.doubling import Doubling
 from workers.calibration import from_fractals
@@ -17,7 +17,8 @@ from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.uniform import Uniform
 from workers.passes import REWRITES
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import enlarged, make_plan, run
+from workers.run.compression import make_context, run
+from workers.run.plan import make_plan
 
 PRUNING, GRID = LayerwisePruning(sparsity_level=0.5, allocation="uniform"), Uniform(bits=6)
 
@@ -37,9 +38,7 @@ def compress(tmp_path, monkeypatch):
         def progress(done, total, layer=None, message=""):
             told.append((done, total, layer or message))
 
-        original = imported.model.clone()
-        done = run(imported, original, plan, samples, seed=0, threads=1, on_layer=lambda result: None, progress=progress)
-        return done, told
+        return run(plan, make_context(plan, imported.model, samples, seed=0, threads=1), progress), told
 
     return take
 
@@ -83,33 +82,32 @@ def test_a_super_network_is_planned_for_layer_by_layer(tmp_path):
     )
     imported = residual(tmp_path)
     samples = from_fractals(imported, 16, 0, Preprocessing())
-    larger = enlarged(imported, recipe)
-    plan = make_plan(larger, recipe)
+    plan = make_plan(imported, recipe)
     assert "deeper_1" in {layer.name for layer in plan.layers}
     before = {layer.name: layer.size for layer in find_layers(imported.model)[0]}
     assert sum(layer.size for layer in plan.layers) > 1.5 * sum(before.values())
-    quiet = {"on_layer": lambda result: None, "progress": lambda *told, **known: None}
-    done = run(larger, imported.model.clone(), plan, samples, seed=0, threads=1, **quiet)
+    done = run(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
     assert {result.layer.name for result in done.results} == {layer.name for layer in plan.layers}
-    assert all(len(np.unique(row)) <= 3 for result in done.results for row in result.weight.reshape(-1, result.weight.shape[2]))
+    rows = [row for result in done.results for row in result.weight.reshape(-1, result.weight.shape[2])]
+    assert max(len(np.unique(row)) for row in rows) <= 3
 
 
 def test_a_super_network_that_computes_something_else_is_an_error(tmp_path):
     recipe = Recipe.model_validate({"steps": [{"method": "super_network"}, {"method": "uniform", "bits": 6}]})
     imported = residual(tmp_path)
-    larger = enlarged(imported, recipe)
-    plan = make_plan(larger, recipe)
-    layer = find_layers(larger.model)[0][0]
-    write_weight(larger.model, layer, 2 * read_weight(larger.model, layer))
-    quiet = {"on_layer": lambda result: None, "progress": lambda *told, **known: None}
+    plan = make_plan(imported, recipe)
+    samples = from_fractals(imported, 16, 0, Preprocessing())
+    larger = plan.imported.model
+    layer = find_layers(larger)[0][0]
+    write_weight(larger, layer, 2 * read_weight(larger, layer))
     with pytest.raises(Internal, match="super_network"):
-        run(larger, imported.model.clone(), plan, from_fractals(imported, 16, 0, Preprocessing()), seed=0, threads=1, **quiet)
+        run(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
 
 
 def test_finetune_without_torch_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
     recipe = Recipe.model_validate({"steps": [{"method": "mlq"}, {"method": "finetune"}]})
     imported = load(save(cnn(), tmp_path / "cnn.onnx"))
-    monkeypatch.setattr("workers.run.compression.find_spec", lambda name: None)
+    monkeypatch.setattr("workers.run.plan.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="torch") as caught:
         make_plan(imported, recipe)
     assert "fractune[finetune]" in caught.value.hint

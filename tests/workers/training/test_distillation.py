@@ -6,13 +6,11 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from tests.workers.engine.test_sweep import residual_network
+from tests.workers.engine.test_sequential import compress, residual_network
 from workers.calibration.samples import Samples
-from workers.engine.sweep import compress
 from workers.errors import LabelMismatch, NotTrainable
 from workers.ir.graph.edit import ensure_bias, read_bias, read_weight, write_bias
 from workers.ir.graph.layers import find_layers
-from workers.ir.reading.batching import rebatch
 from workers.methods.finetune import Finetune
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mlq import Mlq
@@ -29,7 +27,7 @@ def compressed(step, precision="f32"):
     model = residual_network()
     original = model.clone()
     plan = [(layer, (step,)) for layer in find_layers(model)[0]]
-    results = compress(model, rebatch(model, 16), plan, SAMPLES, batch_size=16, seed=0, threads=1)
+    results = compress(model, plan, SAMPLES)
     context = RunContext(original, SAMPLES, 16, precision, {}, 0, 1, lambda result: None)
     return CompressionState(model, {result.layer.name: result for result in results}), context
 

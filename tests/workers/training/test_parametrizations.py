@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.workers.methods.problems import problem
-from workers.engine.sweep import LayerResult
+from workers.engine.layer import LayerResult
 from workers.errors import NotTrainable
 from workers.ir.graph.layers import Layer, MatMulGeometry
 from workers.methods import METHODS
@@ -20,7 +20,7 @@ from workers.methods.mlq import Mlq
 from workers.methods.problem import Method
 from workers.methods.slq import Slq
 from workers.methods.uniform import Uniform
-from workers.training.parametrizations import KINDS, parametrize
+from workers.training.parametrizations import FAMILIES, parametrize
 
 SHAPE = (1, 12, 20)
 STEPS = (
@@ -66,7 +66,7 @@ def trained(confined, turns=40, rate=0.05):
 
 
 def test_every_method_has_its_set():
-    assert {step for step in METHODS if issubclass(step, Method)} <= KINDS.keys()
+    assert {step.family for step in METHODS if issubclass(step, Method)} <= FAMILIES.keys()
 
 
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)

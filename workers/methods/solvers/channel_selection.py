@@ -8,28 +8,17 @@ several layers read are charged the sum.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Method, Pass
+from workers.methods.problem import Array, LayerProblem, Mask
 from workers.methods.solvers.least_squares import masked_least_squares
 
 Indices = NDArray[np.intp]
 
 LEAST_KEPT = 0.1  # of the channels of a group
 AT_ONCE = 64  # of the channels left, one in so many goes before the errors are reckoned anew
-
-
-class ChannelPruning(Pass):
-    """`layerwise_pruning` with `pattern: channel`, as compression carries it out."""
-
-    method: Literal["layerwise_pruning"] = "layerwise_pruning"
-    sparsity_level: float = Field(gt=0, lt=1)
-    allocation: str = "normalized"
-    budget: Literal["weights", "operations"] = "weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +71,12 @@ def _eliminate(weight: Array, inverse: Array, columns: Indices) -> None:
     inverse[columns] = 0
 
 
-class Listening(Method):
-    """Changes nothing and keeps the problems it is posed, in single precision."""
-
-    method: Literal["listening"] = "listening"
-    problems: dict[str, Any]  # LayerProblem, by name
-
-    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
-        """Keep the problem, by its name."""
-        self.problems[problem.name] = problem
-        return LayerSolution(problem.original)
-
-
-class KeptColumns(Method):
-    """Some columns zero in all rows, the others re-solved."""
-
-    method: Literal["layerwise_pruning"] = "layerwise_pruning"
-    kept: Any  # Mask (c,)
-
-    def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
-        """The least squares solution on the kept columns, and on what an earlier step has left."""
-        if problem.support is not None:
-            free = problem.support & self.kept
-            return LayerSolution(masked_least_squares(problem, free, np.zeros_like(problem.target)))
-        weight = np.zeros_like(problem.target)
-        pull = (problem.target @ problem.hessian)[:, :, self.kept]
-        hessian = problem.hessian[:, self.kept][:, :, self.kept]
-        weight[:, :, self.kept] = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2)
-        return LayerSolution(weight)
+def solve_kept_columns(problem: LayerProblem, kept: Mask) -> Array:
+    """The least squares solution (g, r, c) on the `kept` columns (c,), and on what an earlier step has left."""
+    if problem.support is not None:
+        return masked_least_squares(problem, problem.support & kept, np.zeros_like(problem.target))
+    weight = np.zeros_like(problem.target)
+    pull = (problem.target @ problem.hessian)[:, :, kept]
+    hessian = problem.hessian[:, kept][:, :, kept]
+    weight[:, :, kept] = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2)
+    return weight

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.workers.engine.test_sweep import Images, outputs, residual_network
+from tests.workers.engine.test_sequential import Images, outputs, residual_network
 from workers.errors import NotExtensible
 from workers.ir.channels.net2net import MULTIPLE, deepen, widen
 from workers.ir.graph.layers import find_layers

@@ -3,15 +3,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.allocation.allocate import GRID, LEAST_KEPT, allocate, normalized_levels, optimal_levels
+from workers.allocation.assignment import GRID, optimal_levels
 from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
-from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.layerwise_pruning import LEAST_KEPT, LayerwisePruning, normalized_levels
 
 
 def layers(sizes=(40, 400, 4000), seed=0):
     rng = np.random.default_rng(seed)
     return {f"layer_{n}": rng.normal(0, 10.0**-n, (1, size // 10, 10)) for n, size in enumerate(sizes)}
+
+
+def allocate(step, weights):
+    return step.allocate({name: weight.size for name, weight in weights.items()}, weights.__getitem__)
 
 
 @given(st.floats(0.05, 0.9), st.lists(st.integers(2, 60), min_size=1, max_size=6))

@@ -5,8 +5,10 @@ import openvino as ov
 import openvino.opset13 as ops
 import pytest
 
+from workers.engine.layer import make_tasks
 from workers.engine.moments import LayerMoments
-from workers.engine.sweep import compress, pose
+from workers.engine.sequential import compress_sequentially
+from workers.engine.solver import EngineOptions, pose
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import find_layers
@@ -74,7 +76,12 @@ def run(model, methods, samples=None, seed=0, batch_size=16, **options):
     layers, _ = find_layers(model)
     plan = [(layer, methods(layer)) for layer in layers]
     images = samples or Images()
-    return compress(model, rebatch(model, batch_size), plan, images, batch_size=batch_size, seed=seed, threads=1, **options)
+    return compress(model, plan, images, EngineOptions(batch_size, seed, 1, **options))
+
+
+def compress(model, plan, images, options=None, **given):
+    options = options or EngineOptions(16, 0, 1)
+    return compress_sequentially(model, rebatch(model, options.batch_size), make_tasks(model, plan), images, options, **given)
 
 
 def test_layers_without_a_restriction_keep_the_model_as_it_is():
@@ -90,7 +97,7 @@ def test_later_layers_make_up_for_the_damage_of_an_earlier_one():
     harmed, repaired, samples = residual_network(), residual_network(), Images()
     before = outputs(harmed, samples)
     plan = [(layer, (Halved(),)) for layer in find_layers(harmed)[0] if layer.name == "first"]
-    compress(harmed, rebatch(harmed, 16), plan, samples, batch_size=16, seed=0, threads=1)
+    compress(harmed, plan, samples)
     run(repaired, lambda layer: (Halved(),) if layer.name == "first" else (Untouched(),), samples)
     damage = np.square(outputs(harmed, samples) - before).mean()
     rest = np.square(outputs(repaired, samples) - before).mean()

@@ -1,0 +1,113 @@
+"""The one way a layer is solved: from its statistics to a posed problem, through its methods, to weights and biases."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import openvino as ov
+
+from workers.engine.layer import LayerResult, LayerTask
+from workers.engine.moments import LayerMoments, OutputMoments, pool
+from workers.engine.normal_equations import solve_normal_equations
+from workers.ir.graph.edit import ensure_bias, read_bias, write_bias, write_weight
+from workers.ir.graph.layers import Layer, nodes_by_name
+from workers.methods.problem import Array, LayerProblem
+
+DAMPING = 1e-3  # of the mean diagonal of H
+SYNTHETIC_LAST_DAMPING = 0.3  # of the last layer, where samples are made up: the deeper, the less they tell of real ones
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How the engine runs; `last_damping` and `stored` are of the model and its samples, the rest is of the job."""
+
+    batch_size: int  # samples at once
+    seed: int
+    threads: int
+    last_damping: float = DAMPING  # the damping of H rises geometrically from DAMPING in the first layer to this in the last
+    stored: type[np.float32] | type[np.float16] = np.float32  # the type in which the model keeps its weights
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a layer stands among those that are solved."""
+
+    phase: int
+    number: int  # in the order of phases
+    count: int
+
+    @property
+    def depth(self) -> float:
+        """0 for the first layer, 1 for the last."""
+        return self.number / max(self.count - 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStatistics:
+    """What was seen of one layer."""
+
+    outputs: Mapping[str, OutputMoments]  # by operation
+    samples: int  # that they were taken from
+
+
+def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING) -> LayerProblem:
+    """The problem of `layer` with weights `original` (g, r, c), damped towards them by a share of H's mean diagonal."""
+    level = damping * np.einsum("gcc->g", moments.covariance) / original.shape[2]
+    ridge = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
+    hessian = moments.covariance + ridge * np.eye(original.shape[2])
+    target = solve_normal_equations(hessian, moments.cross + ridge * original)
+    return LayerProblem(layer.name, target, hessian, original, taps=layer.geometry.taps)
+
+
+def pose_task(task: LayerTask, seen: LayerStatistics, position: Position, options: EngineOptions) -> LayerProblem:
+    """The problem of a task, damped as its depth asks for."""
+    damping = DAMPING * (options.last_damping / DAMPING) ** position.depth
+    return replace(pose(task.layer, task.weight, pool(list(seen.outputs.values())), damping), support=task.support)
+
+
+class LayerSolver:
+    """Solves the layers of `model`, and writes them and the biases that absorb their means back into it."""
+
+    def __init__(self, model: ov.Model, layers: Sequence[Layer], options: EngineOptions) -> None:
+        """`model` gets biases where it has none."""
+        self._model, self._options = model, options
+        self._biases = ensure_bias(model, layers)
+
+    def solve(self, task: LayerTask, seen: LayerStatistics, position: Position) -> LayerResult:
+        """The layer of a task, solved by its methods one after another."""
+        problem = pose_task(task, seen, position, self._options)
+        rng = np.random.default_rng([self._options.seed, position.phase, position.number])
+        statistics = dict(task.earlier.statistics) if task.earlier else {}
+        for method in task.methods:
+            solution = method.solve(problem, rng)
+            problem = replace(problem, original=solution.weight, support=solution.weight != 0)
+            statistics |= solution.statistics
+        kind = self._options.stored if solution.scale is None else np.float32
+        weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
+        moments = pool(list(seen.outputs.values()))
+        return LayerResult(
+            layer=task.layer,
+            steps=task.steps,
+            original=task.earlier.original if task.earlier else task.weight,
+            weight=weight,
+            scale=solution.scale,
+            biases={node: self._bias(node, weight, moment) for node, moment in seen.outputs.items()},
+            relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,
+            samples=seen.samples,
+            statistics=statistics,
+            channels=task.earlier.channels if task.earlier else None,
+        )
+
+    def write(self, result: LayerResult, *others: ov.Model) -> None:
+        """Write a result into the model, and into `others` with the same names."""
+        for model in (self._model, *others):
+            write_weight(model, result.layer, result.weight)
+            present = nodes_by_name(model)
+            for node, vector in result.biases.items():
+                if self._biases[node].add in present:
+                    write_bias(model, self._biases[node], vector)
+
+    def _bias(self, node: str, weight: Array, seen: OutputMoments) -> Array:
+        """b + E[z] − Ŵ E[y], (channels,): the bias absorbs the means."""
+        shift = seen.mean - np.einsum("grc,gc->gr", weight, seen.inputs.mean)
+        return np.asarray(read_bias(self._model, self._biases[node]) + shift.reshape(-1), np.float64)

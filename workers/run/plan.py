@@ -1,0 +1,122 @@
+"""What a recipe will do to a model: which layers it changes, by which methods and passes, and what it leaves alone.
+
+Consecutive methods solve their layers together; a step that rewrites the graph stands by itself.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+import numpy as np
+
+from workers.errors import MissingExtra, NothingToCompress
+from workers.ir.channels.net2net import deepen, widen
+from workers.ir.graph.edit import read_weight
+from workers.ir.graph.ignored_scope import excluded_operations
+from workers.ir.graph.layers import Layer, Skipped, find_layers
+from workers.ir.reading.importer import Imported
+from workers.methods.problem import Method, Step
+from workers.methods.super_network import SuperNetwork
+from workers.recipe import Recipe
+
+GROWTH = 13  # of the seed: its draws are no other step's
+
+LayerMethods = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
+Part = LayerMethods | Step  # methods, or a step that rewrites the graph
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionPlan:
+    """What a recipe will do to a model."""
+
+    imported: Imported  # with the model that is compressed, larger than the original where the recipe asks for that
+    parts: tuple[Part, ...]
+    layers: tuple[Layer, ...]  # that it may change
+    skipped: tuple[Skipped, ...]  # weights that it does not reach, with the reason
+    excluded: Mapping[str, str]  # operations to leave alone, and the rule of the ignored scope that says so
+    growth: SuperNetwork | None = None  # by which the model is larger: it is then to be seen to compute the same
+
+    @property
+    def work(self) -> int:
+        """Layers to change, counted once for every part."""
+        return sum(map(self.work_of, self.parts))
+
+    def work_of(self, part: Part) -> int:
+        """What one of `parts` adds to `work`."""
+        return len(self.layers) if isinstance(part, Step) else len(part)
+
+    def with_steps(self, steps: Sequence[Step]) -> "CompressionPlan":
+        """The plan for the same model and layers by the same steps with other knobs."""
+        return replace(self, parts=_parts(steps, self.imported, self.layers))
+
+
+def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
+    """The plan of a recipe; the imported model stays as it is.
+
+    Raises NotExtensible where it cannot be made larger, UnmatchedScope for a rule that matches nothing, MissingExtra for a step
+    that needs what is not installed, and NothingToCompress when no layer remains.
+    """
+    growth = next((step for step in recipe.steps if isinstance(step, SuperNetwork)), None)
+    imported = replace(imported, model=imported.model.clone())
+    if growth:
+        grow(imported, growth, np.random.default_rng([recipe.seed, GROWTH]))
+    layers, skipped = find_layers(imported.model)
+    excluded = excluded_operations(imported.model, recipe.ignored_scope)
+    rules = {layer.name: excluded[name] for layer in layers for name in layer.nodes if name in excluded}
+    chosen = tuple(layer for layer in layers if layer.name not in rules)
+    skipped += [Skipped(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
+    for step in recipe.steps:
+        _check_means(step, imported)
+    parts = _parts(recipe.steps, imported, chosen)
+    if not chosen or not parts:
+        reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
+        raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
+    return CompressionPlan(imported, parts, chosen, tuple(skipped), excluded, growth)
+
+
+def grow(imported: Imported, step: SuperNetwork, rng: np.random.Generator) -> None:
+    """Make the model larger in place; it computes the same. Raises NotExtensible where that cannot be done."""
+    if (width := step.width**step.phi) > 1:
+        widen(imported.model, find_layers(imported.model)[0], width, rng)
+    if (depth := step.depth**step.phi) > 1:
+        deepen(imported.model, find_layers(imported.model)[0], depth)
+
+
+def _check_means(step: Step, imported: Imported) -> None:
+    """Refuse, before anything runs, what a step needs and does not have, and rules of its own that match nothing."""
+    if step.needs_package and find_spec(step.needs_package) is None:
+        hint = f"pip install 'fractune[{step.method}]' on the worker."
+        raise MissingExtra(f"The step `{step.method}` needs {step.needs_package}.", hint=hint)
+    if step.own_scope is not None:
+        excluded_operations(imported.model, step.own_scope)
+
+
+def _parts(steps: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> tuple[Part, ...]:
+    return tuple(part for group in _groups(steps) if (part := _part(group, imported, layers)))
+
+
+def _groups(steps: Iterable[Step]) -> list[list[Step]]:
+    """Consecutive methods together, every step that rewrites the graph by itself."""
+    groups: list[list[Step]] = []
+    for step in steps:
+        if isinstance(step, SuperNetwork):
+            continue  # the model has grown already
+        if groups and not step.rewrites_graph and not groups[-1][0].rewrites_graph:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
+
+
+def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> Part:
+    if group[0].rewrites_graph:
+        return group[0]
+    by_name = {layer.name: layer for layer in layers}
+    sizes = {name: layer.size for name, layer in by_name.items()}
+    budgets = [
+        step.allocate(sizes, lambda name: read_weight(imported.model, by_name[name]).astype(np.float64))
+        for step in group
+        if isinstance(step, Method)
+    ]
+    methods = {name: tuple(budget[name] for budget in budgets if name in budget) for name in sizes}
+    return {name: each for name, each in methods.items() if each}
