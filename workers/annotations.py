@@ -39,4 +39,3 @@ class Targets:
 
     kind: TargetKind
     read: Callable[[int], Any]  # number of a sample -> its label, in the frame of the model's input
-    names: tuple[str, ...] = ()  # of the classes, by index

@@ -45,8 +45,12 @@ def _add_fidelity(table: Table, fidelity: Mapping[str, Any]) -> None:
     samples = f"on {fidelity['n']} {SAMPLES[fidelity['source']]}"
     before, after = fidelity["accuracy_original"], fidelity["accuracy_compressed"]
     if before and after:
-        table.add_row("accuracy", _percent(before["value"]), _percent(after["value"]), f"{_interval(after)} {samples}")
-    if agreement := fidelity["agreement"]:
+        name = "accuracy" if fidelity["accuracy_metric"] == "top1" else fidelity["accuracy_metric"]
+        table.add_row(name, _percent(before["value"]), _percent(after["value"]), f"{_interval(after)} {samples}")
+    if (agreement := fidelity["agreement"]) and fidelity["task"] != "classification":
+        metric = next(metric["name"] for metric in fidelity["metrics"] if metric["reference"] == "original")
+        table.add_row("like the original", "", _percent(agreement["value"]), f"{_interval(agreement)} by {metric}, {samples}")
+    elif agreement:
         table.add_row("same answers", "", _percent(agreement["value"]), f"{_interval(agreement)} {samples}")
 
 

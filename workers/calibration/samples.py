@@ -25,6 +25,7 @@ class Samples:
     stacked: bool = True  # the model takes batches; if not, it takes one sample at a time
     labels: NDArray[np.int64] | None = None  # (count,) class indices
     targets: Targets | None = None  # labels of another kind, by the numbers of samples
+    class_names: tuple[str, ...] = ()  # by class index
     pixels: Rows | None = None  # uint8 (n, height, width, channels), before preprocessing
     notes: tuple[str, ...] = ()  # for the report
     applied: Mapping[str, Any] = field(default_factory=dict)  # how each input is prepared, for the report

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from workers.annotations import TargetKind
 from workers.errors import LabelMismatch, NonFiniteResult
 from workers.evaluation.decoders import Frame, Output
+from workers.evaluation.task_report import change_reports, changed_samples, class_reports, metric_reports
 from workers.evaluation.tasks import Seen, Task, TaskRequest, choose_task
 from workers.ir.graph.frontier import EXACT
 from workers.ir.reading.canonicalise import set_batch
@@ -49,6 +50,10 @@ class HeldOutSamples(Protocol):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class of each sample (count,)."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, by index, as far as it is known."""
 
     @property
     def target_kind(self) -> TargetKind | None:
@@ -108,6 +113,8 @@ class Comparison:
     notes: tuple[str, ...]
     task: Task
     measures: tuple[Resampled, ...]  # of the task, those against the labels first
+    rows: Sequence[Any]  # what the task keeps of every sample
+    class_names: tuple[str, ...]
 
     @property
     def headline(self) -> OutputComparison | None:
@@ -115,10 +122,20 @@ class Comparison:
         return _headline(self.outputs)
 
     @property
+    def decides(self) -> bool:
+        """Whether every sample has one class."""
+        return self.task.name == "classification"
+
+    @property
+    def decisions(self) -> Rows | None:
+        """The class of every sample by both models, where the task is to name one."""
+        return self.headline.rows if self.headline and self.decides else None
+
+    @property
     def outcomes(self) -> Outcomes:
         """What a constraint is judged by."""
         synthetic = self.source != "dataset"
-        if self.headline is None or self.task.name != "classification":
+        if self.headline is None or not self.decides:
             return Outcomes(synthetic, measures=self.measures)
         rows = self.headline.rows
         if self.labels is None:
@@ -193,6 +210,8 @@ def compare_models(
         tuple(notes),
         task,
         measures,
+        rows,
+        samples.class_names,
     )
 
 
@@ -200,21 +219,46 @@ def summarise(comparison: Comparison, rng: np.random.Generator) -> Fidelity:
     """The figures with their intervals; `rng` resamples."""
     outputs = {output.name: _output_fidelity(output, rng) for output in comparison.outputs}
     headline = outputs[comparison.headline.name] if comparison.headline else None
-    before, after = comparison.outcomes.right_before, comparison.outcomes.right_after
     return Fidelity(
         source=comparison.source,
         n=comparison.n,
+        task=comparison.task.name,
+        metrics=metric_reports(comparison.measures),
+        classes=class_reports(comparison.task, comparison.rows, comparison.class_names),
+        changes=change_reports(comparison.task, comparison.rows),
+        changed_samples=changed_samples(comparison.decisions, comparison.labels),
         headline=headline.name if headline else None,
-        agreement=headline.agreement if headline else None,
-        kl_divergence=headline.kl_divergence if headline else None,
+        kl_divergence=headline.kl_divergence if headline and comparison.decides else None,
         cosine=headline.cosine if headline else None,
         relative_error=headline.relative_error if headline else None,
-        accuracy_original=_share(before),
-        accuracy_compressed=_share(after),
-        drop=None if before is None or after is None else paired_difference(Paired.count(before, after)),
         outputs=tuple(outputs.values()),
         notes=comparison.notes,
+        **(_of_decisions(comparison, headline) if comparison.decides else _of_task(comparison.outcomes)),
     )
+
+
+def _of_decisions(comparison: Comparison, headline: OutputFidelity | None) -> dict[str, Any]:
+    """Agreement and accuracy of a classifier, whose proportions have exact intervals."""
+    before, after = comparison.outcomes.right_before, comparison.outcomes.right_after
+    return {
+        "agreement": headline.agreement if headline else None,
+        "accuracy_original": _share(before),
+        "accuracy_compressed": _share(after),
+        "drop": None if before is None or after is None else paired_difference(Paired.count(before, after)),
+    }
+
+
+def _of_task(outcomes: Outcomes) -> dict[str, Any]:
+    """The same of another task, by its first metrics."""
+    known, kept = outcomes.measure("accuracy"), outcomes.measure("agreement")
+    accuracy = known if known and known.measure.bounded and known.measure.higher_is_better else None
+    return {
+        "agreement": kept.kept if kept and kept.measure.bounded else None,
+        "accuracy_metric": accuracy.measure.name if accuracy else "top1",
+        "accuracy_original": accuracy.original if accuracy else None,
+        "accuracy_compressed": accuracy.compressed if accuracy else None,
+        "drop": accuracy.drop if accuracy else None,
+    }
 
 
 def _output_fidelity(output: OutputComparison, rng: np.random.Generator) -> OutputFidelity:

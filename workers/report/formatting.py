@@ -11,6 +11,29 @@ ARROW = "\u2192"
 SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
+METRICS = {
+    "top1": "Top-1 accuracy",
+    "top5": "Top-5 accuracy",
+    "f1": "F1",
+    "auc": "Area under the curve",
+    "r2": "R\u00b2",
+    "psnr": "PSNR in dB",
+    "ssim": "SSIM",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "cer": "Character error rate",
+    "spearman": "Rank correlation",
+    "recall_at_k": "Recall of neighbours",
+    "relative_error": "Relative error",
+    "agreement": "Same decision",
+}
+
+
+def metric(name: str) -> str:
+    """top1 -> Top-1 accuracy; names that are known as they are stay."""
+    return METRICS.get(name, name)
+
+
 def percent(share: float, digits: int = 1) -> str:
     """0.9164 -> 91.6 %."""
     return _signed(100 * share, digits) + SPACE + "%"
@@ -106,7 +129,12 @@ def _price(report: Report) -> str:
         return "and nothing is known about its answers"
     if fidelity.accuracy_original and fidelity.accuracy_compressed:
         before, after = fidelity.accuracy_original.value, fidelity.accuracy_compressed.value
-        return f"accuracy {_signed(100 * before, 1)} {ARROW} {percent(after)}"
+        name = "accuracy" if fidelity.accuracy_metric == "top1" else fidelity.accuracy_metric
+        return f"{name} {_signed(100 * before, 1)} {ARROW} {percent(after)}"
+    if fidelity.agreement and fidelity.task != "classification":
+        metric = next(metric for metric in fidelity.metrics if metric.reference == "original")
+        held = f"{metric.name} against the original's own answers"
+        return f"{held} {percent(metric.compressed.value) if metric.bounded else significant(metric.compressed.value)}"
     if fidelity.agreement:
         foreground = fidelity.foreground_agreement
         apart = f", {percent(foreground.value)} in the foreground" if foreground else ""

@@ -14,7 +14,7 @@ from workers.report.sample_gallery import Picture
 from workers.report.schema import LayerReport, Report
 from workers.report.training_chart import learning
 
-FORMATS = ("percent", "points", "significant", "size", "duration", "milliseconds", "factor")
+FORMATS = ("metric", "percent", "points", "significant", "size", "duration", "milliseconds", "factor")
 INTERVALS = ("percent_interval", "points_interval", "plain_interval")
 WORST_LAYERS = 3
 SOURCES = {"dataset": "samples of the given dataset", "fractals": "fractal images", "synthetic": "synthetic samples"}
@@ -39,6 +39,7 @@ def context(report: Report) -> dict[str, Any]:
         "report": report,
         "fidelity": report.fidelity,
         "speed": report.benchmark,
+        "class_names": _class_names(report),
         "verdict": report.constraint,
         "headline": formatting.headline(report),
         "charts": charts,
@@ -50,6 +51,11 @@ def context(report: Report) -> dict[str, Any]:
         "profile": {row.name: row for row in report.benchmark.profile} if report.benchmark else {},
         "recipe": json.dumps(report.recipe.brief(), indent=2),
     }
+
+
+def _class_names(report: Report) -> dict[int, str]:
+    classes = report.fidelity.classes if report.fidelity else ()
+    return {row.label: row.name for row in classes if row.name}
 
 
 def data_uri(png: bytes) -> str:

@@ -171,19 +171,72 @@ class OutputFidelity(Part):
     sqnr_db: Interval | None = Field(description="Signal to quantisation noise; None when there is no noise.")
 
 
+class MetricReport(Part):
+    """A metric of the task, with the paired bootstrap's intervals."""
+
+    name: str
+    reference: Literal["labels", "original"] = Field(description="What the answers are held against.")
+    higher_is_better: bool
+    bounded: bool = Field(description="Whether it lies within 0..1.")
+    original: Interval
+    compressed: Interval
+    drop: Interval = Field(description="Positive where the compressed model is worse.")
+
+
+class ClassReport(Part):
+    """What became of one class, in the task's first metric."""
+
+    label: int
+    name: str | None
+    n: int = Field(description="Samples, objects or pixels of it, by the labels or else by the original.")
+    reference: Literal["labels", "original"]
+    original: float
+    compressed: float
+
+
+class ChangeReport(Part):
+    """How often one answer has become another; None where nothing was found."""
+
+    original: int | None
+    compressed: int | None
+    n: int
+
+
+class ChangedSample(Part):
+    """A sample whose answer has changed."""
+
+    sample: int = Field(description="Its position among the held-out samples, from 0.")
+    label: int | None
+    original: int
+    compressed: int
+    original_confidence: float
+    compressed_confidence: float
+
+
 class Fidelity(Part):
-    """How the compressed model follows the original on held-out samples, both in f32; the figures are those of `headline`."""
+    """How the compressed model follows the original on held-out samples, both in f32.
+
+    What an output is compared by, as cosine and relative error, is that of `headline`; what answers are worth is the task's.
+    """
 
     source: Source
     n: int
+    task: str = "classification"
+    metrics: tuple[MetricReport, ...] = Field(default=(), description="Of the task, those against the labels first.")
+    classes: tuple[ClassReport, ...] = Field(default=(), description="Those that lost most first.")
+    changes: tuple[ChangeReport, ...] = Field(default=(), description="The most frequent first.")
+    changed_samples: tuple[ChangedSample, ...] = Field(default=(), description="The surest of the original first.")
+    accuracy_metric: str = Field(default="top1", description="Metric of `accuracy_original`, `accuracy_compressed` and `drop`.")
     headline: str | None = Field(description="Name of the output that decides most; None when none can be compared.")
-    agreement: Interval | None
+    agreement: Interval | None = Field(
+        description="Share of samples whose decision stayed the same; for other tasks, their first metric against the original."
+    )
     kl_divergence: Interval | None
     cosine: Interval | None
     relative_error: Interval | None
     accuracy_original: Interval | None
     accuracy_compressed: Interval | None
-    drop: Interval | None = Field(description="accuracy_original - accuracy_compressed, with Tango's paired interval.")
+    drop: Interval | None = Field(description="accuracy_original - accuracy_compressed, with a paired interval.")
     outputs: tuple[OutputFidelity, ...]
     notes: tuple[str, ...] = ()
 

@@ -69,6 +69,13 @@ class Resampled:
         return _interval(self.rows[:, 1], self.measure.n)
 
     @cached_property
+    def kept(self) -> Interval:
+        """How much of a metric within 0..1 is left: 1 where nothing was lost."""
+        lost = self.drop
+        low, high = (None if end is None else 1 - end for end in (lost.high, lost.low))
+        return Interval(1 - lost.value, low, high)
+
+    @cached_property
     def drop(self) -> Interval:
         """What was lost, positive where the compressed model is worse."""
         return _interval(self.losses(), self.measure.n)

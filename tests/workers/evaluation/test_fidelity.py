@@ -33,6 +33,10 @@ class Vectors:
         return len(self.x)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def target_kind(self) -> TargetKind | None:
         return None if self.labels is None else TargetKind.CLASS
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from workers.errors import InvalidRecipe
 from workers.evaluation.decoders.centernet import CenterNet
-from workers.evaluation.decoders.detections import Decoder, Detections, Frame, Output
+from workers.evaluation.decoders.detections import Decoder, Detections, Frame, Output, overlaps
 from workers.evaluation.decoders.nanodet import NanoDet, NanoDetPlus
 from workers.evaluation.decoders.ssd import DetectionOutput, ScoredBoxes
 from workers.evaluation.decoders.suppressed import Suppressed
 from workers.evaluation.decoders.yolo import YoloV5, YoloV8, YoloV10, YoloX
 from workers.evaluation.decoders.yunet import YuNet
 
-__all__ = ["Decoder", "Detections", "Frame", "Output", "find_decoder"]
+__all__ = ["Decoder", "Detections", "Frame", "Output", "find_decoder", "overlaps"]
 
 # In the order in which they are tried: from heads that tell most about themselves to those that tell least.
 HEADS = (YuNet, NanoDet, NanoDetPlus, Suppressed, DetectionOutput, CenterNet, YoloV5, YoloV8, YoloX, ScoredBoxes, YoloV10)

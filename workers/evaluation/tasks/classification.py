@@ -1,5 +1,6 @@
 """Classification: the share of samples whose class is right, or that of those whose class is still the original's."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from workers.annotations import TargetKind
-from workers.evaluation.tasks.task import Array, Outputs
+from workers.evaluation.tasks.task import Array, ClassScore, Outputs
 from workers.statistics.decisions import Reading, probabilities
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, Reference, both, mean_measure
@@ -47,6 +48,23 @@ class Classification:
         labels = [row.label for row in rows if row.label is not None]
         known = _against(np.array(labels), before, after, "labels") if len(labels) == len(rows) else ()
         return known + _against(before.argmax(axis=1), before, after, "original")
+
+    def by_class(self, rows: Sequence[Scored]) -> list[ClassScore]:
+        """The share of the samples of a class that are said to be of it."""
+        before, after = (np.array([getattr(row, side).argmax() for row in rows]) for side in ("before", "after"))
+        labelled = all(row.label is not None for row in rows)
+        truth = np.array([row.label for row in rows]) if labelled else before
+        reference: Reference = "labels" if labelled else "original"
+        members = {int(label): truth == label for label in np.unique(truth)}
+        return [
+            ClassScore(label, int(of.sum()), float(np.mean(before[of] == label)), float(np.mean(after[of] == label)), reference)
+            for label, of in members.items()
+        ]
+
+    def changes(self, rows: Sequence[Scored]) -> Counter[tuple[int | None, int | None]]:
+        """Which class became which."""
+        pairs = ((int(row.before.argmax()), int(row.after.argmax())) for row in rows)
+        return Counter(pair for pair in pairs if pair[0] != pair[1])
 
 
 def f1_scores(truth: Array, decided: Array, classes: int, counts: Values) -> Values:

@@ -5,7 +5,7 @@ serve for all resamples of the bootstrap.
 """
 
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -17,12 +17,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from workers.annotations import Boxes, TargetKind
-from workers.evaluation.decoders import Decoder, Detections
-from workers.evaluation.tasks.task import Outputs
+from workers.evaluation.decoders import Decoder, Detections, overlaps
+from workers.evaluation.tasks.task import ClassScore, Outputs
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, Reference
 
 CERTAIN = 0.3  # least score of the original's detections that count as there
+SAME_PLACE = 0.5  # IoU from which two boxes are on one object
 MOST = 100  # detections of a picture that count
 RECALLS = np.linspace(0, 1, 101)
 CELLS = 2**22  # numbers that are worked on at once
@@ -77,6 +78,42 @@ class Detection:
         if len(labels) == len(rows):
             found = _measures(labels, before, after, "labels")
         return found + _measures([certain(detections) for detections in before], before, after, "original")
+
+    def by_class(self, rows: Sequence[Found]) -> list[ClassScore]:
+        """Average precision of every class that there is."""
+        labels = [row.labels for row in rows if row.labels is not None]
+        known = len(labels) == len(rows)
+        truth = labels if known else [certain(row.before) for row in rows]
+        reference: Reference = "labels" if known else "original"
+        matched = [match(truth, [getattr(row, side) for row in rows]) for side in ("before", "after")]
+        once = np.ones((1, len(rows)))
+        scores = []
+        for label, matches in matched[0].items():
+            before, after = (float(average_precision(side[label], once).mean()) for side in matched)
+            scores.append(ClassScore(label, int(matches.present.sum()), before, after, reference))
+        return scores
+
+    def changes(self, rows: Sequence[Found]) -> Counter[tuple[int | None, int | None]]:
+        """Which object became which, by the boxes of both models that lie on each other."""
+        return sum((changes_of(row) for row in rows), Counter())
+
+
+def changes_of(row: Found) -> Counter[tuple[int | None, int | None]]:
+    """Objects of the original that the compressed model calls otherwise or does not find, and those that only it finds."""
+    before, after = row.before.above(CERTAIN), row.after.above(CERTAIN)
+    free = np.ones(len(after.labels), bool)
+    found: Counter[tuple[int | None, int | None]] = Counter()
+    for box, label in zip(before.corners, before.labels.tolist(), strict=True):
+        shared = overlaps(box[None], after.corners)[0] * free if free.any() else np.zeros(0)
+        best = int((shared + (after.labels == label) * (shared >= SAME_PLACE)).argmax()) if shared.size else -1
+        if best < 0 or shared[best] < SAME_PLACE:
+            found[label, None] += 1
+            continue
+        free[best] = False
+        if after.labels[best] != label:
+            found[label, int(after.labels[best])] += 1
+    found.update((None, int(label)) for label in after.labels[free])
+    return found
 
 
 def certain(detections: Detections) -> Boxes:

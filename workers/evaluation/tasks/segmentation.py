@@ -1,5 +1,6 @@
 """Segmentation: mean intersection over union, against the labels or against the original's map."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from workers.annotations import IGNORED, TargetKind
-from workers.evaluation.tasks.task import Array, Outputs
+from workers.evaluation.tasks.task import Array, ClassScore, Outputs
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, Reference
 
@@ -63,6 +64,21 @@ class Segmentation:
         labels = [row.labels for row in rows if row.labels is not None]
         found = (_measure(labels, "labels"),) if len(labels) == len(rows) else ()
         return (*found, _measure([row.original for row in rows], "original"))
+
+    def by_class(self, rows: Sequence[Maps]) -> list[ClassScore]:
+        """Intersection over union of every class that there is."""
+        labels = [row.labels for row in rows if row.labels is not None]
+        known = len(labels) == len(rows)
+        parts = labels if known else [row.original for row in rows]
+        common, either = (np.sum([getattr(part, name) for part in parts], axis=0) for name in Overlaps._fields)
+        reference: Reference = "labels" if known else "original"
+        there = np.flatnonzero((either > 0).all(axis=0)).tolist()
+        shares = common / np.maximum(either, 1)
+        return [ClassScore(k, int(either[0, k]), float(shares[0, k]), float(shares[1, k]), reference) for k in there]
+
+    def changes(self, rows: Sequence[Maps]) -> Counter[tuple[int | None, int | None]]:
+        """Pixels are too many to be told one by one."""
+        return Counter()
 
     def _overlaps(self, truth: Array, *maps: Array) -> Overlaps:
         known = truth != IGNORED

@@ -1,16 +1,26 @@
 """What a task is: how outputs are decoded, and which metrics they have with and without labels."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
 from workers.annotations import TargetKind
-from workers.statistics.measures import Measure
+from workers.statistics.measures import Measure, Reference
 
 Array = NDArray[Any]
 Outputs = Sequence[Array]  # all outputs of a model in their order, (n, ...) each
 Row = Any  # what a task keeps of a sample: all that its metrics need, and little
+
+
+class ClassScore(NamedTuple):
+    """What a task's first metric is for one class."""
+
+    label: int
+    n: int  # samples, objects or pixels of it
+    before: float
+    after: float
+    reference: Reference
 
 
 class Task(Protocol):
