@@ -16,7 +16,7 @@ from service.http import errors
 from service.http.metrics import Metrics, Stopwatch
 from service.http.prefix import Prefixed
 from service.http.readiness import Readiness
-from service.periodic_tasks import periodic_tasks
+from service.periodic_tasks import PeriodicTasks
 from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
 from service.webhooks.delivery import Messenger
 from service.webhooks.targets import Allowed
@@ -47,12 +47,18 @@ def create_app(settings: Settings) -> FastAPI:
     allowed = Allowed(settings.webhook_targets)
     messenger = Messenger(store, allowed)
 
+    def clean() -> None:
+        remove_old(store, app.state.artifacts, settings.retention_s)
+
+    tasks = PeriodicTasks(
+        {"reconcile": (settings.heartbeat_s, mend), "webhooks": (1.0, messenger), "retention": (3600.0, clean)}
+    )
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store.migrate()
-        app.state.artifacts = artifacts = Artifacts(settings.data_dir, blob_store_of(settings))
-        clean = partial(remove_old, store, artifacts, settings.retention_s)
-        with periodic_tasks((settings.heartbeat_s, mend), (1.0, messenger), (3600.0, clean)):
+        app.state.artifacts = Artifacts(settings.data_dir, blob_store_of(settings))
+        with tasks.running():
             yield
         store.close()
         celery.close()
@@ -70,8 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.store = store
     app.state.announce = partial(announce_or_wait, enqueue)
     app.state.allowed = allowed
-    app.state.metrics = metrics = Metrics(store, depth)
-    app.state.readiness = Readiness(settings, store, depth)
+    app.state.metrics = metrics = Metrics(store, depth, tasks.failures)
+    app.state.readiness = Readiness(settings, store, depth, tasks.check)
     app.state.requests = Throttle(settings.rate_limit)
     app.state.failures = Throttle(FAILURES_PER_MINUTE)
     errors.install(app)

@@ -127,7 +127,8 @@ class Client:
                     seen = event["seq"]
             except httpx.TransportError:
                 time.sleep(POLL_S)
-            if self.job(job_id)["last_event"] == seen:
+            job = self.job(job_id)
+            if job["state"] in TERMINAL and job["last_event"] == seen:
                 return
 
     def cancel(self, job_id: str) -> Json:

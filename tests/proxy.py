@@ -11,8 +11,8 @@ DROPPED = {"connection", "transfer-encoding", "keep-alive"}
 
 
 @contextmanager
-def proxy(ports: list[int], prefix: str) -> Iterator[str]:
-    """The URL under which the servers at `ports` of this machine are published."""
+def proxy(ports: list[int], prefix: str, idle_s: float | None = None) -> Iterator[str]:
+    """The URL under which the servers at `ports` of this machine are published; answers are cut after `idle_s` of silence."""
     turn, lock = cycle(ports), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -23,13 +23,13 @@ def proxy(ports: list[int], prefix: str) -> Iterator[str]:
             with lock:
                 port = next(turn)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            upstream = HTTPConnection("127.0.0.1", port)
+            upstream = HTTPConnection("127.0.0.1", port, timeout=idle_s)
             headers = {name: value for name, value in self.headers.items() if name.lower() not in DROPPED}
             upstream.request(self.command, self.path.removeprefix(prefix), body, headers | {"X-Forwarded-Prefix": prefix})
             try:
                 self.answer(upstream.getresponse())
-            except (BrokenPipeError, ConnectionResetError, IncompleteRead):
-                pass  # the browser has left the page, or the server
+            except (BrokenPipeError, ConnectionResetError, IncompleteRead, TimeoutError):
+                pass  # the browser has left the page, or the server; or nothing came for long
             finally:
                 upstream.close()
 

@@ -1,10 +1,10 @@
 """Figures for Prometheus: those of jobs out of the store, true for all processes; those of requests out of this process."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,12 +62,27 @@ class JobCollector(Collector):
         return GaugeMetricFamily("fractune_queue_messages", "Messages that wait for a worker.", value=self._depth())
 
 
+class TaskCollector(Collector):
+    """How often a task of this process has ended unexpectedly; any at all is a fault of ours."""
+
+    def __init__(self, failures: Mapping[str, int]) -> None:
+        self._failures = failures
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures as they stand."""
+        family = CounterMetricFamily("fractune_background_failures", "Rounds of background tasks that failed.", labels=["task"])
+        for name, count in self._failures.items():
+            family.add_metric([name], count)
+        yield family
+
+
 class Metrics:
     """The registry of one application."""
 
-    def __init__(self, store: Store, depth: Callable[[], int]) -> None:
+    def __init__(self, store: Store, depth: Callable[[], int], task_failures: Mapping[str, int]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(JobCollector(store, depth))
+        self._registry.register(TaskCollector(task_failures))
         self.requests = Histogram(
             "fractune_http_request_seconds", "Time to answer.", ["method", "route", "status"], registry=self._registry
         )

@@ -13,13 +13,20 @@ SILENCES = 10  # heartbeats that a worker may miss
 class Readiness:
     """Each part as "ok" or what is wrong with it."""
 
-    def __init__(self, settings: Settings, store: Store, depth: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, store: Store, depth: Callable[[], int], background: Callable[[], None]) -> None:
         self._settings = settings
         self._store = store
         self._depth = depth
+        self._background = background
 
     def __call__(self) -> dict[str, str]:
-        parts = {"store": self._store.ping, "broker": self._depth, "disk": self._disk, "workers": self._workers}
+        parts = {
+            "store": self._store.ping,
+            "broker": self._depth,
+            "disk": self._disk,
+            "workers": self._workers,
+            "background": self._background,
+        }
         return {name: _result(check) for name, check in parts.items()}
 
     def _disk(self) -> None:

@@ -1,6 +1,7 @@
 """From an upload to the results: HTTP, queue, worker process and child."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from service.client import Client
 from tests.installation import RECIPE, Installation, installation
+from tests.proxy import proxy
 from workers.errors import ChecksumMismatch, Conflict, InvalidRecipe, InvalidRequest, NotFound, TimedOut, Unauthenticated
 from workers.jobs.records import Role
 
@@ -94,6 +96,20 @@ def test_a_running_job_is_canceled_within_seconds(client: Client, tmp_path: Path
             client.cancel(job["id"])
     assert client.job(job["id"])["state"] == "CANCELED"
     assert time.monotonic() - began < 5
+
+
+def test_events_go_on_where_a_quiet_stream_is_cut(client: Client, service: Installation, tmp_path: Path) -> None:
+    sha256 = client.upload_model(write_model(tmp_path / "net.onnx", compress="hang"))
+    job = client.submit(sha256, RECIPE)
+    while client.job(job["id"])["state"] != "RUNNING":
+        time.sleep(0.05)
+    port = int(service.url.rpartition(":")[2])
+    with proxy([port], "/cut", idle_s=0.3) as url, Client(url, service.keys[Role.OPERATOR], patience_s=5) as remote:
+        canceler = threading.Timer(2.0, client.cancel, [job["id"]])
+        canceler.start()
+        states = [event["data"]["state"] for event in remote.events(job["id"]) if event["type"] == "state"]
+        canceler.join()
+    assert states[-1] == "CANCELED"
 
 
 def test_events_stream_live_and_resume(client: Client, service: Installation, model: str) -> None:

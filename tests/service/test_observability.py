@@ -76,7 +76,7 @@ def test_it_is_not_ready_without_broker_or_disk() -> None:
 def test_it_is_not_ready_without_its_store(tmp_path: Path) -> None:
     (tmp_path / "fractune.db").write_bytes(b"no database at all" * 1000)
     with closing(Store(settings_in(tmp_path).database)) as store:
-        checks = Readiness(settings_in(tmp_path), store, lambda: 0)()
+        checks = Readiness(settings_in(tmp_path), store, lambda: 0, lambda: None)()
     assert "file is not a database" in checks["store"]
 
 

@@ -27,6 +27,7 @@ from workers.jobs.incoming import Incoming
 from workers.jobs.records import Artifact, AssetKind
 
 SUFFIX = re.compile(r"\.[a-z0-9]{1,16}$")
+CHECKPOINTS = "checkpoints"  # folder of a job, beside those of its attempts
 LOG = "log.txt"
 OUT = "out"
 BUNDLE = "model.zip"  # the IR in one file, in the layout of a model repository
@@ -95,7 +96,7 @@ class Artifacts:
 
     def checkpoints(self, job_id: str) -> Path:
         """Where a job's attempts leave solved layers for the attempts after them."""
-        return self._root / "jobs" / job_id / "checkpoints"
+        return self._root / "jobs" / job_id / CHECKPOINTS
 
     def forget_checkpoints(self, job_id: str) -> None:
         """No attempt will follow."""
@@ -174,8 +175,9 @@ class Artifacts:
                     path.unlink()
 
     def forget_copies(self, age_s: float) -> None:
-        """Remove what nobody here has used for `age_s` seconds and the blobs can bring again."""
-        folders = [*self._root.glob("models/*"), *self._root.glob("datasets/*"), *self._root.glob("jobs/*/*")]
+        """Remove what nobody here has used for `age_s` seconds and the blob store can give again; checkpoints it cannot."""
+        attempts = (path for path in self._root.glob("jobs/*/*") if path.name != CHECKPOINTS)
+        folders = [*self._root.glob("models/*"), *self._root.glob("datasets/*"), *attempts]
         for folder in folders if self._blobs.cached else ():
             with suppress(FileNotFoundError):
                 if time.time() - folder.stat().st_mtime > age_s:

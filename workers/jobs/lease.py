@@ -71,3 +71,6 @@ class Lease:
                 log.warning("lease not renewed", since_s=round(asked - self._renewed, 1))
                 if asked - self._renewed > self._lease_s:
                     self._state = None
+            except Exception:  # a lease that nobody renews is lost, whatever the reason
+                log.exception("lease given up")
+                self._state = None

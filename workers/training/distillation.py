@@ -1,12 +1,15 @@
 """The student learns from the teacher: Adam, a falling rate, and the best state by samples that neither train nor judge."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, pi
 from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251 - the error alone: torch raises it for a damaged file
 from typing import Any
 
+import structlog
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +19,7 @@ from workers.training.losses import Loss, Run
 from workers.training.network import Network
 from workers.training.parametrizations import QuantizedParameter, size_of
 
+log = structlog.get_logger(__name__)
 CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0
 LARGEST_NORM = 1.0  # gradients are scaled down to it
@@ -171,14 +175,21 @@ class Distillation:
             "curve": (self.curve.points, self.curve.kept, self.curve.best),
         }
         partial = self.folder / "training.part"
-        torch.save(state, partial)
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(self.folder / "training.pt")
 
     def _restore(self, optimizer: torch.optim.Optimizer, start: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         path = self.folder / "training.pt" if self.folder else None
         if path is None or not path.is_file():
             return start
-        state = torch.load(path, weights_only=True)
+        try:
+            state = torch.load(path, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            log.warning("a damaged state of the training is left aside", reason=str(error))
+            return start
         self.student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         self.number, self.seconds = state["number"], state["seconds"]

@@ -129,6 +129,15 @@ def test_a_copy_may_go_and_comes_again(settings: Settings, tmp_path: Path) -> No
     assert here.path(MODEL, sha256).read_bytes() == b"weights"
 
 
+def test_checkpoints_are_no_copies(settings: Settings, tmp_path: Path) -> None:
+    here = machine(settings, tmp_path)
+    solved = here.checkpoints("a" * 32) / "part" / "layer.npz"
+    solved.parent.mkdir(parents=True)
+    solved.write_bytes(b"solved")
+    here.forget_copies(-1)
+    assert solved.read_bytes() == b"solved"
+
+
 def test_without_object_storage_nothing_is_a_copy(tmp_path: Path) -> None:
     assert isinstance(blob_store_of(Settings(data_dir=tmp_path)), SharedFolder)
     here = Artifacts(tmp_path)

@@ -106,6 +106,17 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
         np.testing.assert_array_equal(weight, resumed[name])
 
 
+def test_a_damaged_state_is_left_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(distillation, "SAVE_EVERY_S", 0.0)
+    step = Finetune(steps=10, batch_size=16)
+    whole = weights(tuned(step, folder=tmp_path))
+    state = tmp_path / "training.pt"
+    for damaged in (state.read_bytes()[: state.stat().st_size // 2], b"", b"no such thing"):
+        state.write_bytes(damaged)
+        for name, weight in weights(tuned(step, folder=tmp_path)).items():
+            np.testing.assert_array_equal(weight, whole[name])
+
+
 def test_time_ends_a_training():
     training = tuned(Finetune(steps=1_000_000, max_time=1.0, batch_size=16)).training
     assert training.steps < 1_000_000
