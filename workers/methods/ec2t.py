@@ -15,6 +15,7 @@ from pydantic import Field
 from workers.methods.problem import Array, Family, Indices, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.clusters import RowLevels, channel_scale, ternary_levels
 from workers.methods.solvers.column_pass import Choose, apply, descend, nearest, taken, within
+from workers.methods.solvers.sensitive_layers import on_fine_grid
 
 LEAST_ZEROS = 0.5  # P_0 counts as at least this, as in the released code
 SIZE_OFFSET = 0.05  # σ of Eq. 8
@@ -34,7 +35,13 @@ class Ec2t(Method):
         description="Start the centroids at this share of the largest weight on their side, as the paper does; "
         "at the means beyond the thresholds of ternary weight networks when absent.",
     )
-    keep_ends: bool = Field(default=True, description="Leave the first and the last layer as they are, as the paper does.")
+    sensitive_bits: int | None = Field(
+        default=8,
+        ge=2,
+        le=8,
+        description="Bits of the first, the last and depthwise layers, which three values would ruin; null: they are ternary.",
+    )
+    keep_ends: bool = Field(default=False, description="Leave the first and the last layer as they are, as the paper does.")
     rounds: int = Field(default=12, ge=1, le=100, description="Turns of choosing the assignment and fitting the centroids.")
 
     @property
@@ -55,8 +62,9 @@ class Ec2t(Method):
         """Every layer that it reaches, its γ times the δ of its size (Eq. 7-8)."""
         names = [name for number, name in enumerate(sizes) if self.reaches(number, len(sizes))]
         largest = max((sizes[name] for name in names), default=1)
-        factors = {name: size_factor(sizes[name], largest) for name in names}
-        return {name: self.model_copy(update={"gamma": self.gamma * factor}) for name, factor in factors.items()}
+        priced = {name: self.model_copy(update={"gamma": self.gamma * size_factor(sizes[name], largest)}) for name in names}
+        fine = on_fine_grid(self.method, self.sensitive_bits, sizes, read)
+        return {name: fine.get(name, step) for name, step in priced.items()}
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Assign and fit in turn."""

@@ -6,12 +6,14 @@ weight stays a shift. The paper freezes a growing portion of them and retrains t
 rest is re-solved in closed form after every portion.
 """
 
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Mask, Method
+from workers.methods.solvers.bit_allocation import bits_by_size
 from workers.methods.solvers.column_pass import best_row, best_rows, coordinate_descent, descend, nearest, picked
 from workers.methods.solvers.least_squares import re_solve
 from workers.methods.solvers.portions import Portions
@@ -23,6 +25,7 @@ PORTIONS = {
     3: (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
     2: (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 1.0),
 }
+ERRORS = {2: 0.21, 3: 0.095, 4: 0.041, 5: 0.038}  # of normal weights by bits: powers of two lie no closer for more of them
 SHIFTS = 4  # largest powers that are tried
 
 
@@ -34,6 +37,10 @@ class Inq(Method):
     method: Literal["inq"] = "inq"
     bits: Literal[2, 3, 4, 5] = Field(
         default=5, description="One bit stands for zero, the others for the ±2ⁿ: 2^(bits-1) + 1 levels."
+    )
+    allocation: Literal["size", "uniform"] = Field(
+        default="size",
+        description="`size`: `bits` is the mean, and small layers get more than large ones; `uniform`: all layers get `bits`.",
     )
     portions: Portions | None = Field(
         default=None, description="Accumulated shares of frozen weights, rising to 1; the paper's for `bits` when absent."
@@ -54,6 +61,13 @@ class Inq(Method):
     def expected_channel_bits(self) -> float:
         """One exponent."""
         return 8.0
+
+    def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
+        """Every layer at its bits."""
+        if self.allocation == "uniform":
+            return dict.fromkeys(sizes, self)
+        bits = bits_by_size(list(sizes.values()), self.bits, min(ERRORS), max(ERRORS), ERRORS.__getitem__)
+        return {name: self.model_copy(update={"bits": each}) for name, each in zip(sizes, bits, strict=True)}
 
     def ladder(self, resolution: float) -> Ladder:
         """Fewer and fewer bits."""

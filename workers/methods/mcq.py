@@ -5,14 +5,18 @@ The magnitudes of a layer are a probability mass, |w| / ‖W‖₁. Of N = K·|W
 gets as many as fall into its interval: an integer, times ‖W‖₁ / N. Needs no data, and time linear in the number of weights.
 """
 
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, Family, LayerProblem, LayerSolution, Method, half, single
+from workers.methods.solvers.bit_allocation import extra_bits_by_size
 from workers.methods.solvers.grids import fitted_grid
 
+MOST_SAMPLES = 1024.0  # K
+MOST_EXTRA = 4.0  # bits by which the K of a small layer exceeds the mean
 ROUNDS = 3  # of calibrated rounding: turns of fitting the steps and choosing the counts
 
 
@@ -22,7 +26,11 @@ class Mcq(Method):
     family: ClassVar[Family | None] = "grid"
 
     method: Literal["mcq"] = "mcq"
-    samples_per_weight: float = Field(default=1.0, gt=0, le=1024, description="K: samples drawn per weight.")
+    samples_per_weight: float = Field(default=1.0, gt=0, le=MOST_SAMPLES, description="K: samples drawn per weight.")
+    allocation: Literal["size", "uniform"] = Field(
+        default="size",
+        description="`size`: K is the mean, and small layers get more than large ones; `uniform`: all layers get K.",
+    )
     granularity: Literal["layer", "channel"] = Field(
         default="channel", description="What shares one probability mass and one scale; `layer` is the paper's."
     )
@@ -46,6 +54,14 @@ class Mcq(Method):
     def expected_channel_bits(self) -> float:
         """One scale."""
         return 16.0
+
+    def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
+        """Every layer at its K, so many times the mean as it has more bits."""
+        if self.allocation == "uniform":
+            return dict.fromkeys(sizes, self)
+        extra = extra_bits_by_size(list(sizes.values()), MOST_EXTRA)
+        rates = [min(self.samples_per_weight * 2**each, MOST_SAMPLES) for each in extra]
+        return {name: self.model_copy(update={"samples_per_weight": rate}) for name, rate in zip(sizes, rates, strict=True)}
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Sample the counts; calibrated rounding then settles them in the metric of H."""

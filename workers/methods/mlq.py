@@ -5,14 +5,16 @@ the layers that are not yet ternary, is what the engine does with every layer it
 those before it.
 """
 
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Family, LayerProblem, LayerSolution, Method, half
+from workers.methods.problem import Array, Family, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.clusters import RowLevels, alternate, channel_scale, k_means, ternary_levels
 from workers.methods.solvers.column_pass import coordinate_descent, nearest
+from workers.methods.solvers.sensitive_layers import on_fine_grid
 
 
 class Mlq(Method):
@@ -21,6 +23,12 @@ class Mlq(Method):
     family: ClassVar[Family | None] = "ternary"
 
     method: Literal["mlq"] = "mlq"
+    sensitive_bits: int | None = Field(
+        default=8,
+        ge=2,
+        le=8,
+        description="Bits of the first, the last and depthwise layers, which three values would ruin; null: they are ternary.",
+    )
     iterations: int = Field(default=50, ge=1, le=1000, description="Iterations of k-means.")
     rounds: int = Field(default=12, ge=0, le=100, description="Turns of choosing clusters and fitting centroids.")
 
@@ -33,6 +41,10 @@ class Mlq(Method):
     def expected_channel_bits(self) -> float:
         """Two values."""
         return 32.0
+
+    def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
+        """Sensitive layers on a finer grid, the others ternary."""
+        return {**dict.fromkeys(sizes, self), **on_fine_grid(self.method, self.sensitive_bits, sizes, read)}
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Cluster, then choose clusters and fit centroids in turn."""

@@ -5,6 +5,7 @@ Weights share the centroids of a k-means with one cluster at zero. The paper fre
 retrains the other weights with labels; here they are re-solved in closed form.
 """
 
+from collections.abc import Callable, Mapping
 from math import floor, log2
 from typing import ClassVar, Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Method, half
+from workers.methods.solvers.bit_allocation import bits_by_size
 from workers.methods.solvers.clusters import ScaledLevels, alternate, channel_scale, k_means
 from workers.methods.solvers.column_pass import coordinate_descent, nearest, places
 from workers.methods.solvers.least_squares import re_solve
@@ -27,6 +29,10 @@ class Slq(Method):
 
     method: Literal["slq"] = "slq"
     bits: int = Field(default=5, ge=2, le=6, description="2^(bits-1) + 1 clusters, one of them at zero.")
+    allocation: Literal["size", "uniform"] = Field(
+        default="size",
+        description="`size`: `bits` is the mean, and small layers get more than large ones; `uniform`: all layers get `bits`.",
+    )
     iterations: int = Field(default=10, ge=1, le=1000, description="Iterations of k-means.")
     portions: Portions = Field(default=PORTIONS, description="Accumulated shares of frozen clusters, rising to 1.")
     rounds: int = Field(default=6, ge=0, le=100, description="Turns of choosing clusters and fitting centroids at the end.")
@@ -40,6 +46,13 @@ class Slq(Method):
     def expected_channel_bits(self) -> float:
         """One scale."""
         return 16.0
+
+    def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
+        """Every layer at its bits."""
+        if self.allocation == "uniform":
+            return dict.fromkeys(sizes, self)
+        bits = bits_by_size(list(sizes.values()), self.bits, 2, 6)
+        return {name: self.model_copy(update={"bits": each}) for name, each in zip(sizes, bits, strict=True)}
 
     def ladder(self, resolution: float) -> Ladder:
         """Fewer and fewer bits."""

@@ -3,10 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.workers.methods.problems import problem
 from workers.allocation.assignment import GRID, optimal_levels
 from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
 from workers.methods.layerwise_pruning import LEAST_KEPT, LayerwisePruning, normalized_levels
+from workers.methods.mcq import Mcq
+from workers.methods.mlq import Mlq
+from workers.methods.slq import Slq
+from workers.methods.solvers.sensitive_layers import SensitiveLayer
+from workers.methods.uniform import Uniform
 
 
 def layers(sizes=(40, 400, 4000), seed=0):
@@ -46,14 +52,54 @@ def test_uniform_gives_every_layer_the_same():
 
 
 def test_ec2t_keeps_the_ends_and_spares_small_layers():
-    given_gamma = allocate(Ec2t(gamma=0.2), layers((100, 400, 4000, 100)))
+    given_gamma = allocate(Ec2t(gamma=0.2, keep_ends=True), layers((100, 400, 4000, 100)))
     assert list(given_gamma) == ["layer_1", "layer_2"]
     assert given_gamma["layer_2"].gamma == pytest.approx(0.2)
     assert given_gamma["layer_1"].gamma == pytest.approx(0.2 * (0.1 + 0.05) / 1.05)
 
 
+@pytest.mark.parametrize("step", [Slq(bits=4), Uniform(bits=3), Inq(bits=3)])
+def test_small_layers_have_more_bits_at_the_same_mean(step):
+    given_bits = allocate(step, layers((100, 1000, 10_000, 100_000)))
+    bits = [method.bits for method in given_bits.values()]
+    sizes = [weight.size for weight in layers((100, 1000, 10_000, 100_000)).values()]
+    assert bits == sorted(bits, reverse=True)
+    assert bits[0] > step.bits
+    assert np.dot(bits, sizes) <= step.bits * sum(sizes)
+    same = step.model_copy(update={"allocation": "uniform"})
+    assert set(allocate(same, layers()).values()) == {same}
+
+
+@given(st.lists(st.integers(1, 10**7), min_size=1, max_size=12), st.floats(0.1, 8))
+def test_samples_are_shared_out_at_the_same_mean_of_bits(sizes, rate):
+    weights = {str(number): size for number, size in enumerate(sizes)}
+    found = [method.samples_per_weight for method in Mcq(samples_per_weight=rate).allocate(weights, None).values()]
+    assert np.dot(np.log2(found), sizes) <= np.log2(rate) * sum(sizes) + 1e-6
+    assert max(found) <= 16 * rate
+    assert [found[at] for at in np.argsort(sizes)] == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("step", [Mlq(), Ec2t()])
+def test_ends_and_depthwise_layers_are_not_ternary(step):
+    shapes = {"first": (1, 8, 27), "depthwise": (8, 1, 9), "pointwise": (1, 16, 8), "grouped": (2, 8, 9), "last": (1, 10, 16)}
+    weights = {name: np.random.default_rng(0).normal(size=shape) for name, shape in shapes.items()}
+    found = allocate(step, weights)
+    assert {name for name, method in found.items() if isinstance(method, SensitiveLayer)} == {"first", "depthwise", "last"}
+    assert {found[name].method for name in found} == {step.method}
+    ternary = allocate(step.model_copy(update={"sensitive_bits": None}), weights)
+    assert {type(method) for method in ternary.values()} == {type(step)}
+
+
+def test_a_sensitive_layer_is_solved_like_a_uniform_grid():
+    posed = problem(shape=(8, 1, 9))
+    found = SensitiveLayer(method="mlq", bits=6).solve(posed, np.random.default_rng(0))
+    expected = Uniform(bits=6).solve(posed, np.random.default_rng(0))
+    np.testing.assert_array_equal(found.weight, expected.weight)
+    np.testing.assert_array_equal(found.scale, expected.scale)
+
+
 def test_other_methods_are_the_same_for_every_layer():
-    assert set(allocate(Inq(), layers()).values()) == {Inq()}
+    assert set(allocate(Inq(allocation="uniform"), layers()).values()) == {Inq(allocation="uniform")}
 
 
 def steep(exponents):

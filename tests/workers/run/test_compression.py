@@ -78,7 +78,7 @@ def residual(folder):
 
 def test_a_super_network_is_planned_for_layer_by_layer(tmp_path):
     recipe = Recipe.model_validate(
-        {"steps": [{"method": "super_network", "width": 1.5, "depth": 1.5}, {"method": "ec2t", "keep_ends": False}]}
+        {"steps": [{"method": "super_network", "width": 1.5, "depth": 1.5}, {"method": "ec2t", "sensitive_bits": None}]}
     )
     imported = residual(tmp_path)
     samples = from_fractals(imported, 16, 0, Preprocessing())

@@ -29,7 +29,7 @@ STEPS = (
     Inq(bits=2),
     Slq(bits=3),
     Mlq(),
-    Ec2t(gamma=0.1, keep_ends=False),
+    Ec2t(gamma=0.1),
     Uniform(bits=3),
     Mcq(),
 )
@@ -113,9 +113,7 @@ def test_zeros_of_an_earlier_pruning_survive(step):
 
 
 def test_a_higher_price_for_information_gives_more_zeros():
-    shares = [
-        np.mean(trained(parametrize(solved(Ec2t(gamma=gamma, keep_ends=False))), rate=0.01) == 0) for gamma in (0.0, 0.2, 0.6)
-    ]
+    shares = [np.mean(trained(parametrize(solved(Ec2t(gamma=gamma))), rate=0.01) == 0) for gamma in (0.0, 0.2, 0.6)]
     assert shares == sorted(shares)
     assert shares[0] < shares[-1]
 
