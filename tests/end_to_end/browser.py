@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.installation import ROOT, Installation, settings_in
 from tests.proxy import proxy
 from tests.servers import folder, process, valkey
+from tests.waiting import PATIENCE_S
 
 CHILD = (sys.executable, "-m", "workers.run.child")
 SWITCHES = (
@@ -31,6 +32,7 @@ def chromium() -> str | None:
 
 @contextmanager
 def browser(executable: str) -> Iterator[Browser]:
+    expect.set_options(timeout=1000 * PATIENCE_S)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=executable, args=list(SWITCHES))
         yield started
@@ -43,7 +45,7 @@ def published() -> Iterator[Installation]:
     with ExitStack() as stack:
         home = stack.enter_context(folder())
         stack.enter_context(valkey(home / "broker.sock"))
-        service = Installation(settings_in(home, child_command=CHILD, lease_s=20.0))
+        service = Installation(settings_in(home, child_command=CHILD))
         ports = [_free_port() for _ in range(2)]
         for port in ports:
             stack.enter_context(_api(service, port))
@@ -77,7 +79,7 @@ def _free_port() -> int:
 def visit(browser: Browser, **options: object) -> Iterator[BrowserContext]:
     """A browser of its own, without cookies. Whatever goes wrong on a page is an error."""
     context = browser.new_context(**options)  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(1000 * PATIENCE_S)
     faults: list[str] = []
     context.on("weberror", lambda error: faults.append(str(error.error)))
     context.on("console", lambda message: faults.append(message.text) if "Content Security Policy" in message.text else None)

@@ -4,8 +4,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import httpx
 import psutil
 
 from tests import servers
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,20 +50,13 @@ class Service:
 
     def ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).is_success
+            return httpx.get(f"{self.url}/readyz", timeout=10).is_success
         except httpx.TransportError:
             return False
 
 
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -75,4 +68,4 @@ def running_service(**variables: str) -> Iterator[Service]:
             yield running
         finally:
             running.process.terminate()
-            running.process.communicate(timeout=10)
+            running.process.communicate(timeout=PATIENCE_S)

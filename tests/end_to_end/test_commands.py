@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.embedded import ROOT, Service, running_service, wait_for
+from tests.end_to_end.embedded import ROOT, Service, running_service
+from tests.waiting import PATIENCE_S, until
 
 STAND_IN = json.dumps([sys.executable, str(ROOT / "tests" / "stand_in.py")])
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -29,7 +30,7 @@ def fractune(service: Service, tmp_path: Path) -> Run:
         environment = {"PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(service.data_dir), "COLUMNS": "200", **variables}
         command = [sys.executable, "-m", "service", *arguments]
         return subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+            command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE_S
         )
 
     return run
@@ -71,7 +72,7 @@ def test_a_job_is_canceled_and_tried_again(fractune: Run, tmp_path: Path) -> Non
     (tmp_path / "model.onnx").write_text(json.dumps({"compress": "hang"}))
     job = fractune("submit", "model.onnx", "--prune", "0.5").stdout.strip()
     assert fractune("cancel", job).stdout.strip() in ("CANCELED", "CANCELING")
-    wait_for(lambda: json.loads(fractune("job", job).stdout)["state"] == "CANCELED", seconds=10)
+    until(lambda: json.loads(fractune("job", job).stdout)["state"] == "CANCELED")
     again = fractune("retry", job).stdout.strip()
     assert json.loads(fractune("job", again).stdout)["retry_of"] == job
     fractune("cancel", again)

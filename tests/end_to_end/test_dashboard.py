@@ -13,12 +13,13 @@ from service.client import Client
 from tests.end_to_end.browser import browser, chromium, published, visit
 from tests.end_to_end.embedded import ROOT
 from tests.installation import Installation
+from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
 
 pytestmark = pytest.mark.timeout(300)
 MODEL = ROOT / "examples" / "digits.onnx"
 QUICK = {"benchmark": None, "calibration": {"count": 32}}
-END_MS = 120_000  # until a job has ended
+END_MS = 1000 * PATIENCE_S  # until a job has ended
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ import openvino as ov
 import pytest
 from openvino.passes import ConstantFolding, Manager
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 SPARSITY = json.loads((EXAMPLES / "recipe.json").read_text())["steps"][0]["sparsity_level"]
@@ -21,7 +23,7 @@ SPARSITY = json.loads((EXAMPLES / "recipe.json").read_text())["steps"][0]["spars
 def optimize(out: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "service", "optimize", str(EXAMPLES / "digits.onnx"), "--out", str(out), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(out / "data")}
-    return subprocess.run(command, env=environment, cwd=out.parent, capture_output=True, text=True, timeout=110)
+    return subprocess.run(command, env=environment, cwd=out.parent, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

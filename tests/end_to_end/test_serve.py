@@ -4,14 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
 from tests import servers
-from tests.end_to_end.embedded import ROOT, Service, alive, running_service, wait_for
+from tests.end_to_end.embedded import ROOT, Service, alive, running_service
+from tests.waiting import PATIENCE_S, until
 
 PARTS = ("valkey-server", "-m workers.worker", "service.api")
 
@@ -39,19 +39,19 @@ def test_its_data_are_ours_alone(service: Service) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_within_five_seconds_and_leaves_nothing(own_service: Service, number: signal.Signals) -> None:
+def test_it_ends_and_leaves_nothing(own_service: Service, number: signal.Signals) -> None:
     family = own_service.family()
-    started = time.monotonic()
     own_service.process.send_signal(number)
-    own_service.process.communicate(timeout=10)
-    assert time.monotonic() - started < 5
+    own_service.process.communicate(timeout=PATIENCE_S)
     assert own_service.process.returncode == 0
     assert not any(map(alive, family))
 
 
 def test_a_second_one_is_refused(service: Service) -> None:
     command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(service.data_dir)]
-    second = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30)
+    second = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert second.returncode == 1
     assert str(service.process.pid) in second.stderr
     assert service.ready()
@@ -68,14 +68,14 @@ def test_a_part_that_is_killed_is_started_again(service: Service, name: str) -> 
         except (ValueError, psutil.Error):  # there is none at the moment
             return False
 
-    wait_for(restarted)
+    until(restarted)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 def test_nothing_survives_when_it_is_killed(own_service: Service) -> None:
     family = own_service.family()
     own_service.process.kill()
-    wait_for(lambda: not any(map(alive, family)), 10)
+    until(lambda: not any(map(alive, family)))
 
 
 def test_a_port_that_is_taken_is_named(service: Service) -> None:
@@ -83,7 +83,7 @@ def test_a_port_that_is_taken_is_named(service: Service) -> None:
     with servers.folder() as data_dir:
         command = [sys.executable, "-m", "service", "serve", "--port", port, "--data-dir", str(data_dir)]
         second = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=PATIENCE_S
         )
     assert second.returncode == 1
     assert port in second.stderr

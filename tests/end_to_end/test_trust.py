@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 MODEL, DIGITS = str(EXAMPLES / "digits.onnx"), str(EXAMPLES / "digits.npz")
@@ -24,7 +26,7 @@ SEARCH = RECIPE | {
 def fractune(workdir: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(workdir / "data")}
     command = [sys.executable, "-m", "service", *arguments]
-    return subprocess.run(command, env=environment, cwd=workdir, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=environment, cwd=workdir, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def optimize(workdir: Path, recipe: dict[str, Any], *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 SAY = """
 import json, os, pathlib, sys
 task = json.load(open(sys.argv[1] + "/task.json"))
@@ -50,7 +52,7 @@ def fractune(tmp_path: Path) -> Run:
             env={**environment, "PYTHONPATH": str(Path(__file__).parents[2]), **variables},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
 
     return run

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.installation import RECIPE, ROOT, Installation, installation
+from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
 
 SCRIPT = ROOT / "examples" / "pipelines" / "compress.sh"
@@ -25,7 +26,7 @@ def run(service: Installation, folder: Path, act: str, **more: str) -> subproces
     (folder / "recipe.json").write_text(json.dumps(RECIPE))
     variables = {"FRACTUNE_URL": service.url, "FRACTUNE_API_KEY": service.keys[Role.OPERATOR]} | more
     command = [str(SCRIPT), "my net.onnx", "recipe.json", "result"]
-    return subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_a_model_becomes_a_result_folder(service: Installation, tmp_path: Path) -> None:

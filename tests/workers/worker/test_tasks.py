@@ -3,8 +3,7 @@
 import json
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from tests.stand_in import INSPECTION
+from tests.waiting import PATIENCE_S, until
 from workers.errors import Conflict
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Kind, State
@@ -30,7 +30,11 @@ RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[WorkerContext]:
     settings = Settings(
-        data_dir=tmp_path, child_command=STAND_IN, heartbeat_s=0.1, lease_s=5, limits=Limits(wall_clock_s=20, grace_s=0.2)
+        data_dir=tmp_path,
+        child_command=STAND_IN,
+        heartbeat_s=0.1,
+        lease_s=600,
+        limits=Limits(wall_clock_s=PATIENCE_S, grace_s=0.2),
     )
     store = Store(settings.database)
     store.migrate()
@@ -74,13 +78,6 @@ def done(bench: WorkerContext, kind: Kind = Kind.COMPRESS, act: str = "succeed")
     job = submit(bench, kind, act)
     run_job(bench, job.id)
     return bench.store.jobs.get(job.id)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def left_behind(bench: WorkerContext, job: Job) -> set[str]:
@@ -177,11 +174,11 @@ def test_a_running_job_is_canceled_with_all_its_processes(bench: WorkerContext) 
     until(lambda: bench.store.jobs.layers(job.id) != [])
     family = set(psutil.Process().children(recursive=True)) - before
     bench.store.jobs.cancel(job.id, 30)
-    thread.join(5)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert bench.store.jobs.get(job.id).state == State.CANCELED
     assert family
-    assert not psutil.wait_procs(list(family), timeout=5)[1]
+    assert not psutil.wait_procs(list(family), timeout=PATIENCE_S)[1]
     assert left_behind(bench, bench.store.jobs.get(job.id)) == {"log.txt"}
 
 
@@ -196,9 +193,9 @@ def test_a_worker_that_lost_its_lease_stops_and_leaves_the_job_to_the_next(bench
     successor = threading.Thread(target=run_job, args=(bench, job.id))
     successor.start()
     until(lambda: bench.store.jobs.get(job.id).attempt == 2)
-    zombie.join(10)
+    zombie.join(PATIENCE_S)
     (bench.settings.data_dir / "go").touch()
-    successor.join(10)
+    successor.join(PATIENCE_S)
     ended = bench.store.jobs.get(job.id)
     assert (ended.state, ended.worker, ended.attempt) == (State.SUCCEEDED, "w", 2)
     for file in bench.store.jobs.artifacts(job.id):

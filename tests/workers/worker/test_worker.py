@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.servers import cluster, folder, postgres_binaries, valkey
+from tests.waiting import PATIENCE_S, until
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Kind, State
 from workers.jobs.reconciler import reconcile
@@ -33,7 +34,7 @@ class House:
     def __init__(self, home: Path, database_url: str | None = None) -> None:
         command = (sys.executable, str(ROOT / "tests" / "stand_in.py"))
         self.settings = Settings(
-            data_dir=home, database_url=database_url, child_command=command, heartbeat_s=0.2, lease_s=2, requeue_s=1
+            data_dir=home, database_url=database_url, child_command=command, heartbeat_s=0.2, lease_s=600, requeue_s=1
         )
         self.store = Store(self.settings.database)
         self.store.migrate()
@@ -62,7 +63,7 @@ class House:
         """The digests of the IR that a job makes."""
         job = self.store.jobs.submit(Request(Kind.COMPRESS, model, recipe), "me")[0]
         broker.enqueue(self.celery, job.id)
-        self.until(lambda: self.store.jobs.get(job.id).ended, 60)
+        self.until(lambda: self.store.jobs.get(job.id).ended)
         assert self.state(job) == State.SUCCEEDED
         return {file.name: file.sha256 for file in self.store.jobs.artifacts(job.id) if file.name.startswith("1/")}
 
@@ -80,12 +81,8 @@ class House:
     def state(self, job: Job) -> State:
         return self.store.jobs.get(job.id).state
 
-    def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline
-            self.reconcile()
-            time.sleep(0.05)
+    def until(self, condition: Callable[[], bool]) -> None:
+        until(lambda: self.reconcile() or condition(), pause_s=0.05)
 
     def until_ended(self, *jobs: Job) -> None:
         self.until(lambda: all(self.store.jobs.get(job.id).ended for job in jobs))
@@ -99,7 +96,7 @@ class House:
             "FRACTUNE_DATA_DIR": str(self.settings.data_dir),
             "FRACTUNE_CHILD_COMMAND": json.dumps(self.settings.child_command),
             "FRACTUNE_HEARTBEAT_S": "0.2",
-            "FRACTUNE_LEASE_S": "2",
+            "FRACTUNE_LEASE_S": "600",
             "FRACTUNE_REQUEUE_S": "1",
             "FRACTUNE_DATABASE_URL": self.settings.database,
         }
@@ -139,7 +136,8 @@ def test_a_job_outlives_its_worker(running: House) -> None:
         running.until_at_work(job)
         family = first.children(recursive=True)
         first.kill()
-        assert not psutil.wait_procs(family, timeout=5)[1], "no process is left behind"
+        assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1], "no process is left behind"
+    running.store.leases.renew(job.id, 1, -1)  # as if it had been silent for long
     (running.settings.data_dir / "go").touch()
     with running.worker():
         running.until_ended(job)
@@ -180,7 +178,7 @@ def test_a_drained_worker_finishes_its_job_and_takes_no_more(running: House) -> 
         time.sleep(1)
         assert running.state(job) == State.RUNNING
         (running.settings.data_dir / "go").touch()
-        assert drained.wait(20) == 0
+        assert drained.wait(PATIENCE_S) == 0
         assert running.state(job) == State.SUCCEEDED
         assert running.store.workers.list() == []
     assert running.state(following) == State.QUEUED
@@ -195,9 +193,9 @@ def test_a_stopped_worker_gives_its_job_back_at_once(running: House) -> None:
         running.until_at_work(job)
         family = worker.children(recursive=True)
         worker.send_signal(signal.SIGTERM)
-        worker.wait(10)
+        worker.wait(PATIENCE_S)
         assert running.state(job) == State.QUEUED
-        assert not psutil.wait_procs(family, timeout=5)[1], "no process is left behind"
+        assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1], "no process is left behind"
     assert running.store.workers.list() == []
 
 
@@ -227,7 +225,7 @@ def test_a_database_that_crashes_under_a_job_loses_nothing(tmp_path: Path) -> No
             job, following = house.submit("wait"), house.submit()
             house.until_at_work(job)
             server.send_signal(signal.SIGQUIT)  # it drops everything, without a checkpoint
-            server.wait(10)
+            server.wait(PATIENCE_S)
         (home / "go").touch()
         stack.enter_context(database.running())
         house.until_ended(job, following)

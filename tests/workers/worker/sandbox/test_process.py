@@ -6,13 +6,13 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.waiting import PATIENCE_S, until
 from workers.jobs.job import Kind, Stage, Task
 from workers.settings import Limits
 from workers.worker.sandbox import Outcome, run
@@ -34,7 +34,7 @@ class Child:
     def run(self, program: str, should_stop: Callable[[], bool] = lambda: False, **limits: float) -> Outcome:
         task = Task(Kind.COMPRESS, model="model.onnx", out=str(self.folder / "out"), threads=1)
         command = [sys.executable, "-c", SAY + textwrap.dedent(program)]
-        settings = Limits.model_validate({"wall_clock_s": 20, "grace_s": 0.5} | limits)
+        settings = Limits.model_validate({"wall_clock_s": PATIENCE_S, "grace_s": 0.5} | limits)
         return run(task, self.folder, settings, self.events.append, should_stop, command=command)
 
     @property
@@ -54,14 +54,6 @@ def code(outcome: Outcome) -> str:
 
 def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def gone(pid: int, within_s: float = 5.0) -> bool:
-    """Whether a process that was killed has ended; the system takes its time over that."""
-    deadline = time.monotonic() + within_s
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not alive(pid)
 
 
 def test_success_hands_the_events_on_in_order(child: Child) -> None:
@@ -164,62 +156,59 @@ def test_a_full_disk(child: Child) -> None:
 
 
 def test_a_hang_is_ended_at_the_wall_clock(child: Child) -> None:
-    started = time.monotonic()
-    outcome = child.run("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", wall_clock_s=1)
+    outcome = child.run("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)", wall_clock_s=1)
     assert code(outcome) == "TIMED_OUT"
-    assert time.monotonic() - started < 5
 
 
 def test_closing_the_output_does_not_hide_a_hang(child: Child) -> None:
-    assert code(child.run("os.close(1); os.close(2); time.sleep(60)", wall_clock_s=1)) == "TIMED_OUT"
+    assert code(child.run("os.close(1); os.close(2); time.sleep(3600)", wall_clock_s=1)) == "TIMED_OUT"
 
 
-def test_cancel_takes_less_than_five_seconds(child: Child) -> None:
-    asked: list[float] = []
-
-    def should_stop() -> bool:
-        asked.append(time.monotonic())
-        return bool(child.events)
-
+def test_cancel_ends_a_child_that_does_not_listen(child: Child) -> None:
     outcome = child.run(
-        'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); say("progress", stage="import"); time.sleep(60)',
-        should_stop,
+        'import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); say("progress", stage="import"); time.sleep(3600)',
+        lambda: bool(child.events),
         grace_s=2,
     )
     assert code(outcome) == "CANCELED"
-    assert time.monotonic() - asked[-1] < 5
     assert outcome.failure is not None
     assert outcome.failure.stage == Stage.IMPORT
 
 
-def test_should_stop_is_asked_twice_a_second(child: Child) -> None:
-    asked: list[float] = []
+def test_should_stop_is_asked_again_and_again(child: Child) -> None:
+    asked: list[bool] = []
 
     def should_stop() -> bool:
-        asked.append(time.monotonic())
+        asked.append(False)
+        if len(asked) == 4:
+            (child.folder / "enough").touch()
         return False
 
-    child.run("time.sleep(2)", should_stop)
-    assert len(asked) >= 4
+    program = f"while not os.path.exists({str(child.folder / 'enough')!r}): time.sleep(0.02)"
+    assert child.run(program + '\nsay("done")', should_stop).ok
 
 
 GRANDCHILD = """
 import subprocess
 try:
-    subprocess.Popen([sys.executable, "-c", "import os, time; os.setsid(); time.sleep(60)"], start_new_session=True)
+    subprocess.Popen([sys.executable, "-c", "import os, time; os.setsid(); time.sleep(3600)"], start_new_session=True)
 except OSError:
     pass
 say("layer", started=True)
 """
 
 
-@pytest.mark.parametrize("end", ['say("done")', "os.abort()", "time.sleep(60)"], ids=["done", "crash", "hang"])
+HANG = "time.sleep(3600)"
+
+
+@pytest.mark.parametrize("end", ['say("done")', "os.abort()", HANG], ids=["done", "crash", "hang"])
 def test_nothing_is_left_running(child: Child, end: str) -> None:
     before = set(psutil.pids())
-    child.run(GRANDCHILD + end, wall_clock_s=1.5)
+    child.run(GRANDCHILD + end, lambda: end == HANG and bool(child.events))
     assert child.events
     left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
-    assert all(gone(process.pid) for process in left if "os.setsid()" in str(process.info["cmdline"]))
+    left = [process for process in left if "os.setsid()" in str(process.info["cmdline"])]
+    until(lambda: not any(alive(process.pid) for process in left))  # the system takes its time over that
 
 
 def test_an_exception_of_the_caller_ends_the_child(child: Child) -> None:
@@ -229,7 +218,7 @@ def test_an_exception_of_the_caller_ends_the_child(child: Child) -> None:
         return False
 
     with pytest.raises(KeyboardInterrupt):
-        child.run('say("layer", pid=os.getpid()); time.sleep(60)', should_stop)
+        child.run('say("layer", pid=os.getpid()); time.sleep(3600)', should_stop)
     assert not psutil.Process().children(recursive=True)
 
 
@@ -309,7 +298,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
         from workers.jobs.job import Kind, Task
         from workers.worker.sandbox import run
         from workers.settings import Limits
-        command = [sys.executable, "-c", {SAY!r} + 'say("layer", name="here"); time.sleep(60)']
+        command = [sys.executable, "-c", {SAY!r} + 'say("layer", name="here"); time.sleep(3600)']
         tell = lambda event: print(event["name"], flush=True)
         run(Task(Kind.INSPECT, "m", "o"), Path({str(tmp_path)!r}), Limits(), tell, command=command)
     """
@@ -319,7 +308,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
         children = psutil.Process(parent.pid).children(recursive=True)
         parent.kill()
     assert children
-    assert all(gone(process.pid) for process in children)
+    until(lambda: not any(alive(process.pid) for process in children))
 
 
 def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
@@ -331,7 +320,7 @@ def test_the_disk_of_a_job_is_watched(child: Child) -> None:
     program = """
         for n in range(64):
             open(f"part{n}", "wb").write(bytes(1 << 20))
-        time.sleep(60)
+        time.sleep(3600)
     """
     assert code(child.run(program, disk=32 << 20)) == "OUT_OF_DISK"
 
@@ -346,6 +335,6 @@ def test_the_threads_of_a_job_are_counted(child: Child) -> None:
                 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         except RuntimeError:
             pass
-        time.sleep(60)
+        time.sleep(3600)
     """
     assert code(child.run(program, processes=100, wall_clock_s=10)) in ("CRASHED", "TIMED_OUT")
