@@ -10,6 +10,7 @@ from workers.calibration import Samples, from_dataset, from_fractals, split
 from workers.errors import InvalidRecipe
 from workers.ir.reading.importer import Imported
 from workers.jobs.job import Task
+from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 
 SYNTHETIC_JUDGES = 256  # held-out samples that are drawn when none are given
@@ -54,7 +55,7 @@ def split_data(task: Task, imported: Imported, recipe: Recipe, progress: Callabl
         return DataSplits(calibration, held, rest, fractal_holdout)
     if held.count < 2:
         raise InvalidRecipe("A search needs at least 2 held-out samples: some to select by, others to judge by.")
-    test, validation = split(held, (0.5, 0.5), np.random.default_rng([recipe.seed, 5]))
+    test, validation = split(held, (0.5, 0.5), generator(recipe.seed, Stream.TEST_SPLIT))
     return DataSplits(calibration, test, validation, fractal_holdout)
 
 

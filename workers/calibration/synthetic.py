@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from workers.calibration.samples import Numbers, Rows
 from workers.ir.reading.inputs import Input
+from workers.randomness import Stream, generator
 
 
 def synthetic(entry: Input, seed: int, position: int) -> tuple[Rows, str]:
@@ -15,7 +16,7 @@ def synthetic(entry: Input, seed: int, position: int) -> tuple[Rows, str]:
     low, high = _range(entry)
 
     def draw(number: int) -> NDArray[Any]:
-        rng = np.random.default_rng([seed, position, number])
+        rng = generator(seed, Stream.SYNTHETIC_INPUTS, position, number)
         values = rng.standard_normal(shape) if entry.dtype.kind == "f" else rng.integers(low, high, shape, endpoint=True)
         return np.asarray(values, entry.dtype)
 

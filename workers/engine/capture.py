@@ -18,6 +18,7 @@ from workers.ir.graph.edit import Bias
 from workers.ir.graph.frontier import Batch
 from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.graph.segments import Key, tensor_key
+from workers.randomness import Stream, generator
 
 ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
 FEWEST_ROWS = 16_384
@@ -65,10 +66,10 @@ class StatisticsCollector:
     sites there are.
     """
 
-    def __init__(self, sites: Sequence[Site], batches: int, seed: Sequence[int]) -> None:
+    def __init__(self, sites: Sequence[Site], batches: int, seed: int, phase: int) -> None:
         self._sites = sites
         self._batches = batches
-        self._seed = seed
+        self._seed, self._phase = seed, phase
         self._seen = 0
         self._inputs: dict[object, InputMoments] = {}
         self._outputs = {site.node: OutputMoments(self._inputs.setdefault(_reading(site), InputMoments())) for site in sites}
@@ -78,12 +79,12 @@ class StatisticsCollector:
     def add(self, dense: Batch, sparse: Batch, share: float) -> None:
         """Count one batch: the original's and the compressed model's tensors, and how much of it is samples, not padding."""
         drawn: dict[object, Indices] = {}
-        rng = [*self._seed, self._seen]
+        rng = (self._seed, Stream.STATISTICS_ROWS, self._phase, self._seen)
         self._seen += 1
         for site in self._sites:
             reading = _reading(site)
             if reading not in drawn:
-                drawn[reading] = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, np.random.default_rng(rng))
+                drawn[reading] = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, generator(*rng))
                 self._rows[reading].append(site.layer.geometry.input_rows(sparse[site.source], drawn[reading]))
             self._targets[site.node].append(_target(site, dense, sparse, drawn[reading]))
         for reading, rows in self._rows.items():

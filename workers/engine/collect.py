@@ -45,7 +45,7 @@ class StatisticsPass:
             here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
             sites = [site for site in self._sites if site.node in names]
-            collector = StatisticsCollector(sites, batches, [self._options.seed, phase])
+            collector = StatisticsCollector(sites, batches, self._options.seed, phase)
             for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, threads)):
                 collector.add(seen, seen, self._stream.share(number))
             for layer in here:

@@ -88,7 +88,7 @@ class TwinModels:
         batches = self._batches[phase - 1]
         self._resize(phase, batches)
         here = [site for site in self._sites if self._original.phases[site.node] == phase]
-        collector = StatisticsCollector(here, batches, [self._options.seed, phase])
+        collector = StatisticsCollector(here, batches, self._options.seed, phase)
         for number, dense in enumerate(advance_frontier(self._original, phase, self._dense, self._options.threads)):
             collector.add(dense, self._sparse[number], self._stream.share(number))
         self._outputs, self._samples = collector.outputs(), self._stream.samples(batches)

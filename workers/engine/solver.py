@@ -12,6 +12,7 @@ from workers.engine.normal_equations import solve_normal_equations
 from workers.ir.graph.edit import ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.layers import Layer, nodes_by_name
 from workers.methods.problem import Array, LayerProblem
+from workers.randomness import Stream, generator
 
 DAMPING = 1e-3  # of the mean diagonal of H
 SYNTHETIC_LAST_DAMPING = 0.3  # of the last layer, where samples are made up: the deeper, the less they tell of real ones
@@ -76,7 +77,7 @@ class LayerSolver:
     def solve(self, task: LayerTask, seen: LayerStatistics, position: Position) -> LayerResult:
         """The layer of a task, solved by its methods one after another."""
         problem = pose_task(task, seen, position, self._options)
-        rng = np.random.default_rng([self._options.seed, position.phase, position.number])
+        rng = generator(self._options.seed, Stream.SOLVING, position.phase, position.number)
         statistics = dict(task.earlier.statistics) if task.earlier else {}
         for method in task.methods:
             solution = method.solve(problem, rng)

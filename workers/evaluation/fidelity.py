@@ -20,6 +20,7 @@ from workers.evaluation.tasks import Seen, Task, TaskRequest, choose_task
 from workers.ir.graph.frontier import EXACT
 from workers.ir.reading.canonicalise import set_batch
 from workers.ir.reading.inputs import describe_inputs
+from workers.randomness import Stream, generator
 from workers.report import Fidelity, OutputFidelity
 from workers.report.schema import Source
 from workers.statistics.constraint import Outcomes
@@ -201,7 +202,7 @@ def compare_models(
         notes.append(
             f"The labels are not used: the task is {task.name}, and they are of the kind {samples.target_kind.value!r}."
         )
-    measures = tuple(measure.resampled(np.random.default_rng([seed, 7])) for measure in task.measures(rows))
+    measures = tuple(measure.resampled(generator(seed, Stream.TASK_METRICS)) for measure in task.measures(rows))
     return Comparison(
         samples.source,
         samples.count,

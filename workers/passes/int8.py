@@ -12,13 +12,14 @@ from workers.errors import NotQuantizable, OutOfMemory
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight
 from workers.ir.graph.folding import folded
 from workers.ir.graph.ignored_scope import excluded_operations
-from workers.ir.graph.layers import Indices, Layer, Skipped, find_layers, nodes_by_name
+from workers.ir.graph.layers import Indices, Layer, find_layers, nodes_by_name
 from workers.ir.graph.norm_detection import normalises
 from workers.ir.reading.error_translation import plain_sentence
 from workers.methods.int8 import AdvancedParameters, Int8
 from workers.passes.output_error import Drift, measure_drift
 from workers.passes.quiet_nncf import Tell, quiet_nncf
 from workers.passes.state import CompressionState, RunContext, StepProgress
+from workers.recipe.skipped_layer import SkippedLayer
 
 REFUSALS = (
     nncf.ValidationError,
@@ -60,7 +61,9 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     for result in results.values():
         context.on_layer(result)
     results = {**state.results, **results}
-    left = [Skipped(layer.name, layer.type, own[layer.name]) for layer in layers if layer.name in own.keys() - results.keys()]
+    left = [
+        SkippedLayer(layer.name, layer.type, own[layer.name]) for layer in layers if layer.name in own.keys() - results.keys()
+    ]
     return CompressionState(quantised, results, (*(_noted(entry, quantised) for entry in state.skipped), *left))
 
 
@@ -114,7 +117,7 @@ def _halving(progress: StepProgress) -> Tell:
     return tell
 
 
-def _noted(entry: Skipped, model: ov.Model) -> Skipped:
+def _noted(entry: SkippedLayer, model: ov.Model) -> SkippedLayer:
     """An operation that no method reaches, with a note where NNCF has quantised its weights all the same."""
     node = nodes_by_name(model).get(entry.name)
     if node and any(_is_quantised(value.get_node()) for value in node.input_values()):

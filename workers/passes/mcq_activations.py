@@ -20,10 +20,10 @@ import openvino.opset13 as ops
 from workers.errors import UnmatchedScope
 from workers.methods.mcq_activations import McqActivations
 from workers.passes.state import CompressionState, RunContext, StepProgress
+from workers.randomness import Stream, generator
 
 POSITIVE = {"Relu", "Sigmoid", "HSigmoid", "HardSigmoid", "SoftPlus"}
 SIGNED = {"PRelu", "Clamp", "Elu", "Selu", "Gelu", "HSwish", "Swish", "Mish", "Tanh"}
-STREAM = 6  # of the seed: its draws are no other step's
 TINY = 1e-30  # instead of a mass of zero: 0 / TINY is no sample
 
 
@@ -35,7 +35,7 @@ def rewrite(step: McqActivations, state: CompressionState, context: RunContext, 
     model = state.model
     found = [node for node in _activations(model) if node.friendly_name not in context.excluded]
     _check_names(step, [node.friendly_name for node in found])
-    rng = np.random.default_rng([context.seed, STREAM])
+    rng = generator(context.seed, Stream.ACTIVATIONS)
     for number, node in enumerate(found):
         rate = step.layers.get(node.friendly_name, step.samples_per_activation)
         insert_sampler(node, rate, rng.random(), whole=not context.samples.stacked)

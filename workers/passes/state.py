@@ -15,8 +15,8 @@ import openvino as ov
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.engine.solver import DAMPING, SYNTHETIC_LAST_DAMPING, EngineOptions
-from workers.ir.graph.layers import Skipped
 from workers.ir.reading.importer import Precision
+from workers.recipe.skipped_layer import SkippedLayer
 
 
 class StepProgress(Protocol):
@@ -75,5 +75,5 @@ class CompressionState:
 
     model: ov.Model  # batch 1 where the batch is open; a step may change it in place
     results: Mapping[str, LayerResult]  # by layer name
-    skipped: tuple[Skipped, ...] = ()  # weights that the steps so far have left as they are
+    skipped: tuple[SkippedLayer, ...] = ()  # weights that the steps so far have left as they are
     training: TrainingRun | None = None

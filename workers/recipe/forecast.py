@@ -15,6 +15,7 @@ from workers.methods.problem import FLOAT_BITS, Method, Step
 from workers.methods.solvers.least_squares import affordable_iterations
 from workers.recipe import Recipe
 from workers.recipe.scope_matching import plain_rules
+from workers.recipe.skipped_layer import SkippedLayer
 
 FLOPS = 6e10  # of one core in convolutions and matrix products, f32
 TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
@@ -42,23 +43,13 @@ class Planned(BaseModel):
     bits: float = Field(description="Expected bits per weight in model.bin.")
 
 
-class Spared(BaseModel):
-    """Weights that the recipe leaves alone."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    type: str
-    reason: str
-
-
 class Forecast(BaseModel):
     """What to expect of a job; null where the inspection does not tell."""
 
     model_config = ConfigDict(frozen=True)
 
     layers: tuple[Planned, ...]
-    skipped: tuple[Spared, ...]
+    skipped: tuple[SkippedLayer, ...]
     unmatched: tuple[str, ...] = Field(description="Rules of the ignored scope that match no layer, with what may be meant.")
     sparsity: float
     original_bytes: int
@@ -77,8 +68,10 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe) -> Forecast:
     excluded = {name: f"ignored_scope.{rule}" for rule, matched, _ in reversed(rules) for name in matched}
     chosen = [layer for layer in layers if not _reason(layer, excluded)]
     planned = tuple(_planned(layer, _steps(recipe, number, len(chosen))) for number, layer in enumerate(chosen))
-    spared = [Spared(**entry) for entry in inspection["skipped"]]
-    spared += [Spared(name=e["name"], type=e["type"], reason=_reason(e, excluded)) for e in layers if _reason(e, excluded)]
+    skipped = [SkippedLayer(**entry) for entry in inspection["skipped"]]
+    skipped += [
+        SkippedLayer(name=e["name"], type=e["type"], reason=_reason(e, excluded)) for e in layers if _reason(e, excluded)
+    ]
     width = 2 if inspection["precision"] == "f16" else 4
     before = width * sum(layer.weights for layer in planned)
     rest = max(inspection["parameters"] * width - before, 0)
@@ -87,7 +80,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe) -> Forecast:
     xml += XML_INT8_BYTES * len(planned) if any(step.method == "int8" for step in recipe.steps) else 0
     return Forecast(
         layers=planned,
-        skipped=tuple(spared),
+        skipped=tuple(skipped),
         unmatched=tuple(f"ignored_scope.{rule} matches no layer{hint}" for rule, matched, hint in rules if not matched),
         sparsity=zeros,
         original_bytes=inspection["bytes"],
@@ -172,8 +165,8 @@ def _candidates(recipe: Recipe) -> int:
 
 
 def _columns(layer: Mapping[str, Any]) -> int:
-    """Weights of one output channel."""
-    return max(prod(map(int, layer["shape"][1:])), 1)
+    """Weights of one output channel; inspections of an earlier version do not tell, and are taken for convolutions."""
+    return int(layer.get("columns") or max(prod(map(int, layer["shape"][1:])), 1))
 
 
 def _memory(layers: Sequence[Mapping[str, Any]], inspection: Mapping[str, Any], recipe: Recipe) -> int | None:

@@ -73,14 +73,20 @@ class Constraint(Block):
         return self
 
 
+RESOLUTION = 0.05  # of a search or a front: the distance of neighbouring sparsity levels
+SEARCH_TIME = 3600.0  # seconds
+
+
 class Search(Block):
     """Look for the most compressed model that keeps the constraint, by varying how hard one step of the recipe presses.
 
     Varied is `sparsity_level` of layerwise_pruning or, without it, `bits`. The recipe's own setting is tried first.
     """
 
-    max_time: float = Field(default=3600.0, gt=0, le=7 * 86400, description="Seconds after which no further candidate starts.")
-    resolution: float = Field(default=0.05, ge=0.01, le=0.25, description="Distance of neighbouring sparsity levels.")
+    max_time: float = Field(
+        default=SEARCH_TIME, gt=0, le=7 * 86400, description="Seconds after which no further candidate starts."
+    )
+    resolution: float = Field(default=RESOLUTION, ge=0.01, le=0.25, description="Distance of neighbouring sparsity levels.")
     max_bytes: int | None = Field(
         default=None, ge=1, description="Look instead for the least compressed model whose files are no larger than this."
     )

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workers.machine import Machine
 from workers.recipe import Recipe
+from workers.recipe.skipped_layer import SkippedLayer
 from workers.statistics.constraint import Verdict
 from workers.statistics.decisions import OutputKind
 from workers.statistics.intervals import Interval
@@ -133,14 +134,6 @@ class Exploration(Part):
     judging: int = Field(description="Samples that judged: none of them calibrated or selected.")
     candidates: tuple[CandidateReport, ...]
     failed: dict[str, str] = Field(default_factory=dict, description="Settings that broke down, and why.")
-
-
-class SkippedLayer(Part):
-    """A layer with weights that was left as it is."""
-
-    name: str
-    type: str
-    reason: str
 
 
 class Size(Part):

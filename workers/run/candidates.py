@@ -19,6 +19,7 @@ from workers.ir.reading.importer import Imported
 from workers.ir.reading.inputs import restore_batch
 from workers.ir.writing.exporter import Exported, export
 from workers.jobs.job import Stage
+from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.run.clock import Clock
@@ -109,7 +110,7 @@ class CandidateFactory:
         """Time a candidate beside the original."""
         model = ov.Core().read_model(candidate.exported.xml)
         inputs = self.splits.test.batch(0, 1)
-        rng = np.random.default_rng([candidate.recipe.seed, 4])
+        rng = generator(candidate.recipe.seed, Stream.BENCHMARK)
         with self.clock.run(Stage.BENCHMARK, settings.niter):
             candidate.benchmark = compare_speed(self.original, model, inputs, settings, rng, progress=self.clock.progress)
 

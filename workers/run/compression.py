@@ -10,11 +10,12 @@ from workers.allocation.sensitivity_profile import SensitivityProfile, assign_le
 from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
-from workers.ir.graph.layers import Layer, Skipped, find_layers
+from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.importer import Imported
 from workers.methods.problem import Method, Step
 from workers.passes import CompressionState, RunContext, StepProgress, TrainingRun, check_equivalence, rewrite, tell_nobody
 from workers.passes.layerwise import batched, help_solving, solve_layers
+from workers.recipe.skipped_layer import SkippedLayer
 from workers.run.plan import CompressionPlan, LayerMethods, Part
 
 MOST_SAMPLES_AT_ONCE = 64
@@ -29,7 +30,7 @@ class Compressed:
 
     model: ov.Model
     results: tuple[LayerResult, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedLayer, ...]
     training: TrainingRun | None = None
 
 
@@ -160,10 +161,10 @@ def _solve(
     return replace(state, results={**state.results, **{result.layer.name: result for result in solved}})
 
 
-def _untouched(plan: CompressionPlan, state: CompressionState) -> list[Skipped]:
+def _untouched(plan: CompressionPlan, state: CompressionState) -> list[SkippedLayer]:
     """The layers that no step has changed."""
     known: Mapping[str, object] = {**state.results, **{entry.name: entry for entry in state.skipped}}
-    return [Skipped(layer.name, layer.type, UNTOUCHED) for layer in plan.layers if layer.name not in known]
+    return [SkippedLayer(layer.name, layer.type, UNTOUCHED) for layer in plan.layers if layer.name not in known]
 
 
 def _part_of(progress: StepProgress, before: int, share: int, whole: int) -> StepProgress:

@@ -12,7 +12,9 @@ import numpy as np
 from workers.calibration.data_splits import DataSplits
 from workers.errors import BudgetOutOfReach, JobFailure
 from workers.evaluation.fidelity import summarise
+from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe, Search
+from workers.recipe.recipe import RESOLUTION, SEARCH_TIME
 from workers.report.schema import CandidateReport, Exploration
 from workers.run.candidates import Candidate, CandidateFactory
 from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, on_front
@@ -68,9 +70,8 @@ def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
         factory.judge(candidate)
         return Explored(candidate)
     began = time.monotonic()
-    search = recipe.search or Search(max_bytes=1)
-    ladder = build_ladder(recipe, search.resolution)
-    explorer = Explorer(factory, ladder, out, began + search.max_time)
+    ladder = build_ladder(recipe, recipe.search.resolution if recipe.search else RESOLUTION)
+    explorer = Explorer(factory, ladder, out, began + (recipe.search.max_time if recipe.search else SEARCH_TIME))
     chosen = _search(explorer, ladder, factory, recipe.search) if recipe.search else _as_given(explorer, ladder, factory)
     ended: Literal["settled", "out of time"] = "settled" if explorer.has_time() else "out of time"
     for level in ladder.spread(recipe.pareto.points) if recipe.pareto else ():
@@ -106,7 +107,7 @@ def report_exploration(explored: Explored, requested: Recipe, splits: DataSplits
 
 def _row(candidate: Candidate, explored: Explored, best: bool, judging: int, kept: bool) -> CandidateReport:
     assert candidate.estimate is not None  # made by an Explorer
-    seen = summarise(candidate.estimate, np.random.default_rng([candidate.recipe.seed, 6]))
+    seen = summarise(candidate.estimate, generator(candidate.recipe.seed, Stream.ESTIMATE))
     speed = candidate.benchmark
     return CandidateReport(
         setting=candidate.setting,

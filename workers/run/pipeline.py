@@ -58,6 +58,7 @@ def _layer(model: ov.Model, layer: Layer) -> dict[str, Any]:
         "type": layer.type,
         "shape": layer.shape,
         "weights": layer.size,
+        "columns": layer.cols,
         "operations": layer.nodes if len(layer.nodes) > 1 else None,
         "macs": sum(layer.geometry.positions(shape) for shape in shapes) * layer.size if known else None,
         "outputs": sum(map(prod, shapes)) if known else None,

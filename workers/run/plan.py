@@ -13,13 +13,13 @@ from workers.errors import MissingExtra, NothingToCompress
 from workers.ir.channels.net2net import deepen, widen
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.ignored_scope import excluded_operations
-from workers.ir.graph.layers import Layer, Skipped, find_layers
+from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.importer import Imported
 from workers.methods.problem import Method, Step
 from workers.methods.super_network import SuperNetwork
+from workers.randomness import Stream, generator
 from workers.recipe import Recipe
-
-GROWTH = 13  # of the seed: its draws are no other step's
+from workers.recipe.skipped_layer import SkippedLayer
 
 LayerMethods = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
 Part = LayerMethods | Step  # methods, or a step that rewrites the graph
@@ -32,7 +32,7 @@ class CompressionPlan:
     imported: Imported  # with the model that is compressed, larger than the original where the recipe asks for that
     parts: tuple[Part, ...]
     layers: tuple[Layer, ...]  # that it may change
-    skipped: tuple[Skipped, ...]  # weights that it does not reach, with the reason
+    skipped: tuple[SkippedLayer, ...]  # weights that it does not reach, with the reason
     excluded: Mapping[str, str]  # operations to leave alone, and the rule of the ignored scope that says so
     growth: SuperNetwork | None = None  # by which the model is larger: it is then to be seen to compute the same
 
@@ -59,12 +59,12 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     growth = next((step for step in recipe.steps if isinstance(step, SuperNetwork)), None)
     imported = replace(imported, model=imported.model.clone())
     if growth:
-        grow(imported, growth, np.random.default_rng([recipe.seed, GROWTH]))
+        grow(imported, growth, generator(recipe.seed, Stream.GROWTH))
     layers, skipped = find_layers(imported.model)
     excluded = excluded_operations(imported.model, recipe.ignored_scope)
     rules = {layer.name: excluded[name] for layer in layers for name in layer.nodes if name in excluded}
     chosen = tuple(layer for layer in layers if layer.name not in rules)
-    skipped += [Skipped(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
+    skipped += [SkippedLayer(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
     for step in recipe.steps:
         _check_means(step, imported)
     parts = _parts(recipe.steps, imported, chosen)

@@ -23,6 +23,7 @@ from workers.ir.writing.writer import SavedSize as DiskSize
 from workers.jobs.job import Task
 from workers.machine import fingerprint
 from workers.passes import TrainingRun
+from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 from workers.report import (
     CalibrationReport,
@@ -33,7 +34,6 @@ from workers.report import (
     Provenance,
     Report,
     Size,
-    SkippedLayer,
     StageTime,
     Tensor,
     TrainingReport,
@@ -92,13 +92,14 @@ def assemble(found: RunResults) -> Report:
         recipe=chosen.recipe,
         sparsity=chosen.sparsity,
         layers=layers,
-        skipped=tuple(SkippedLayer(name=e.name, type=e.type, reason=e.reason) for e in chosen.compressed.skipped),
+        skipped=chosen.compressed.skipped,
         next_run=next_run(layers),
         exploration=report_exploration(found.explored, recipe, found.splits) if found.explored.tried else None,
         training=_training(chosen.compressed.training),
         size=_size(found),
-        fidelity=summarise(chosen.comparison, np.random.default_rng([recipe.seed, 3])),
-        fidelity_on_fractals=chosen.on_fractals and summarise(chosen.on_fractals, np.random.default_rng([recipe.seed, 6])),
+        fidelity=summarise(chosen.comparison, generator(recipe.seed, Stream.FIDELITY)),
+        fidelity_on_fractals=chosen.on_fractals
+        and summarise(chosen.on_fractals, generator(recipe.seed, Stream.FIDELITY_ON_FRACTALS)),
         benchmark=chosen.benchmark,
         constraint=chosen.verdict,
         calibration=CalibrationReport(

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workers.calibration import Samples
+from workers.randomness import Stream, generator
 
 SHIFT = 8  # images move by up to this part of their sides
 MOST_SELECTING = 512
-ORDER, AUGMENTATION = 11, 12  # streams of the seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class TrainingBatches:
             self.selecting = replace(samples, numbers=samples.count + np.arange(held), labels=None)
             self._first, self._samples = samples.count + held, samples
         else:
-            chosen = np.random.default_rng([seed, ORDER]).permutation(samples.count)
+            chosen = generator(seed, Stream.TRAINING_SPLIT).permutation(samples.count)
             self.selecting = samples.take(np.sort(chosen[:held]))
             self._samples = samples.take(np.sort(chosen[held:])) if held < samples.count else samples
 
@@ -48,7 +48,7 @@ class TrainingBatches:
         batch = _tensors(part)
         if not self.augment:
             return batch
-        rng = np.random.default_rng([self.seed, AUGMENTATION, number])
+        rng = generator(self.seed, Stream.AUGMENTATION, number)
         return TrainingBatch({name: self._augmented(name, value, rng) for name, value in batch.feeds.items()}, batch.labels)
 
     def selection(self) -> list[TrainingBatch]:
@@ -61,7 +61,7 @@ class TrainingBatches:
         """Positions of the samples from `start` on, in rounds each shuffled by itself."""
         count = self._samples.count
         rounds = range(start // count, (start + self.size - 1) // count + 1)
-        orders = np.concatenate([np.random.default_rng([self.seed, ORDER, turn + 1]).permutation(count) for turn in rounds])
+        orders = np.concatenate([generator(self.seed, Stream.TRAINING_ORDER, turn).permutation(count) for turn in rounds])
         first = start - rounds[0] * count
         return [int(position) for position in orders[first : first + self.size]]
 

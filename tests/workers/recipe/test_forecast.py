@@ -1,7 +1,10 @@
 import pytest
 
+from workers.allocation import error_curves
+from workers.engine import capture, sample_schedule
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
+from workers.recipe import forecast as forecasting
 from workers.recipe.forecast import foresee
 
 COLUMNS = (27, 144, 64)
@@ -88,3 +91,19 @@ def test_a_distillation_takes_its_time_and_no_more_than_it_may():
     assert longer.seconds - plain == pytest.approx(2 * (long.seconds - plain))
     assert limited.seconds == pytest.approx(plain + 60)
     assert any("torch" in note for note in long.notes)
+
+
+def test_columns_are_those_of_the_matrix_and_not_of_the_stored_shape():
+    """A MatMul may be stored (columns, rows), a transposed convolution (inputs, outputs, ...): the inspection tells."""
+    stored = {"name": "head", "type": "MatMul", "shape": [64, 10], "weights": 640, "macs": 640, "outputs": 10}
+    steps = [{"method": "uniform", "bits": 4}]
+    told = forecast({**INSPECTION, "layers": [{**stored, "columns": 64}]}, steps=steps)
+    assert told.layers[0].bits == 4 + 16 / 64
+    plain = forecast({**INSPECTION, "layers": [stored]}, steps=steps)
+    assert plain.layers[0].bits == 4 + 16 / 10
+
+
+def test_it_reckons_with_the_figures_of_the_engine():
+    assert forecasting.ROWS_PER_COLUMN == capture.ROWS_PER_COLUMN
+    assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES
+    assert forecasting.LEVELS == len(error_curves.LEVELS)

@@ -4,6 +4,7 @@ import pytest
 
 from workers.machine import fingerprint
 from workers.recipe import Recipe
+from workers.recipe.skipped_layer import SkippedLayer
 from workers.report import (
     Benchmark,
     CalibrationReport,
@@ -18,7 +19,6 @@ from workers.report import (
     Report,
     SideBenchmark,
     Size,
-    SkippedLayer,
     StageTime,
     Tensor,
 )

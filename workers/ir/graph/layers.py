@@ -16,6 +16,8 @@ import openvino as ov
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from workers.recipe.skipped_layer import SkippedLayer
+
 Float32 = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
@@ -204,26 +206,17 @@ class Layer:
         return int(groups * rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """An operation with weights that is left as it is."""
-
-    name: str
-    type: str
-    reason: str
-
-
-def find_layers(model: ov.Model) -> tuple[list[Layer], list[Skipped]]:
+def find_layers(model: ov.Model) -> tuple[list[Layer], list[SkippedLayer]]:
     """Every compressible layer of a model in topological order, and what else holds weights with the reason to skip it."""
     found: dict[str, list[tuple[ov.Node, int]]] = {}
-    skipped: list[Skipped] = []
+    skipped: list[SkippedLayer] = []
     for node in model.get_ordered_ops():
         port = _weight_port(node)
         if port is None:
             continue
         reason = _reason_to_skip(node, port)
         if reason is not None:
-            skipped.append(Skipped(node.friendly_name, node.get_type_name(), reason))
+            skipped.append(SkippedLayer(node.friendly_name, node.get_type_name(), reason))
         else:
             found.setdefault(_source(node, port).friendly_name, []).append((node, port))
     layers = [layer for users in found.values() for layer in _share(users)]
