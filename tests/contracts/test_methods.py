@@ -25,6 +25,7 @@ SETTINGS = (
     Inq(bits=5),
     Inq(bits=3, portions=(0.5, 1.0)),
     Inq(bits=2, partition="random", exponents="largest"),
+    Inq(bits=4, powers=2),
     Slq(bits=3),
     Slq(bits=2, portions=(1.0,)),
     Mlq(),
@@ -34,7 +35,7 @@ SETTINGS = (
     Uniform(bits=4, group_size=3),
 )
 LEVELS = {  # most values that the weights of a channel may take, in units of its scale
-    "inq": lambda method: 2 ** (method.bits - 1) + 1,
+    "inq": lambda method: 2**method.bits if method.powers == 2 else 2 ** (method.bits - 1) + 1,
     "slq": lambda method: 2 ** (method.bits - 1) + 1,
     "mlq": lambda method: 3,
     "ec2t": lambda method: 3,
@@ -90,8 +91,8 @@ def test_stays_on_its_codebook(method, shape, kind):
     if method.method in LEVELS:
         assert most_values(units, method) <= LEVELS[method.method](method)
     if method.method == "inq":
-        assert np.isin(units, unit_levels(method.bits)).all()
-        assert np.isin(np.abs(weight[weight != 0]), 2.0 ** np.arange(-60, 20)).all()
+        assert np.isin(units, unit_levels(method.bits, method.powers)).all()
+        assert method.powers == 2 or np.isin(np.abs(weight[weight != 0]), 2.0 ** np.arange(-60, 20)).all()
 
 
 def most_values(units, method):

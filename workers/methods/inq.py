@@ -7,6 +7,7 @@ rest is re-solved in closed form after every portion.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -25,8 +26,9 @@ PORTIONS = {
     3: (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0),
     2: (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 1.0),
 }
-ERRORS = {2: 0.21, 3: 0.095, 4: 0.041, 5: 0.038}  # of normal weights by bits: powers of two lie no closer for more of them
-SHIFTS = 4  # largest powers that are tried
+# The errors of normal weights by the number of powers and by bits: single powers lie no closer for more of them
+ERRORS = {1: {2: 0.21, 3: 0.095, 4: 0.041, 5: 0.038}, 2: {2: 0.21, 3: 0.056, 4: 0.021, 5: 0.0073, 6: 0.003}}
+EXPONENTS = 4  # largest ones that are tried
 
 
 class Inq(Method):
@@ -41,6 +43,11 @@ class Inq(Method):
     allocation: Literal["size", "uniform"] = Field(
         default="size",
         description="`size`: `bits` is the mean, and small layers get more than large ones; `uniform`: all layers get `bits`.",
+    )
+    powers: Literal[1, 2] = Field(
+        default=1,
+        description="A weight is one power of two, as in the paper, or the sum or difference of two at most: two shifts and "
+        "an addition, in as many bits.",
     )
     portions: Portions | None = Field(
         default=None, description="Accumulated shares of frozen weights, rising to 1; the paper's for `bits` when absent."
@@ -66,7 +73,8 @@ class Inq(Method):
         """Every layer at its bits."""
         if self.allocation == "uniform":
             return dict.fromkeys(sizes, self)
-        bits = bits_by_size(list(sizes.values()), self.bits, min(ERRORS), max(ERRORS), ERRORS.__getitem__)
+        errors = ERRORS[self.powers]
+        bits = bits_by_size(list(sizes.values()), self.bits, min(errors), max(errors), errors.__getitem__)
         return {name: self.model_copy(update={"bits": each}) for name, each in zip(sizes, bits, strict=True)}
 
     def ladder(self, resolution: float) -> Ladder:
@@ -75,19 +83,18 @@ class Inq(Method):
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Choose the exponents and freeze by portions, then let no single weight of the result be better on another level."""
-        levels = unit_levels(self.bits)
+        levels = unit_levels(self.bits, self.powers)
         settled, scale = self._exponents(problem, levels)
         choose = nearest(levels * scale, problem.support)
         frozen = descend(problem, self._incremental(problem, levels, scale, rng), choose)
         weight = best_rows(problem, [frozen, settled])
-        span = float(np.log2(levels[-1] / levels[levels > 0][0]))
-        n1 = np.log2(scale)
-        return LayerSolution(weight, scale, {"n1": float(n1.max()), "n2": float(n1.min()) - span})
+        n1, n2 = np.log2(scale), np.log2(levels[levels > 0][0])
+        return LayerSolution(weight, scale, {"n1": float(n1.max()), "n2": float(n1.min() + n2)})
 
     def _exponents(self, problem: LayerProblem, levels: Array) -> tuple[Array, Array]:
         """Settled weights, and the scale 2^n1 (g, r, 1) of every row: of its largest weight, or up to three exponents below."""
         largest = largest_power(np.abs(problem.original).max(axis=2, keepdims=True))
-        scales = [largest / 2.0**shift for shift in range(SHIFTS if self.exponents == "fitted" else 1)]
+        scales = [largest / 2.0**shift for shift in range(EXPONENTS if self.exponents == "fitted" else 1)]
         weights = [coordinate_descent(problem, nearest(levels * scale, problem.support)) for scale in scales]
         best = best_row(problem, weights)
         return picked(weights, best), picked(scales, best)
@@ -98,7 +105,7 @@ class Inq(Method):
         support = np.ones(unit.target.shape, np.bool_) if unit.support is None else unit.support
         free, weight = support.copy(), np.where(support, unit.target, 0.0)
         order = rng.permutation(weight.size) if self.partition == "random" else None
-        for portion in self.portions or PORTIONS[self.bits]:
+        for portion in self.portions or PORTIONS[min(self.bits, 5)]:
             fresh = portion_to_freeze(weight, support & ~free, support, portion, order) & free
             weight = np.where(fresh, round_to(levels, weight), weight)
             free &= ~fresh
@@ -106,10 +113,18 @@ class Inq(Method):
         return weight * scale
 
 
-def unit_levels(bits: int) -> Array:
-    """The codebook {0, ±2^(1 − 2^(bits−2)) … ±1}, sorted: that of a row, over its largest power."""
-    positive = 2.0 ** np.arange(1 - 2 ** (bits - 2), 1)
-    return np.concatenate([-positive[::-1], [0.0], positive])
+def unit_levels(bits: int, powers: int = 1) -> Array:
+    """The codebook {0, ±2^(1 − 2^(bits−2)) … ±1} of a row, over its largest power; sorted.
+
+    With two powers, all sums and differences of two of the bits − 1 largest: at 4 bits 0, ±¼, ±½, ±¾, ±1, ±1¼, ±1½. They are
+    codes of so many bits too, and lie closer (Li, Dong, Wang, "Additive Powers-of-Two Quantization", ICLR 2020).
+    """
+    if powers == 1:
+        single = 2.0 ** np.arange(1 - 2 ** (bits - 2), 1)
+        return np.concatenate([-single[::-1], [0.0], single])
+    terms = np.concatenate([[0.0], 2.0 ** -np.arange(bits - 1.0)])
+    sums = [sign * a + other * b for a, b in combinations(terms, 2) for sign in (1, -1) for other in (1, -1)]
+    return np.unique([0.0, *sums])
 
 
 def largest_power(largest: Array) -> Array:

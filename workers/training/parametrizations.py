@@ -62,7 +62,7 @@ class PowersOfTwoParameter(QuantizedParameter):
 
     def __init__(self, step: Inq, scale: Values, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
         super().__init__()
-        self.levels, self.scale, self.mask = unit_levels(step.bits), scale, mask
+        self.levels, self.scale, self.mask = unit_levels(step.bits, step.powers), scale, mask
         self.portions = step.portions or PORTIONS[step.bits]
         self.latent = nn.Parameter(_float(_inside(weight / scale, original / scale, self.levels) * scale * mask))
         self.register_buffer("frozen", torch.from_numpy(~mask))

@@ -95,3 +95,20 @@ def test_portions_are_of_the_weights_that_are_not_pruned(seed, portion, at_rando
         assert np.abs(weight[frozen]).min(initial=np.inf) >= np.abs(weight[support & ~frozen]).max()
     more = portion_to_freeze(weight, frozen, support, min(portion + 0.05, 1), order)
     assert more[frozen].all()
+
+
+def test_two_powers_are_all_sums_and_differences_in_as_many_bits():
+    np.testing.assert_array_equal(unit_levels(4, 2)[6:], [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5])
+    for bits in (2, 3, 4, 5, 6):
+        levels = unit_levels(bits, 2)
+        assert levels.size <= 2**bits
+        np.testing.assert_array_equal(levels, -levels[::-1])
+    np.testing.assert_array_equal(unit_levels(2, 2), unit_levels(2))
+
+
+@pytest.mark.parametrize("bits", [3, 4, 5])
+def test_two_powers_serve_better_than_one(bits):
+    posed = problem(shape=(1, 16, 48))
+    single, double = (Inq(bits=bits, powers=powers).solve(posed, np.random.default_rng(0)) for powers in (1, 2))
+    assert posed.error(double.weight) < posed.error(single.weight)
+    assert np.isin(double.weight / double.scale, unit_levels(bits, 2)).all()
