@@ -10,10 +10,10 @@ import numpy as np
 import openvino as ov
 
 from workers.engine.collect import StatisticsPass
+from workers.engine.layer import make_tasks
 from workers.engine.moments import LayerMoments, pool
 from workers.engine.sample_schedule import SampleSource
 from workers.engine.solver import EngineOptions, pose
-from workers.ir.graph.edit import read_weight
 from workers.ir.graph.layers import Layer
 from workers.methods.layerwise_pruning import prune_gradually
 from workers.methods.problem import Array
@@ -43,8 +43,9 @@ def error_curves(
     batched: ov.Model, layers: Sequence[Layer], samples: SampleSource, *, batch_size: int, seed: int, threads: int
 ) -> list[ErrorCurve]:
     """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
-    weights = {layer.name: read_weight(batched, layer).astype(np.float64) for layer in layers}
-    statistics = StatisticsPass(batched.clone(), layers, samples, EngineOptions(batch_size, seed, threads))
+    tasks = make_tasks(batched, [(layer, ()) for layer in layers])
+    weights = {task.layer.name: task.weight for task in tasks}
+    statistics = StatisticsPass(batched.clone(), tasks, samples, EngineOptions(batch_size, seed, threads))
     return [_curve(layer, weights[layer.name], pool(list(seen.outputs.values()))) for layer, seen in statistics.collect()]
 
 

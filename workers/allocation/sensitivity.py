@@ -1,21 +1,26 @@
 """How much a layer matters: the error of the model's outputs when that layer alone is compressed."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from workers.engine.capture import Site, find_sites
+from workers.engine.layer import LayerTask, make_tasks
 from workers.engine.sample_schedule import SampleSource, Stream
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
-from workers.ir.graph.frontier import Batch, Runner
-from workers.ir.graph.layers import Layer
+from workers.ir.graph.frontier import Batch, Runner, kept
+from workers.ir.graph.layers import Layer, nodes_by_name
 from workers.ir.graph.segments import Cut, Key, Segment, cut, tensor_key
 from workers.methods.problem import Array
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
+
+TOGETHER = 6  # layers, one after another, that run as one where none of them is changed
+MEAN_ROWS = 1024  # of a batch, that show the mean input of a layer
 
 
 def output_errors(
@@ -27,83 +32,119 @@ def output_errors(
     are in memory. Every layer costs a pass over what follows it.
     """
     model = batched.clone()
-    layers = [layer for layer, _ in weights]
-    biases = ensure_bias(model, layers)
-    names = [name for layer in layers for name in layer.nodes]
-    results = [tensor_key(result.input_value(0)) for result in model.get_results()]
-    parts = cut(model, names, exposed=[*results, *((name, 0) for name in names)])
+    tasks = make_tasks(model, [(layer, ()) for layer, _ in weights])
+    chain = _Chain(model, tasks, threads)
     stream = Stream(samples, batch_size)
-    chain = [Runner(segment, threads) for segment in parts.segments]
-    batches = [dict(batch) for batch in stream.batches(0, stream.length)]
-    expected = _outputs(parts, chain, 0, batches, results)
-    batches = [_kept(parts, 0, batch) for batch in _next(chain[0], batches)]
+    frontier = chain.start(dict(batch) for batch in stream.batches(0, stream.length))
+    expected = chain.outputs(frontier, 1)
+    compressed = {layer.name: weight for layer, weight in weights}
     errors = {}
-    for phase in range(1, len(parts.segments)):
-        after = _next(chain[phase], batches)
-        for layer, weight in weights:
-            if parts.phases[layer.nodes[0]] == phase:
-                changed = _with_weight(parts, layer, weight)
-                mine = [(layer, name) for name in layer.nodes if parts.phases[name] == phase]
-                lost = _means(after, mine), _means(_next(Runner(changed[phase], threads), batches), mine)
-                for _, name in mine:
-                    _shift(changed[phase].model, biases[name], lost[0][name] - lost[1][name])
-                rest = [Runner(changed[n], threads) if n in changed else chain[n] for n in range(len(chain))]
-                found = expected | _outputs(parts, rest, phase, batches, results)
-                errors[layer.name] = float(np.mean([_distance(expected[key], found[key]) for key in expected]))
-        batches = [_kept(parts, phase, batch) for batch in after]
+    for phase in chain.phases:
+        for task in tasks:
+            if chain.fine.phases[task.layer.nodes[0]] == phase:
+                found = chain.outputs(frontier, phase, _Change(task, compressed[task.layer.name]))
+                errors[task.layer.name] = float(
+                    np.mean([_distance(expected[key], found.get(key, expected[key])) for key in expected])
+                )
+        frontier = chain.advance(frontier, phase)
     return errors
 
 
-def _outputs(parts: Cut, chain: Sequence[Runner], phase: int, batches: Sequence[Batch], results: Sequence[Key]) -> Outputs:
-    """The model's outputs, as far as segments from `phase` on compute them."""
-    outputs: Outputs = {}
-    for batch in batches:
-        known = batch
-        for number in range(phase, len(chain)):
-            fresh = {key: np.array(value) for key, value in chain[number](known).items()}
-            known = _kept(parts, number, known | fresh)
-            for key in dict.fromkeys(results):
-                if key in fresh:
-                    outputs.setdefault(key, []).append(fresh[key])
-    return outputs
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A layer that is to have other weights."""
+
+    task: LayerTask
+    weight: Array  # (g, r, c)
 
 
-def _kept(parts: Cut, phase: int, batch: Batch) -> Batch:
-    """What phases after `phase` read."""
-    return {key: value for key, value in batch.items() if parts.last_use.get(key, -1) > phase}
+class _Chain:
+    """A model cut twice: layer by layer, and coarsely for what follows a layer, which runs as fast as the model itself."""
+
+    def __init__(self, model: ov.Model, tasks: Sequence[LayerTask], threads: int) -> None:
+        self._biases = ensure_bias(model, [task.layer for task in tasks])
+        self._sites = find_sites(model, tasks, self._biases)
+        self._results = list(dict.fromkeys(tensor_key(result.input_value(0)) for result in model.get_results()))
+        names = [site.node for site in self._sites]
+        self.fine = cut(model.clone(), names, self._results)
+        self._coarse = cut(model.clone(), names, self._results, TOGETHER)
+        self._threads = threads
+        self._runners = {id(parts): self._compiled(parts) for parts in (self.fine, self._coarse)}
+
+    @property
+    def phases(self) -> range:
+        """All phases, from 1."""
+        return range(1, len(self.fine.segments))
+
+    def start(self, batches: Iterable[Batch]) -> list[Batch]:
+        """What is known of each batch before the first layer."""
+        return [self._step(self.fine, 0, batch, {}) for batch in batches]
+
+    def advance(self, frontier: Sequence[Batch], phase: int) -> list[Batch]:
+        """What is known of each batch after a phase."""
+        return [self._step(self.fine, phase, batch, {}) for batch in frontier]
+
+    def outputs(self, frontier: Sequence[Batch], phase: int, change: _Change | None = None) -> Outputs:
+        """The model's outputs, as far as they follow from `phase` on, from what is known before it."""
+        fine, coarse = (self._changed(parts, frontier, phase, change) for parts in (self.fine, self._coarse))
+        border = -(-phase // TOGETHER) * TOGETHER
+        outputs: Outputs = {}
+        for batch in frontier:
+            for number in range(phase, min(border, len(self.fine.segments) - 1) + 1):
+                batch = self._step(self.fine, number, batch, fine, outputs)
+            for number in range(border // TOGETHER + 1, len(self._coarse.segments)):
+                batch = self._step(self._coarse, number, batch, coarse, outputs)
+        return outputs
+
+    def _step(
+        self, parts: Cut, number: int, batch: Batch, changed: Mapping[int, Runner], outputs: Outputs | None = None
+    ) -> Batch:
+        run = changed.get(number) or self._runners[id(parts)][number]
+        fresh = {key: np.array(value) for key, value in run(batch).items()}
+        if outputs is not None:
+            for key in fresh.keys() & set(self._results):
+                outputs.setdefault(key, []).append(fresh[key])
+        return kept(parts, number, batch | fresh)
+
+    def _compiled(self, parts: Cut) -> list[Runner]:
+        return [Runner(segment, self._threads) for segment in parts.segments]
+
+    def _changed(self, parts: Cut, frontier: Sequence[Batch], phase: int, change: _Change | None) -> dict[int, Runner]:
+        """The segments from `phase` on that hold a changed layer."""
+        if change is None:
+            return {}
+        first = phase if parts is self.fine else -(-phase // TOGETHER) + 1
+        numbers = {parts.phases[name] for name in change.task.layer.nodes}
+        return {
+            number: Runner(self._with(parts.segments[number], frontier, change), self._threads)
+            for number in numbers
+            if number >= first
+        }
+
+    def _with(self, segment: Segment, frontier: Sequence[Batch], change: _Change) -> Segment:
+        """The segment with the changed layer in it; its mean output stays what it is on the frontier's inputs."""
+        model = segment.model.clone()
+        write_weight(model, change.task.layer, change.weight)
+        for site in self._sites:
+            if site.layer.name == change.task.layer.name and site.source in frontier[0]:
+                lost = (change.task.weight - change.weight) @ _mean_input(site, frontier)[..., None]
+                _shift(model, self._biases[site.node], lost.reshape(-1))
+        return replace(segment, model=model)
 
 
-def _next(runner: Runner, batches: Sequence[Batch]) -> list[Batch]:
-    """All that is known of each batch after a segment."""
-    return [batch | {key: np.array(value) for key, value in runner(batch).items()} for batch in batches]
-
-
-def _means(batches: Sequence[Batch], nodes: Sequence[tuple[Layer, str]]) -> dict[str, Array]:
-    """Mean output (channels,) of operations, by name."""
-    seen = [_channels(batch, nodes) for batch in batches]
-    return {name: np.mean([batch[name] for batch in seen], axis=0) for _, name in nodes}
-
-
-def _channels(batch: Batch, nodes: Sequence[tuple[Layer, str]]) -> dict[str, Array]:
-    means = {}
-    for layer, name in nodes:
-        output = batch[name, 0]
-        rows = layer.geometry.output_rows(output, np.arange(layer.geometry.positions(output.shape)))
-        means[name] = rows.mean(axis=1, dtype=np.float64).reshape(-1)
-    return means
-
-
-def _with_weight(parts: Cut, layer: Layer, weight: Array) -> dict[int, Segment]:
-    """The segments that hold a layer, with another weight in it, by phase."""
-    changed = {}
-    for number in {parts.phases[name] for name in layer.nodes}:
-        changed[number] = replace(parts.segments[number], model=parts.segments[number].model.clone())
-        write_weight(changed[number].model, layer, weight)
-    return changed
+def _mean_input(site: Site, frontier: Sequence[Batch]) -> Array:
+    """Mean of the input rows of a layer (g, c), from some positions of every batch."""
+    means = []
+    for batch in frontier:
+        positions = site.layer.geometry.input_positions(batch[site.source].shape)
+        index = np.linspace(0, positions - 1, min(positions, MEAN_ROWS)).astype(np.intp)
+        means.append(site.layer.geometry.input_rows(batch[site.source], index).mean(axis=1, dtype=np.float64))
+    return np.asarray(np.mean(means, axis=0))
 
 
 def _shift(model: ov.Model, bias: Bias, shift: Array) -> None:
-    write_bias(model, bias, read_bias(model, bias) + shift)
+    if bias.add in nodes_by_name(model):
+        write_bias(model, bias, read_bias(model, bias) + shift)
 
 
 def _distance(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:

@@ -5,7 +5,7 @@ also makes up for what the skip connection has lost: z + s − s′, with s and 
 compressed model. A residual block then passes on less error than entered it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -13,7 +13,8 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.engine.moments import InputMoments, OutputMoments
+from workers.engine.layer import LayerTask
+from workers.engine.moments import ImpliedOutputs, InputMoments, OutputMoments, Outputs
 from workers.ir.graph.edit import Bias
 from workers.ir.graph.frontier import Batch
 from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
@@ -22,7 +23,9 @@ from workers.randomness import Stream, generator
 
 ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
 FEWEST_ROWS = 16_384
+FEWEST_ROWS_OF_GROUP = 2048  # where every group of a convolution has its own few columns
 ROWS_AT_ONCE = 1024  # that a product takes
+VALUES_AT_ONCE = 2**22  # that wait for a product
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +33,22 @@ class Site:
     """Where one operation of a layer reads its input, and what is added to its output further on."""
 
     layer: Layer
+    weight: Float32  # (g, r, c) of the original
     node: str
     source: Key
     skip: Key | None
 
 
-def find_sites(model: ov.Model, layers: Sequence[Layer], biases: dict[str, Bias]) -> list[Site]:
-    """The site of every operation of the layers in a model where each has its bias."""
+def find_sites(model: ov.Model, tasks: Sequence[LayerTask], biases: Mapping[str, Bias]) -> list[Site]:
+    """The site of every operation of the tasks' layers in a model where each has its bias."""
     nodes = nodes_by_name(model)
     sites = []
-    for layer in layers:
+    for task in tasks:
+        layer, weight = task.layer, task.weight.astype(np.float32)
         for name in layer.nodes:
             port = 1 - layer.port if layer.type == "MatMul" else 0
             source = tensor_key(nodes[name].input_value(port))
-            sites.append(Site(layer, name, source, _skip(nodes[biases[name].add])))
+            sites.append(Site(layer, weight, name, source, _skip(nodes[biases[name].add])))
     return sites
 
 
@@ -66,42 +71,48 @@ class StatisticsCollector:
     sites there are.
     """
 
-    def __init__(self, sites: Sequence[Site], batches: int, seed: int, phase: int) -> None:
+    def __init__(self, sites: Sequence[Site], batches: int, seed: int, phase: int, own: bool = False) -> None:
+        """`own` says that the layers run in one model alone, whose outputs follow from the inputs."""
         self._sites = sites
         self._batches = batches
         self._seed, self._phase = seed, phase
         self._seen = 0
         self._inputs: dict[object, InputMoments] = {}
-        self._outputs = {site.node: OutputMoments(self._inputs.setdefault(_reading(site), InputMoments())) for site in sites}
+        for site in sites:
+            self._inputs.setdefault(_reading(site), InputMoments())
+        self._outputs = {} if own else {site.node: OutputMoments(self._inputs[_reading(site)]) for site in sites}
         self._rows: dict[object, list[Float32]] = {reading: [] for reading in self._inputs}  # (g, n, c) each
         self._targets: dict[str, list[Float32]] = {site.node: [] for site in sites}  # (g, n, r) each
 
     def add(self, dense: Batch, sparse: Batch, share: float) -> None:
         """Count one batch: the original's and the compressed model's tensors, and how much of it is samples, not padding."""
-        drawn: dict[object, Indices] = {}
+        drawn: dict[object, tuple[Indices, Float32]] = {}
         rng = (self._seed, Stream.STATISTICS_ROWS, self._phase, self._seen)
         self._seen += 1
         for site in self._sites:
-            reading = _reading(site)
+            reading, read = _reading(site), site.layer.geometry.input_rows
             if reading not in drawn:
-                drawn[reading] = _rows(site.layer, dense[site.node, 0].shape, share, self._batches, generator(*rng))
-                self._rows[reading].append(site.layer.geometry.input_rows(sparse[site.source], drawn[reading]))
-            self._targets[site.node].append(_target(site, dense, sparse, drawn[reading]))
+                index = _rows(site, dense[site.source].shape, share, self._batches, generator(*rng))
+                self._rows[reading].append(read(sparse[site.source], index))
+                drawn[reading] = index, read(dense[site.source], index) if self._outputs else self._rows[reading][-1]
+            if self._outputs:
+                self._targets[site.node].append(_target(site, dense, sparse, *drawn[reading]))
         for reading, rows in self._rows.items():
-            if sum(part.shape[1] for part in rows) >= ROWS_AT_ONCE:
+            if sum(part.shape[1] for part in rows) >= ROWS_AT_ONCE or sum(part.size for part in rows) >= VALUES_AT_ONCE:
                 self._count(reading)
 
-    def outputs(self) -> dict[str, OutputMoments]:
+    def outputs(self) -> Outputs:
         """The statistics of all that was added, by operation."""
         for reading, rows in self._rows.items():
             if rows:
                 self._count(reading)
-        return self._outputs
+        own = {site.node: ImpliedOutputs(self._inputs[_reading(site)], site.weight.astype(np.float64)) for site in self._sites}
+        return self._outputs or own
 
     def _count(self, reading: object) -> None:
         shifted = self._inputs[reading].add(np.concatenate(self._rows[reading], axis=1))
         self._rows[reading].clear()
-        for site in self._sites:
+        for site in self._sites if self._outputs else ():
             if _reading(site) == reading:
                 self._outputs[site.node].add(np.concatenate(self._targets[site.node], axis=1), shifted)
                 self._targets[site.node].clear()
@@ -111,19 +122,20 @@ def _reading(site: Site) -> object:
     return site.source, site.layer.geometry
 
 
-def _target(site: Site, dense: Batch, sparse: Batch, index: Indices) -> Float32:
-    rows = site.layer.geometry.output_rows
-    target = rows(dense[site.node, 0], index)
-    if site.skip is None or site.skip not in sparse:
-        return target
-    gone: Float32 = rows(dense[site.skip], index) - rows(sparse[site.skip], index)
-    return np.add(target, gone)
+def _target(site: Site, dense: Batch, sparse: Batch, index: Indices, inputs: Float32) -> Float32:
+    """The output rows at `index` that are aimed at, but for the bias; `inputs` are the input rows of the original."""
+    target: Float32 = np.matmul(inputs, site.weight.swapaxes(1, 2))
+    if site.skip is not None and site.skip in sparse:
+        rows = site.layer.geometry.output_rows
+        target += rows(dense[site.skip], index) - rows(sparse[site.skip], index)
+    return target
 
 
-def _rows(layer: Layer, shape: Sequence[int], share: float, batches: int, rng: np.random.Generator) -> Indices:
-    """Flat output positions of one batch: stratified, so that every sample and every region is drawn from."""
-    total = max(int(layer.geometry.positions(shape) * share), 1)
-    want = ceil(max(ROWS_PER_COLUMN * layer.cols, FEWEST_ROWS) / batches)
+def _rows(site: Site, shape: Sequence[int], share: float, batches: int, rng: np.random.Generator) -> Indices:
+    """Flat output positions of a batch with inputs of this shape: stratified, so that every sample and region is drawn from."""
+    total = max(int(site.layer.geometry.input_positions(shape) * share), 1)
+    fewest = FEWEST_ROWS if len(site.weight) == 1 else FEWEST_ROWS_OF_GROUP
+    want = ceil(max(ROWS_PER_COLUMN * site.layer.cols, fewest) / batches)
     if want >= total:
         return np.arange(total)
     drawn: NDArray[np.intp] = ((np.arange(want) + rng.random(want)) * (total / want)).astype(np.intp)

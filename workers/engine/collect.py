@@ -6,6 +6,7 @@ import openvino as ov
 
 from workers.engine.capture import StatisticsCollector, find_sites
 from workers.engine.layer import LayerTask
+from workers.engine.moments import Outputs
 from workers.engine.sample_schedule import SampleSource, Stream, schedule
 from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose_task
 from workers.ir.graph.edit import ensure_bias
@@ -14,14 +15,17 @@ from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import cut
 from workers.methods.problem import LayerProblem
 
+TOGETHER = 6  # layers, one after another, whose inputs one run tells
+
 
 class StatisticsPass:
     """One pass over the samples, for the layers of `batched`, a model for `options.batch_size` samples that is consumed."""
 
-    def __init__(self, batched: ov.Model, layers: Sequence[Layer], samples: SampleSource, options: EngineOptions) -> None:
-        self._sites = find_sites(batched, layers, ensure_bias(batched, layers))
+    def __init__(self, batched: ov.Model, tasks: Sequence[LayerTask], samples: SampleSource, options: EngineOptions) -> None:
+        layers = [task.layer for task in tasks]
+        self._sites = find_sites(batched, tasks, ensure_bias(batched, layers))
         nodes = [site.node for site in self._sites]
-        self._parts = cut(batched, nodes, exposed=[(node, 0) for node in nodes])
+        self._model, self._parts = batched, cut(batched.clone(), nodes, [site.source for site in self._sites], TOGETHER)
         self._stream = Stream(samples, options.batch_size)
         self._options = options
         self.layers = sorted(layers, key=self.phase)
@@ -36,21 +40,34 @@ class StatisticsPass:
 
     def collect(self, wanted: Callable[[Layer], bool] = lambda layer: True) -> Iterator[tuple[Layer, LayerStatistics]]:
         """The statistics of the layers that are `wanted` by the time the pass comes to them, in the order of phases."""
+        for layer, folds in self.collect_folds(1, wanted):
+            yield layer, folds[0]
+
+    def collect_folds(
+        self, folds: int, wanted: Callable[[Layer], bool] = lambda layer: True
+    ) -> Iterator[tuple[Layer, list[LayerStatistics]]]:
+        """The same, from `folds` disjoint parts of the samples each, or as many as there are batches."""
         frontier: Frontier = []
         threads = self._options.threads
         for phase, batches in enumerate(schedule(self._parts.held, self._stream.length), start=1):
             del frontier[batches:]
             fresh = self._stream.batches(len(frontier), batches)
-            frontier += enter(self._parts, phase, fresh, threads)
+            frontier += enter(self._model, self._parts, phase, fresh, threads)
             here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
             sites = [site for site in self._sites if site.node in names]
-            collector = StatisticsCollector(sites, batches, self._options.seed, phase)
+            parts = [range(fold, batches, folds) for fold in range(min(folds, batches))]
+            collectors = [StatisticsCollector(sites, len(part), self._options.seed, phase, own=True) for part in parts]
             for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, threads)):
-                collector.add(seen, seen, self._stream.share(number))
+                collectors[number % len(parts)].add(seen, seen, self._stream.share(number))
+            known = [collector.outputs() for collector in collectors]
+            counts = [sum(map(self._stream.size, part)) for part in parts]
             for layer in here:
-                outputs = {node: known for node, known in collector.outputs().items() if node in layer.nodes}
-                yield layer, LayerStatistics(outputs, self._stream.samples(batches))
+                yield layer, [LayerStatistics(_of(layer, seen), count) for seen, count in zip(known, counts, strict=True)]
+
+
+def _of(layer: Layer, seen: Outputs) -> Outputs:
+    return {node: known for node, known in seen.items() if node in layer.nodes}
 
 
 def pose_layers(
@@ -58,6 +75,6 @@ def pose_layers(
 ) -> Iterator[LayerProblem]:
     """The problem of every task, from the statistics of the model as it stands; `batched` is consumed."""
     by_name = {task.layer.name: task for task in tasks}
-    statistics = StatisticsPass(batched, [task.layer for task in tasks], samples, options)
+    statistics = StatisticsPass(batched, tasks, samples, options)
     for layer, seen in statistics.collect():
         yield pose_task(by_name[layer.name], seen, statistics.position(layer), options)

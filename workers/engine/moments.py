@@ -4,7 +4,9 @@ Sums are taken about a reference point (the mean of the first batch), so that fl
 mean is large against the spread.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +26,14 @@ class InputMoments:
         self._gram: Array = np.zeros(())  # (g, c, c) of y - origin
 
     def add(self, rows: Float32) -> Float32:
-        """Count the rows (g, n, c) of a batch; returns them about the origin."""
+        """Count the rows (g, n, c) of a batch, which are moved: returns them about the origin."""
         if self._origin is None:
             self._origin = rows.mean(axis=1, keepdims=True)
-        shifted = rows - self._origin
+        rows -= self._origin
         self.count += rows.shape[1]
-        self._sum = self._sum + shifted.sum(axis=1, dtype=np.float64)
-        self._gram = accumulated(self._gram, gram(shifted, shifted))
-        return shifted
+        self._sum = self._sum + rows.sum(axis=1)
+        self._gram = accumulated(self._gram, gram(rows, rows))
+        return rows
 
     @property
     def offset(self) -> Array:
@@ -61,13 +63,13 @@ class OutputMoments:
         self._square: Array = np.zeros(())  # (g, r)
 
     def add(self, rows: Float32, shifted_inputs: Float32) -> None:
-        """Count output rows (g, n, r) beside the input rows that `InputMoments.add` returned."""
+        """Count output rows (g, n, r), which are moved, beside the input rows that `InputMoments.add` returned."""
         if self._origin is None:
             self._origin = rows.mean(axis=1, keepdims=True)
-        shifted = rows - self._origin
-        self._sum = self._sum + shifted.sum(axis=1, dtype=np.float64)
-        self._cross = accumulated(self._cross, gram(shifted, shifted_inputs))
-        self._square = self._square + np.square(shifted, dtype=np.float64).sum(axis=1)
+        rows -= self._origin
+        self._sum = self._sum + rows.sum(axis=1)
+        self._cross = accumulated(self._cross, gram(rows, shifted_inputs))
+        self._square = self._square + np.einsum("gnr,gnr->gr", rows, rows)
 
     @property
     def offset(self) -> Array:
@@ -89,6 +91,29 @@ class OutputMoments:
     def variance(self) -> Array:
         """E[(z - E z)²], (g, r)."""
         return self._square / self.inputs.count - self.offset**2
+
+
+class ImpliedOutputs:
+    """The outputs z = W y of a layer on its own inputs y: their moments follow from those of y, without a row of z."""
+
+    def __init__(self, inputs: InputMoments, weight: Array) -> None:
+        self.inputs = inputs
+        self._weight = weight  # (g, r, c)
+
+    @property
+    def mean(self) -> Array:
+        """E[z] but for the bias, (g, r)."""
+        return np.asarray(np.einsum("grc,gc->gr", self._weight, self.inputs.mean))
+
+    @cached_property
+    def covariance(self) -> Array:
+        """E[(z - E z)(y - E y)ᵀ] = W H, (g, r, c)."""
+        return np.asarray(self._weight @ self.inputs.covariance)
+
+    @property
+    def variance(self) -> Array:
+        """E[(z - E z)²], (g, r)."""
+        return np.asarray(np.einsum("grc,grc->gr", self.covariance, self._weight))
 
 
 def accumulated(total: Array, part: Float32) -> Array:
@@ -117,8 +142,12 @@ class LayerMoments:
         return max(float(self.energy - 2 * np.sum(weight * self.cross) + quadratic), 0.0)
 
 
-def pool(outputs: list[OutputMoments]) -> LayerMoments:
+Outputs = Mapping[str, OutputMoments | ImpliedOutputs]  # by operation
+
+
+def pool(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> LayerMoments:
     """Merge the statistics of the operations that share a weight, each about its own mean."""
+    outputs = list(outputs)
     counts = [moments.inputs.count for moments in outputs]
     share = [count / sum(counts) for count in counts]
     return LayerMoments(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from workers.ir.graph.frontier import Batch
 
-FRONTIER_BYTES = 2**30  # that the tensors between two phases may take, of both models together
+FRONTIER_BYTES = 2**28  # that the tensors between two phases may take, of both models together
 FEWEST_BATCHES = 8  # that take part all the same
 
 
@@ -57,6 +57,10 @@ class Stream:
     def share(self, number: int) -> float:
         """How much of a batch is samples and not repetition."""
         return min(self._samples.count - number * self._size, self._size) / self._size
+
+    def size(self, number: int) -> int:
+        """How many samples a batch holds."""
+        return min(self._samples.count - number * self._size, self._size)
 
     def samples(self, batches: int) -> int:
         """How many samples the first `batches` batches hold."""

@@ -14,9 +14,9 @@ from workers.engine.layer import LayerResult, LayerTask
 from workers.engine.sample_schedule import SampleSource, Stream, schedule
 from workers.engine.solver import EngineOptions, LayerSolver, LayerStatistics, Position
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Batch, Frontier, advance_frontier, enter
+from workers.ir.graph.frontier import Batch, Frontier, enter, run_phase
 from workers.ir.graph.layers import Layer
-from workers.ir.graph.segments import Cut, cut
+from workers.ir.graph.segments import cut
 
 
 def compress_sequentially(
@@ -31,17 +31,19 @@ def compress_sequentially(
     """Compress the layers of the tasks in `model`, in place, and return their results in the order of their solution.
 
     `batched` is the same model, with the same names, for `options.batch_size` samples at once; it is consumed. What `cache` can
-    restore is not solved again, and phases of which all is restored cost nothing.
+    restore is not solved again; both models pass it all the same, so that an interruption changes no bit of what follows.
     """
     layers = [task.layer for task in tasks]
     solver = LayerSolver(model, layers, options)
-    twins = TwinModels(batched, layers, samples, options)
+    twins = TwinModels(batched, tasks, samples, options)
     restored = {task.layer.name: found for task in tasks if (found := cache.restore(task))}
-    left = [twins.phase(layer) for layer in layers if layer.name not in restored]
+    left = {twins.phase(layer) for layer in layers if layer.name not in restored}
+    last = max(left, default=0)
     results: list[LayerResult] = []
     for phase in twins.phases():
-        running = phase >= min(left, default=phase + 1)  # phases before are restored whole
-        if running:
+        if phase <= last:
+            twins.enter(phase)
+        if phase in left:
             twins.collect(phase)
         for task in tasks:
             if twins.phase(task.layer) == phase:
@@ -52,7 +54,7 @@ def compress_sequentially(
                 solver.write(result, *twins.ahead(phase))
                 results.append(result)
                 on_layer(result)
-        if running:
+        if phase < last:
             twins.advance(phase)
     return results
 
@@ -60,11 +62,11 @@ def compress_sequentially(
 class TwinModels:
     """The original and the compressed model, cut where layers write, at the same moving frontier."""
 
-    def __init__(self, batched: ov.Model, layers: Sequence[Layer], samples: SampleSource, options: EngineOptions) -> None:
-        self._sites = find_sites(batched, layers, ensure_bias(batched, layers))
+    def __init__(self, batched: ov.Model, tasks: Sequence[LayerTask], samples: SampleSource, options: EngineOptions) -> None:
+        self._sites = find_sites(batched, tasks, ensure_bias(batched, [task.layer for task in tasks]))
         nodes = [site.node for site in self._sites]
-        self._original = cut(batched.clone(), nodes, exposed=[(node, 0) for node in nodes])
-        self._compressed = cut(batched, nodes)
+        self._models = batched, batched.clone()  # whole: the original and the compressed one
+        self._original, self._compressed = (cut(model.clone(), nodes) for model in self._models)
         self._stream = Stream(samples, options.batch_size)
         self._options = options
         self._batches = schedule(self._original.held, self._stream.length)
@@ -80,17 +82,16 @@ class TwinModels:
         return self._original.phases[layer.nodes[0]]
 
     def ahead(self, phase: int) -> list[ov.Model]:
-        """The segments of the compressed model that `phase` and those after it run."""
-        return [segment.model for segment in self._compressed.segments[phase:]]
+        """The compressed model, whole and in the segments that `phase` and those after it run."""
+        return [self._models[1], *(segment.model for segment in self._compressed.segments[phase:])]
 
     def collect(self, phase: int) -> None:
-        """Run the original through a phase, and take the statistics of the layers that it solves."""
+        """Take the statistics of the layers that a phase solves."""
         batches = self._batches[phase - 1]
-        self._resize(phase, batches)
         here = [site for site in self._sites if self._original.phases[site.node] == phase]
         collector = StatisticsCollector(here, batches, self._options.seed, phase)
-        for number, dense in enumerate(advance_frontier(self._original, phase, self._dense, self._options.threads)):
-            collector.add(dense, self._sparse[number], self._stream.share(number))
+        for number, (dense, sparse) in enumerate(zip(self._dense, self._sparse, strict=True)):
+            collector.add(dense, sparse, self._stream.share(number))
         self._outputs, self._samples = collector.outputs(), self._stream.samples(batches)
 
     def seen(self, layer: Layer) -> LayerStatistics:
@@ -98,18 +99,21 @@ class TwinModels:
         return LayerStatistics({node: seen for node, seen in self._outputs.items() if node in layer.nodes}, self._samples)
 
     def advance(self, phase: int) -> None:
-        """Run the compressed model through a phase, with the layers that are written into it."""
-        for _ in advance_frontier(self._compressed, phase, self._sparse, self._options.threads):
-            pass
+        """Run both models through a phase, with the layers that are written into the compressed one."""
+        run_phase(self._original, phase, self._dense, self._options.threads)
+        run_phase(self._compressed, phase, self._sparse, self._options.threads)
 
-    def _resize(self, phase: int, batches: int) -> None:
-        """Bring both frontiers before `phase` to the first `batches` batches."""
+    def enter(self, phase: int) -> None:
+        """Bring both frontiers before `phase` to the batches that take part in it."""
+        batches = self._batches[phase - 1]
         del self._dense[batches:], self._sparse[batches:]
         fresh = range(len(self._dense), batches)
         if fresh:
-            self._dense += self._enter(self._original, phase, fresh)
+            original, compressed = self._models
+            self._dense += self._enter(original, phase, fresh)
             same = phase == 1  # no layer has run yet
-            self._sparse += map(dict, self._dense) if same else self._enter(self._compressed, phase, fresh)
+            self._sparse += map(dict, self._dense) if same else self._enter(compressed, phase, fresh)
 
-    def _enter(self, parts: Cut, phase: int, numbers: range) -> Iterator[Batch]:
-        return enter(parts, phase, self._stream.batches(numbers.start, numbers.stop), self._options.threads)
+    def _enter(self, model: ov.Model, phase: int, numbers: range) -> Iterator[Batch]:
+        batches = self._stream.batches(numbers.start, numbers.stop)
+        return enter(model, self._original, phase, batches, self._options.threads)

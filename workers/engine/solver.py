@@ -1,13 +1,13 @@
 """The one way a layer is solved: from its statistics to a posed problem, through its methods, to weights and biases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import openvino as ov
 
 from workers.engine.layer import LayerResult, LayerTask
-from workers.engine.moments import LayerMoments, OutputMoments, pool
+from workers.engine.moments import ImpliedOutputs, LayerMoments, OutputMoments, Outputs, pool
 from workers.engine.normal_equations import solve_normal_equations
 from workers.ir.graph.edit import ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.layers import Layer, nodes_by_name
@@ -47,7 +47,7 @@ class Position:
 class LayerStatistics:
     """What was seen of one layer."""
 
-    outputs: Mapping[str, OutputMoments]  # by operation
+    outputs: Outputs
     samples: int  # that they were taken from
 
 
@@ -63,7 +63,7 @@ def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = 
 def pose_task(task: LayerTask, seen: LayerStatistics, position: Position, options: EngineOptions) -> LayerProblem:
     """The problem of a task, damped as its depth asks for."""
     damping = DAMPING * (options.last_damping / DAMPING) ** position.depth
-    return replace(pose(task.layer, task.weight, pool(list(seen.outputs.values())), damping), support=task.support)
+    return replace(pose(task.layer, task.weight, pool(seen.outputs.values()), damping), support=task.support)
 
 
 class LayerSolver:
@@ -85,7 +85,7 @@ class LayerSolver:
             statistics |= solution.statistics
         kind = self._options.stored if solution.scale is None else np.float32
         weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
-        moments = pool(list(seen.outputs.values()))
+        moments = pool(seen.outputs.values())
         return LayerResult(
             layer=task.layer,
             steps=task.steps,
@@ -108,7 +108,7 @@ class LayerSolver:
                 if self._biases[node].add in present:
                     write_bias(model, self._biases[node], vector)
 
-    def _bias(self, node: str, weight: Array, seen: OutputMoments) -> Array:
+    def _bias(self, node: str, weight: Array, seen: OutputMoments | ImpliedOutputs) -> Array:
         """b + E[z] − Ŵ E[y], (channels,): the bias absorbs the means."""
         shift = seen.mean - np.einsum("grc,gc->gr", weight, seen.inputs.mean)
         return np.asarray(read_bias(self._model, self._biases[node]) + shift.reshape(-1), np.float64)

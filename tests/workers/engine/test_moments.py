@@ -12,7 +12,7 @@ def test_moments_of_batches_are_those_of_all_rows(groups):
     inputs = InputMoments()
     outputs = OutputMoments(inputs)
     for start in (0, 128, 256):
-        outputs.add(z[:, start : start + 128], inputs.add(y[:, start : start + 128]))
+        outputs.add(z[:, start : start + 128].copy(), inputs.add(y[:, start : start + 128].copy()))
     y64, z64 = y.astype(np.float64), z.astype(np.float64)
     centred_y, centred_z = y64 - y64.mean(axis=1, keepdims=True), z64 - z64.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(inputs.mean, y64.mean(axis=1))

@@ -7,7 +7,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from workers.ir.graph.segments import Cut, Key, Segment
+from workers.ir.graph.segments import Cut, Key, Segment, up_to
 
 Batch = dict[Key, NDArray[Any]]  # tensors of one batch of samples
 Frontier = list[Batch]  # for every batch, the tensors that later phases read
@@ -28,19 +28,28 @@ def advance_frontier(parts: Cut, phase: int, frontier: Frontier, threads: int) -
         frontier[number] = _kept(parts, phase, seen, batch)
 
 
-def enter(parts: Cut, phase: int, batches: Iterable[Batch], threads: int) -> Iterator[Batch]:
-    """The frontier before `phase` of batches of model inputs, each of which passes all segments before it in one go."""
-    segments = [Runner(segment, threads) for segment in parts.segments[:phase]]
+def run_phase(parts: Cut, phase: int, frontier: Frontier, threads: int) -> None:
+    """`advance_frontier`, where nothing is wanted of what the phase computes but what later ones read."""
+    for _ in advance_frontier(parts, phase, frontier, threads):
+        pass
+
+
+def enter(model: ov.Model, parts: Cut, phase: int, batches: Iterable[Batch], threads: int) -> Iterator[Batch]:
+    """The frontier before `phase` of batches of model inputs; `model` is the uncut one, of which all before runs in one go."""
+    wanted = [key for key, last in parts.last_use.items() if parts.born[key] < phase <= last]
+    run = Runner(up_to(model, wanted), threads)
     for batch in batches:
-        for number, segment in enumerate(segments):
-            batch = _kept(parts, number, segment(batch) | batch, batch)
-        yield batch
+        yield {key: np.array(value) for key, value in run(batch).items()}
+
+
+def kept(parts: Cut, phase: int, batch: Batch) -> Batch:
+    """What phases after `phase` read of a batch."""
+    return {key: value for key, value in batch.items() if parts.last_use.get(key, -1) > phase}
 
 
 def _kept(parts: Cut, phase: int, seen: Batch, owned: Batch) -> Batch:
     """What phases after `phase` read of `seen`; tensors that are not `owned` yet are copied out of the runtime's memory."""
-    wanted = {key: value for key, value in seen.items() if parts.last_use.get(key, -1) > phase}
-    return {key: value if key in owned else np.array(value) for key, value in wanted.items()}
+    return {key: value if key in owned else np.array(value) for key, value in kept(parts, phase, seen).items()}
 
 
 class Runner:

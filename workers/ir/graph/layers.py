@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from workers.recipe.skipped_layer import SkippedLayer
@@ -52,6 +51,10 @@ class Geometry(ABC):
         return 1
 
     @abstractmethod
+    def input_positions(self, input_shape: Sequence[int]) -> int:
+        """How many rows an input tensor of this shape makes."""
+
+    @abstractmethod
     def positions(self, output_shape: Sequence[int]) -> int:
         """How many rows an output tensor of this shape holds."""
 
@@ -80,6 +83,9 @@ class MatMulGeometry(Geometry):
 
     def output_rows(self, value: Float32, index: Indices) -> Float32:
         return self._rows(value, self.output_transposed, index)
+
+    def input_positions(self, input_shape: Sequence[int]) -> int:
+        return int(np.prod(input_shape)) // int(input_shape[-2 if self.input_transposed else -1])
 
     def positions(self, output_shape: Sequence[int]) -> int:
         return int(np.prod(output_shape)) // int(output_shape[self.channel_axis])
@@ -113,28 +119,42 @@ class ConvolutionGeometry(Geometry):
         return np.ascontiguousarray(matrix).reshape(shape)
 
     def input_rows(self, value: Float32, index: Indices) -> Float32:
-        view = self._windows(value)  # (batch, channels, *output, *kernel)
-        axes = len(self.kernel)
-        output = view.shape[2 : 2 + axes]
-        batch, *where = np.unravel_index(index, (view.shape[0], *output))
-        rows = view[_at(batch, where)]  # (n, channels, *kernel)
-        return np.ascontiguousarray(rows.reshape(len(index), self.groups, -1).swapaxes(0, 1))
+        batch, *where = np.unravel_index(index, (len(value), *self._output_shape(value.shape[2:])))
+        read, inside = self._read(where, value.shape[2:])
+        rows = np.empty((self.groups, len(index), value.shape[1] // self.groups, self.taps), value.dtype)
+        for number in np.unique(batch):
+            here = np.flatnonzero(batch == number)
+            found = value[number].reshape(value.shape[1], -1).take(read[here], axis=1)  # (channels, n, taps)
+            rows[:, here] = found.reshape(self.groups, -1, *found.shape[1:]).swapaxes(1, 2)
+        if not inside.all():
+            rows *= inside[:, None]
+        return rows.reshape(self.groups, len(index), -1)
 
     def output_rows(self, value: Float32, index: Indices) -> Float32:
         batch, *where = np.unravel_index(index, (value.shape[0], *value.shape[2:]))
         rows = value[_at(batch, where)]  # (n, channels)
         return np.ascontiguousarray(rows.reshape(len(index), self.groups, -1).swapaxes(0, 1))
 
+    def input_positions(self, input_shape: Sequence[int]) -> int:
+        return int(input_shape[0]) * prod(self._output_shape(input_shape[2:]))
+
     def positions(self, output_shape: Sequence[int]) -> int:
         return int(output_shape[0]) * int(np.prod(output_shape[2:]))
 
-    def _windows(self, value: Float32) -> Float32:
-        axes = tuple(range(2, 2 + len(self.kernel)))
-        padded = np.pad(value, ((0, 0), (0, 0), *self.pads)) if any(map(any, self.pads)) else value
-        reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
-        view = sliding_window_view(padded, reach, axis=axes)
-        step = (slice(None), slice(None), *(slice(None, None, s) for s in self.strides))
-        return view[(*step, *(slice(None, None, d) for d in self.dilations))]
+    def _output_shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Positions of the kernel on every spatial axis of an input."""
+        axes = zip(sizes, self.kernel, self.strides, self.dilations, self.pads, strict=True)
+        return tuple((size + sum(pad) - (k - 1) * d - 1) // stride + 1 for size, k, stride, d, pad in axes)
+
+    def _read(self, where: Sequence[Indices], sizes: Sequence[int]) -> tuple[Indices, NDArray[np.bool_]]:
+        """Where each tap reads at output positions (n, taps): flat in an input of these sizes, and whether it is inside."""
+        flat, inside = np.zeros((), np.intp), np.ones((), np.bool_)
+        axes = zip(where, sizes, self.kernel, self.strides, self.dilations, self.pads, strict=True)
+        for at, size, k, stride, dilation, (pad, _) in axes:
+            place = (at[:, None] * stride - pad + np.arange(k) * dilation).reshape(len(at), *(1,) * (flat.ndim - 1), k)
+            flat = flat[..., None] * size + np.clip(place, 0, size - 1)
+            inside = inside[..., None] & (place >= 0) & (place < size)
+        return flat.reshape(-1, self.taps), inside.reshape(-1, self.taps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +179,7 @@ class TransposedGeometry(Geometry):
         return np.ascontiguousarray(self._mirrored(matrix.reshape(*leading, *kernel)))
 
     def input_rows(self, value: Float32, index: Indices) -> Float32:
-        sizes = [(n - 1) * u + 1 for n, u in zip(value.shape[2:], self.upsampling, strict=True)]
-        stuffed = np.zeros((*value.shape[:2], *sizes), value.dtype)
+        stuffed = np.zeros((*value.shape[:2], *self._stuffed(value.shape[2:])), value.dtype)
         every: tuple[Any, ...] = (..., *(slice(None, None, u) for u in self.upsampling))
         stuffed[every] = value
         return self.inner.input_rows(stuffed, index)
@@ -168,8 +187,15 @@ class TransposedGeometry(Geometry):
     def output_rows(self, value: Float32, index: Indices) -> Float32:
         return self.inner.output_rows(value, index)
 
+    def input_positions(self, input_shape: Sequence[int]) -> int:
+        return self.inner.input_positions((*input_shape[:2], *self._stuffed(input_shape[2:])))
+
     def positions(self, output_shape: Sequence[int]) -> int:
         return self.inner.positions(output_shape)
+
+    def _stuffed(self, sizes: Sequence[int]) -> list[int]:
+        """The sizes of an input with zeros between its elements."""
+        return [(n - 1) * u + 1 for n, u in zip(sizes, self.upsampling, strict=True)]
 
     def _mirrored(self, tensor: Float32) -> Float32:
         """Swap input and output channels and mirror every spatial axis; its own inverse."""

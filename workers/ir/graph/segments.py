@@ -30,14 +30,18 @@ class Cut:
 
     segments: tuple[Segment, ...]
     phases: dict[str, int]  # layer operation -> phase, from 1
+    born: dict[Key, int]  # frontier tensor -> phase that computes it
     last_use: dict[Key, int]  # frontier tensor -> last phase that reads it
     held: tuple[int, ...]  # bytes of the frontier of one batch after each phase, tensors of unknown shape aside
 
 
-def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = ()) -> Cut:
-    """Cut `model`, which is consumed, at its layers; `exposed` tensors become outputs of the phase that computes them."""
+def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = (), together: int = 1) -> Cut:
+    """Cut `model`, which is consumed, at its layers; `exposed` tensors become outputs of the phase that computes them.
+
+    So many phases as `together` says, one after another, count as one: nothing is to change between their layers.
+    """
     names = set(layer_nodes)
-    phases = _phases(model, names)
+    phases = {name: -(-phase // together) for name, phase in _phases(model, names).items()}
     last = max((phases[name] for name in names), default=0)
     crossing = _crossing(model, phases, last)
     wanted = dict.fromkeys([*crossing, *exposed])
@@ -51,7 +55,17 @@ def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = ()
     born = {key: phases[key[0]] for key in crossing}
     sizes = {key: _bytes(port) for key, (port, _) in crossing.items()}
     held = tuple(sum(sizes[key] for key in crossing if born[key] <= phase < last_use[key]) for phase in range(last + 1))
-    return Cut(segments, layer_phases, last_use, held)
+    return Cut(segments, layer_phases, born, last_use, held)
+
+
+def up_to(model: ov.Model, tensors: Iterable[Key]) -> Segment:
+    """The part of a model, which is not consumed, that computes these tensors from the model's inputs."""
+    ports = {tensor_key(port): port for node in model.clone().get_ordered_ops() for port in node.outputs()}
+    wanted = tuple(tensors)
+    results = [ops.result(ports[key]) for key in wanted]
+    reached = _reached(results)
+    inputs = {(name, 0): node for name, node in reached.items() if node.get_type_name() == "Parameter"}
+    return Segment(ov.Model(results, list(inputs.values()), "up_to"), tuple(inputs), wanted)
 
 
 Crossing = dict[Key, tuple[ov.Output, list[ov.Input]]]
