@@ -1,14 +1,20 @@
 """The API as a process: `python -m service.api [--host HOST] [--port PORT] [--fd FD]`."""
 
+import resource
 import socket
+from math import ceil
 from typing import Annotated
 
 import typer
 import uvicorn
 
 from service.app import create_app
+from service.http.protocol import guarded
 from workers.logs import configure
 from workers.settings import read_settings
+
+MOST_DESCRIPTORS = 65536
+RESERVED = 64  # descriptors that are for files, the store and the queue, not for connections
 
 
 def api(
@@ -19,8 +25,12 @@ def api(
     """Serve the API until told to end. Settings come from FRACTUNE_* variables."""
     settings = read_settings()
     configure(settings.log_format)
+    limits, proxies = settings.connections, settings.trusted_proxies
     config = uvicorn.Config(
         create_app(settings),
+        http=guarded(limits, descriptors() - RESERVED, proxies),
+        timeout_keep_alive=ceil(limits.idle_s),
+        forwarded_allow_ips=[str(network) for network in proxies],
         host=host,
         port=port,
         log_config=None,
@@ -30,6 +40,15 @@ def api(
     )
     sockets = [socket.socket(fileno=fd)] if fd is not None else None
     uvicorn.Server(config).run(sockets=sockets)
+
+
+def descriptors() -> int:
+    """How many this process may have open, once it has asked for all that it can get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(wanted, soft)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The application: wiring only."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -13,6 +13,8 @@ from service.access.audit import Auditor
 from service.access.throttle import Throttle
 from service.dashboard.app import PATH, create_dashboard
 from service.http import errors
+from service.http.deadline import Deadline
+from service.http.headers import Careful
 from service.http.metrics import Metrics, Stopwatch
 from service.http.prefix import Prefixed
 from service.http.readiness import Readiness
@@ -35,6 +37,7 @@ ROUTERS = (
     *(methods.router, workers.router, keys.router, webhooks.router, health.router),
 )
 JSON_BYTES = 1 << 20  # a body that is no file
+ANNOUNCE_S = 0.8  # that a broker may cost an upload or a job
 FAILURES_PER_MINUTE = 600  # wrong keys from one address
 
 
@@ -43,7 +46,15 @@ def create_app(settings: Settings) -> FastAPI:
     celery = broker.make_celery(settings)
     store = Store(settings.database)
     depth, enqueue = partial(broker.depth, celery), partial(broker.announce_job, celery, store)
-    mend = partial(reconcile, store, enqueue, depth, max_attempts=settings.max_attempts, requeue_s=settings.requeue_s)
+    mend = partial(
+        reconcile,
+        store,
+        enqueue,
+        depth,
+        max_attempts=settings.max_attempts,
+        requeue_s=settings.requeue_s,
+        lease_s=settings.lease_s,
+    )
     allowed = Allowed(settings.webhook_targets)
     messenger = Messenger(store, allowed)
 
@@ -74,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
-    app.state.announce = partial(announce_or_wait, enqueue)
+    app.state.announce = partial(announce_or_wait, enqueue, Deadline("broker", ANNOUNCE_S))
     app.state.allowed = allowed
     app.state.metrics = metrics = Metrics(store, depth, tasks.failures)
     app.state.readiness = Readiness(settings, store, depth, tasks.check)
@@ -83,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     app.add_middleware(Auditor, store=store)
     app.add_middleware(Stopwatch, requests=metrics.requests)
+    app.add_middleware(Careful)
     app.add_middleware(Prefixed, root_path=settings.root_path)
     for router in ROUTERS:
         app.include_router(router, max_body_size=JSON_BYTES)
@@ -96,9 +108,9 @@ def to_dashboard(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{request.scope.get('root_path', '')}{PATH}/", 303)
 
 
-def announce_or_wait(enqueue: partial[None], job_id: str) -> None:
-    """Send the message; without a broker the job waits for the reconciler."""
+def announce_or_wait(enqueue: Callable[[str], None], deadline: Deadline, job_id: str) -> None:
+    """Send the message; without a broker, or with one that hangs, the job waits for the reconciler."""
     try:
-        enqueue(job_id)
+        deadline(partial(enqueue, job_id))
     except Unavailable as error:
         log.warning("job not announced", job_id=job_id, reason=error.message)

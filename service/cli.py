@@ -55,6 +55,7 @@ COMMANDS = {
         "worker": Entry("serve", "Run one worker in this process; settings come from FRACTUNE_* variables.", "worker"),
     },
     "With a service": {
+        "signin": Entry("signin", "Print a link that opens the dashboard in a browser, once and within ten minutes."),
         "submit": Entry("submit", "Upload MODEL and queue a job; prints its id, or with --wait its result."),
         "jobs": Entry("jobs", "List jobs, newest first."),
         "job": Entry("jobs", "Show JOB as it stands, as JSON, or its log."),

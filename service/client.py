@@ -58,6 +58,10 @@ class Client:
         """Store a dataset file (.npz or .zip), unless the service has it already; its SHA-256."""
         return self._upload("dataset", Path(path))
 
+    def signin_path(self) -> str:
+        """Below the service's URL: a link that opens the dashboard with this client's key, once and within minutes."""
+        return str(self._json("POST", "/v1/signin-links")["path"])
+
     def model(self, sha256: str) -> Json:
         """A model with its inspection, or with the reason why it cannot be used."""
         return self._json("GET", f"/v1/models/{sha256}")

@@ -15,6 +15,7 @@ import uvicorn
 
 from service.access.authentication import issue
 from service.app import create_app
+from service.http.protocol import guarded
 from tests.servers import folder, process, valkey
 from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
@@ -22,6 +23,7 @@ from workers.jobs.store import Store
 from workers.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+MOST_CONNECTIONS = 100
 STAND_IN = (sys.executable, str(ROOT / "tests" / "stand_in.py"))
 RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "benchmark": None}
 
@@ -49,7 +51,9 @@ class Installation:
     @contextmanager
     def api(self) -> Iterator[None]:
         """The API in a thread of this process."""
-        server = uvicorn.Server(uvicorn.Config(create_app(self.settings), port=0, log_config=None, timeout_graceful_shutdown=1))
+        protocol = guarded(self.settings.connections, MOST_CONNECTIONS, ())
+        app = create_app(self.settings)
+        server = uvicorn.Server(uvicorn.Config(app, http=protocol, port=0, log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run)
         thread.start()
         while not server.started:

@@ -37,6 +37,9 @@ FractuneError
     ├── NotFound                NOT_FOUND
     ├── Conflict                CONFLICT
     ├── TooLarge                TOO_LARGE
+    ├── MalformedRequest        REQUEST_MALFORMED
+    ├── HeadersTooLarge         HEADERS_TOO_LARGE
+    ├── RequestTimedOut         REQUEST_TIMEOUT
     ├── ChecksumMismatch        CHECKSUM_MISMATCH
     ├── QuotaExceeded           QUOTA_EXCEEDED
     ├── StorageFull             STORAGE_FULL
@@ -356,6 +359,27 @@ class Forbidden(RequestError):
 
     code = "FORBIDDEN"
     hint = "Ask an administrator for a key with a higher role."
+
+
+class MalformedRequest(RequestError):
+    """The request is not valid HTTP."""
+
+    code = "REQUEST_MALFORMED"
+    hint = "The service speaks HTTP/1.1 without TLS; TLS is the task of a proxy before it."
+
+
+class HeadersTooLarge(RequestError):
+    """The headers of the request are too large."""
+
+    code = "HEADERS_TOO_LARGE"
+    hint = "Send fewer or shorter headers; an operator sets the limit with FRACTUNE_CONNECTIONS__HEADER_BYTES."
+
+
+class RequestTimedOut(RequestError):
+    """The request did not arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+    hint = "Send it again; a large file over a slow line goes in parts, see POST /v1/uploads."
 
 
 class RateLimited(RequestError):

@@ -52,6 +52,21 @@ class Limits(BaseModel):
     grace_s: PositiveFloat = Field(default=2.0, description="Seconds between SIGTERM and SIGKILL.")
 
 
+class ConnectionLimits(BaseModel):
+    """What a client may do to a connection (FRACTUNE_CONNECTIONS__HEADER_S and so on)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    header_bytes: ByteSize = size(32 * 1024, "Bytes of a request before its body.")
+    header_s: PositiveFloat = Field(default=10.0, description="Seconds in which they must be there.")
+    body_s: PositiveFloat = Field(default=60.0, description="Seconds after which a body that comes too slowly is given up.")
+    body_rate: PositiveFloat = Field(default=1024.0, description="Bytes per second that are fast enough.")
+    idle_s: PositiveFloat = Field(default=5.0, description="Seconds between two requests of a connection.")
+    per_address: PositiveInt = Field(
+        default=512, description="Connections of one address; those of trusted proxies are not counted."
+    )
+
+
 class Settings(BaseSettings):
     """The configuration of an API process, a worker or the embedded server.
 
@@ -78,6 +93,12 @@ class Settings(BaseSettings):
     storage_access_key: str | None = None
     storage_secret_key: SecretStr | None = None
     root_path: str = Field(default="", description="Path prefix under which a proxy publishes the service.")
+
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
+        description="Networks whose X-Forwarded-For and -Proto are believed.",
+    )
+    connections: ConnectionLimits = ConnectionLimits()
 
     # uploads
     max_upload_bytes: ByteSize = size(8 * GIB, "Largest model or dataset.")

@@ -14,17 +14,30 @@ from fastapi.responses import Response
 from workers.jobs.records import ApiKey
 from workers.jobs.store import Store
 
+TICKET = "once_"  # begins what a link carries in place of a key
 COOKIE = "fractune_session"
 FORGERY_HEADER = "X-CSRF-Token"
 SESSION_S = 12 * 3600.0
-TICKET_S = 3600.0  # a link that signs in, once
+TICKET_S = 600.0  # a link that signs in, once
 
 
-def open_session(store: Store, key_id: str, lasts_s: float = SESSION_S) -> str:
+def open_session(store: Store, key_id: str) -> str:
     """A new session; its token."""
     token = new_token()
-    store.sessions.open(_digest(token), key_id, lasts_s)
+    store.sessions.open(_digest(token), key_id, SESSION_S)
     return token
+
+
+def issue_ticket(store: Store, key_id: str) -> str:
+    """What a link carries that signs in, once and soon; it opens nothing else."""
+    ticket = new_token()
+    store.tickets.issue(_digest(f"ticket {ticket}"), key_id, TICKET_S)
+    return ticket
+
+
+def redeem_ticket(store: Store, ticket: str) -> ApiKey | None:
+    """The key that it stands for, this once."""
+    return store.tickets.redeem(_digest(f"ticket {ticket}"))
 
 
 def new_token() -> str:

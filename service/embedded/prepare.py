@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 
 from service.access.authentication import issue, verify_key
-from service.access.sessions import TICKET_S, open_session
+from service.access.sessions import issue_ticket
 from service.embedded import local_service
 from workers.errors import FractuneError, Unauthenticated
 from workers.jobs.records import Role
@@ -19,27 +19,27 @@ from workers.settings import Settings, read_settings
 def prepare(settings: Settings) -> tuple[str | None, str | None]:
     """Create or migrate the store, and see to it that this machine has an administrator's key.
 
-    Returns the key if it is new, and the token of a session of it that is short, for a link that signs in.
+    Returns the key and what a link that signs in carries, both only when the key is new: logs are kept, and read by others.
     """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(Store(settings.database)) as store:
         store.migrate()
         if not settings.auth:
             return None, None
-        new, key_id = None, _opened(store, local_service.read_local_service(settings.data_dir).key)
-        if key_id is None:
-            key, new = issue(store, "local", Role.ADMIN, created_by="fractune serve")
-            key_id = key.id
-            local_service.update(settings.data_dir, key=new)
-        return new, open_session(store, key_id, TICKET_S)
+        if _opened(store, local_service.read_local_service(settings.data_dir).key):
+            return None, None
+        key, new = issue(store, "local", Role.ADMIN, created_by="fractune serve")
+        local_service.update(settings.data_dir, key=new)
+        return new, issue_ticket(store, key.id)
 
 
-def _opened(store: Store, key: str | None) -> str | None:
-    """The id of a key that is valid."""
+def _opened(store: Store, key: str | None) -> bool:
+    """Whether the key is valid."""
     try:
-        return verify_key(store, key or "").id
+        verify_key(store, key or "")
     except Unauthenticated:
-        return None
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 import httpx
 
-from service.embedded import local_service
+from service.embedded import liveness, local_service
 from service.embedded.supervisor import Server, Supervisor
 from workers import machine
 from workers.errors import Conflict, Unavailable
@@ -56,7 +57,7 @@ def run_processes(
         key, ticket = prepare_data_folder(environment)
         url = f"http://{_reachable(host)}:{listener.getsockname()[1]}"
         local_service.update(settings.data_dir, url=url)
-        supervisor = Supervisor(_servers(settings, environment, listener, workers), say)
+        supervisor = Supervisor(_servers(settings, environment, listener, url, workers), say)
         try:
             supervisor.start()
             if _wait_until_ready(f"{url}/{'readyz' if workers else 'healthz'}", supervisor, stop):
@@ -78,19 +79,24 @@ def prepare_data_folder(environment: Mapping[str, str]) -> tuple[str | None, str
     return key, ticket
 
 
-def _servers(settings: Settings, environment: Mapping[str, str], listener: socket.socket, workers: int) -> list[Server]:
+def _servers(
+    settings: Settings, environment: Mapping[str, str], listener: socket.socket, url: str, workers: int
+) -> list[Server]:
     logs = settings.data_dir / "logs"
     shared = {"FRACTUNE_THREADS": str(settings.threads or machine.threads(jobs=max(workers, 1)))}
     servers = []
     if settings.broker_url is None:
-        servers.append(Server("broker", _broker_command(settings.data_dir.resolve()), logs / "broker.log"))
+        folder = settings.data_dir.resolve()
+        pong = partial(liveness.broker_answers, folder / "broker.sock")
+        servers.append(Server("broker", _broker_command(folder), logs / "broker.log", answers=pong))
     for number in range(1, workers + 1):
         name = "worker" if workers == 1 else f"worker {number}"
         log = logs / f"worker-{number}.log"
         servers.append(Server(name, (sys.executable, "-m", "workers.worker"), log, environment={**environment, **shared}))
     descriptor = listener.fileno()
     api = (sys.executable, "-m", "service.api", "--fd", str(descriptor))
-    servers.append(Server("API", api, logs / "api.log", environment=environment, pass_fds=(descriptor,)))
+    alive = partial(liveness.api_answers, url)
+    servers.append(Server("API", api, logs / "api.log", environment=environment, pass_fds=(descriptor,), answers=alive))
     return servers
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ GRACE_S = 3.0  # between asking a process to end and killing it
 SHORTEST_LIFE_S = 5.0  # a process that ends sooner has failed to start
 MOST_FAILURES = 4  # in a row
 LONGEST_PAUSE_S = 3.0  # before a restart
+PROBE_EVERY_S = 2.0
+PATIENCE_S = 30.0  # after which a process that does not answer is replaced; a loaded machine takes its time
 LOG_BYTES = 16 << 20  # a longer log is set aside when its process starts
 
 
@@ -30,6 +33,8 @@ class Server:
     stop_signal: signal.Signals = signal.SIGTERM
     environment: Mapping[str, str] = field(default_factory=dict)  # besides ours
     pass_fds: tuple[int, ...] = ()
+    answers: Callable[[], bool] | None = None  # asks it for a sign of life, within a few seconds
+    patience_s: float = PATIENCE_S
 
 
 class Supervisor:
@@ -71,6 +76,10 @@ class Keeper:
         self._started = 0.0
         self._failures = 0
         self._resume_at = 0.0
+        self._heard = 0.0
+        self._over = threading.Event()
+        if server.answers is not None:
+            threading.Thread(target=self._listen, args=(server.answers,), daemon=True).start()
 
     def start(self) -> None:
         """Start the process, in a process group of its own so that a Ctrl-C reaches only us."""
@@ -94,11 +103,21 @@ class Keeper:
                 start_new_session=True,
                 pass_fds=server.pass_fds,
             )
-        self._started = time.monotonic()
+        self._started = self._heard = time.monotonic()
+
+    def _listen(self, answers: Callable[[], bool]) -> None:
+        """Ask again and again; one that hangs holds up nobody but this thread."""
+        while not self._over.wait(PROBE_EVERY_S):
+            if self._process is not None and answers():
+                self._heard = time.monotonic()
 
     def tend(self) -> None:
-        """Restart the process when it has ended, later and later when it does so again and again."""
+        """Restart the process when it has ended, later and later when it does so again and again, or does not answer."""
         now = time.monotonic()
+        if self._server.answers and self._process is not None and now - self._heard > self._server.patience_s:
+            self._say(f"{self._server.name} has not answered for {self._server.patience_s:g} s and is replaced")
+            self._signal(signal.SIGKILL)
+            self._process.wait()
         if self._process is None:
             if now >= self._resume_at:
                 self.start()
@@ -122,6 +141,7 @@ class Keeper:
 
     def end(self, deadline: float) -> None:
         """Wait until `deadline` (monotonic seconds), then kill the group."""
+        self._over.set()
         if self._process is None:
             return
         try:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from workers import errors
@@ -21,6 +22,9 @@ STATUS: Mapping[type[errors.FractuneError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.TooLarge: 413,
+    errors.MalformedRequest: 400,
+    errors.HeadersTooLarge: 431,
+    errors.RequestTimedOut: 408,
     errors.ChecksumMismatch: 409,
     errors.QuotaExceeded: 507,
     errors.StorageFull: 507,
@@ -68,6 +72,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.FractuneError, _fractune_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -129,6 +134,11 @@ def _methods(request: Request) -> list[str]:
     scopes = {method: {**request.scope, "method": method} for method in (("POST",) if verb else METHODS)}
     routes = request.app.routes
     return [name for name, scope in scopes.items() if any(route.matches(scope)[0] == Match.FULL for route in routes)]
+
+
+def _gone(request: Request, error: Exception) -> JSONResponse:
+    """The client left in the middle of its request; nobody reads this."""
+    return problem(errors.RequestTimedOut())
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

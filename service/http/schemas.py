@@ -161,6 +161,11 @@ class PrincipalView(View):
     role: Role
 
 
+class SigninLink(BaseModel):
+    path: str = Field(description="Below the service's URL. Anybody who has it first is signed in.")
+    expires_in_s: float
+
+
 class KeyCreate(Body):
     name: Line = Field(min_length=1)
     role: Role

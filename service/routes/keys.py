@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 
 from service.access.authentication import Admin, Viewer, issue
+from service.access.sessions import TICKET, TICKET_S, issue_ticket
 from service.http.dependencies import Cursor, Limit, StoreDep
-from service.http.schemas import AuditView, KeyCreate, KeyIssued, KeyView, PageView, PrincipalView
+from service.http.schemas import AuditView, KeyCreate, KeyIssued, KeyView, PageView, PrincipalView, SigninLink
 from workers.jobs.records import ApiKey
 
 router = APIRouter(prefix="/v1", tags=["access"])
@@ -17,6 +18,13 @@ KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{12}$")]
 def whoami(principal: Viewer) -> PrincipalView:
     """The key that this request came with."""
     return PrincipalView.model_validate(principal)
+
+
+@router.post("/signin-links", status_code=201)
+def signin_link(request: Request, principal: Viewer) -> SigninLink:
+    """A link that opens the dashboard in a browser with the key that asks, once and within minutes."""
+    ticket = issue_ticket(request.app.state.store, principal.id)
+    return SigninLink(path=f"{request.scope.get('root_path', '')}/ui/login#{TICKET}{ticket}", expires_in_s=TICKET_S)
 
 
 @router.post("/apikeys", status_code=201)

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from service.access.sessions import open_session
+from service.access.sessions import issue_ticket
 from service.client import Client
 from tests.end_to_end.browser import browser, chromium, published, visit
 from tests.end_to_end.embedded import ROOT
@@ -100,7 +100,7 @@ def test_the_root_leads_to_a_login_that_leads_where_one_was_going(context: Brows
 
 
 def test_a_printed_link_signs_in_once(context: BrowserContext, service: Installation) -> None:
-    ticket = open_session(service.store, service.keys[Role.ADMIN].split("_")[1], 60)
+    ticket = issue_ticket(service.store, service.keys[Role.ADMIN].split("_")[1])
     link = f"{service.url}/ui/login#once_{ticket}"
     page = context.new_page()
     page.goto(link)

@@ -1,3 +1,7 @@
+import os
+import socket
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.http.readiness import Readiness
 from tests.installation import RECIPE, Installation, installation, settings_in
 from tests.waiting import until
+from workers.errors import Unavailable
 from workers.jobs.job import Failure, Kind, Stage
 from workers.jobs.records import AssetKind, Request
 from workers.jobs.store import Store
@@ -59,8 +64,13 @@ def test_it_is_ready_only_when_every_part_is(fresh: Installation) -> None:
         checks = response.json()["checks"]
         assert (checks["store"], checks["broker"], checks["disk"]) == ("ok", "ok", "ok")
         assert "heard" in checks["workers"]
-        fresh.store.workers.seen("w", {}, {})
-        assert http.get("/readyz").json() == {"status": "ok", "checks": dict.fromkeys(checks, "ok")}
+        expected = {"status": "ok", "checks": dict.fromkeys(checks, "ok"), "absent_layers": {"w": ["files"]}}
+
+        def ready() -> bool:  # an answer is kept for a second
+            fresh.store.workers.seen("w", {"missing_layers": ["files"]}, {})
+            return bool(http.get("/readyz").json() == expected)
+
+        until(ready)
         until(lambda: http.get("/readyz").status_code == 503)  # after ten heartbeats
 
 
@@ -85,3 +95,40 @@ def test_metrics_leave_out_what_is_down(fresh: Installation) -> None:
         found = samples(http)
         assert ("fractune_queue_messages",) not in found
     assert ("fractune_stage_seconds_count", "compress") in found
+
+
+def test_a_broker_that_hangs_costs_a_second(fresh: Installation) -> None:
+    """It takes connections and says nothing."""
+    path = fresh.settings.data_dir / "broker.sock"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as mute, fresh.http() as http:
+        mute.bind(str(path))
+        mute.listen(100)
+        for _ in range(3):
+            began = time.monotonic()
+            response = http.post("/v1/models?name=m.onnx", content=os.urandom(16))
+            assert response.status_code == 201
+            assert http.get("/readyz").json()["checks"]["broker"] != "ok"
+            assert time.monotonic() - began < 5  # without a deadline it would be twenty
+
+
+def test_a_store_whose_file_is_gone_is_not_ready(tmp_path: Path) -> None:
+    with closing(Store(settings_in(tmp_path).database)) as store:
+        store.migrate()
+        store.health.check_writing()
+        for file in tmp_path.glob("fractune.db*"):
+            file.unlink()
+        with pytest.raises(Unavailable, match="gone"):
+            store.health.check_writing()
+
+
+def test_a_clock_that_was_set_back_is_told(tmp_path: Path) -> None:
+    with closing(Store(settings_in(tmp_path).database)) as store:
+        store.migrate()
+        store.health.check_writing()
+        store.health.check_clock()
+        with closing(sqlite3.connect(tmp_path / "fractune.db")) as connection, connection:
+            connection.execute("UPDATE clock SET seen_at = seen_at + 3600")
+        store.health.check_writing()
+        with pytest.raises(Unavailable, match="went back by 3[56]"):
+            store.health.check_clock()

@@ -35,6 +35,7 @@ def start_heartbeat(celery: Celery, settings: Settings, worker: str, labels: dic
         partial(broker.depth, celery),
         max_attempts=settings.max_attempts,
         requeue_s=settings.requeue_s,
+        lease_s=settings.lease_s,
     )
 
     class Presence(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -73,3 +74,5 @@ def with_log(call: partial[None]) -> None:
         call()
     except Unavailable as error:
         log.warning("worker not recorded", reason=error.message)
+    except Exception as error:
+        log.error("worker not recorded", exc_info=error)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from service.access.authentication import verify_key
-from service.access.sessions import close_session, holder, open_session, set_cookie
+from service.access.sessions import TICKET, close_session, open_session, redeem_ticket, set_cookie
 from service.dashboard.pages import go, render, service_root, token_of
 from service.dashboard.session_auth import Form
 from service.http.dependencies import StoreDep
@@ -14,7 +14,6 @@ from workers.errors import Unauthenticated
 from workers.jobs.store import Store
 
 router = APIRouter()
-TICKET = "once_"  # what a printed link carries in place of a key
 
 
 @router.get("/login")
@@ -54,8 +53,7 @@ def _key_of(store: Store, text: str) -> str:
     """The id of the key. Raises Unauthenticated."""
     if not text.startswith(TICKET):
         return verify_key(store, text).id
-    ticket = text.removeprefix(TICKET)
-    key = holder(store, ticket)
-    if key is None or not close_session(store, ticket):
+    key = redeem_ticket(store, text.removeprefix(TICKET))
+    if key is None:
         raise Unauthenticated
     return key.id

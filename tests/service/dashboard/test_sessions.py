@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.access.authentication import issue
-from service.access.sessions import COOKIE, FORGERY_HEADER, open_session
+from service.access.sessions import COOKIE, FORGERY_HEADER, issue_ticket, open_session, redeem_ticket
 from tests.installation import Installation, installation
 from workers.jobs.records import Role
 
@@ -62,8 +62,9 @@ def test_a_session_ends_with_its_key(service: Installation) -> None:
         assert http.get("/v1/whoami").status_code == 401
 
 
-def test_a_session_expires(service: Installation) -> None:
-    session = open_session(service.store, service.keys[Role.VIEWER].split("_")[1], lasts_s=-1)
+def test_a_session_expires(service: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.access.sessions.SESSION_S", -1.0)
+    session = open_session(service.store, service.keys[Role.VIEWER].split("_")[1])
     with httpx.Client(base_url=service.url, cookies={COOKIE: session}) as http:
         assert http.get("/ui/").status_code == 303
 
@@ -143,3 +144,27 @@ def test_without_authentication_forms_are_guarded_all_the_same() -> None:
         shown = token(http.get("/ui/new"))
         assert http.post(f"/ui/jobs/{NOBODY}/cancel", data={}).status_code == 403
         assert http.post(f"/ui/jobs/{NOBODY}/cancel", data={"csrf": shown}).status_code == 404
+
+
+def test_a_link_signs_in_once_and_opens_nothing_else(service: Installation) -> None:
+    with service.http(Role.OPERATOR) as http:
+        path = http.post("/v1/signin-links").json()["path"]
+    carried = path.partition("#")[2]
+    with httpx.Client(base_url=service.url, cookies={COOKIE: carried.removeprefix("once_")}) as thief:
+        assert thief.get("/ui/").status_code == 303
+        assert thief.get("/v1/whoami").status_code == 401
+    with httpx.Client(base_url=service.url) as bearer:
+        assert bearer.get("/v1/whoami", headers={"Authorization": f"Bearer {carried}"}).status_code == 401
+    with httpx.Client(base_url=service.url) as http:
+        shown = token(http.get("/ui/login"))
+        assert http.post("/ui/login", data={"csrf": shown, "key": carried}).status_code == 303
+        assert http.get("/v1/whoami").json()["role"] == Role.OPERATOR
+    with httpx.Client(base_url=service.url) as late:
+        shown = token(late.get("/ui/login"))
+        assert late.post("/ui/login", data={"csrf": shown, "key": carried}).status_code == 401
+
+
+def test_a_link_is_good_for_minutes(service: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.access.sessions.TICKET_S", -1.0)
+    ticket = issue_ticket(service.store, service.keys[Role.VIEWER].split("_")[1])
+    assert redeem_ticket(service.store, ticket) is None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -118,3 +119,12 @@ def test_a_long_log_is_set_aside(tmp_path: Path, supervise: Callable[[Server], S
     supervise(one)
     until(lambda: one.log.read_text() == "new\n")
     assert one.log.with_name("server.log.old").stat().st_size > 16 << 20
+
+
+def test_a_server_that_lives_but_does_not_answer_is_replaced(tmp_path: Path, supervise: Callable[[Server], Supervisor]) -> None:
+    one = replace(server(tmp_path), answers=lambda: len(pids(tmp_path)) != 1, patience_s=3.0)
+    supervisor = supervise(one)
+    until(lambda: pids(tmp_path))
+    first, child = pids(tmp_path)[0]
+    until(lambda: supervisor.tend() or len(pids(tmp_path)) == 2)
+    until(lambda: not alive(first) and not alive(child))

@@ -76,7 +76,7 @@ class House:
 
     def reconcile(self) -> None:
         enqueue, depth = partial(broker.announce_job, self.celery, self.store), partial(broker.depth, self.celery)
-        reconcile(self.store, enqueue, depth, max_attempts=3, requeue_s=self.settings.requeue_s)
+        reconcile(self.store, enqueue, depth, max_attempts=3, requeue_s=self.settings.requeue_s, lease_s=self.settings.lease_s)
 
     def state(self, job: Job) -> State:
         return self.store.jobs.get(job.id).state

@@ -1,5 +1,6 @@
 """The connection to SQLite or PostgreSQL, with transactions that mean the same on both."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ class Database:
             options |= {"pool_size": 10, "max_overflow": 40, "pool_pre_ping": not url.startswith("sqlite")}
         self.engine = create_engine(url, json_serializer=_to_json, **options)
         self.dialect = self.engine.dialect.name
+        self._inode = 0  # of the file, once it was looked at
         if self.dialect == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -73,6 +75,19 @@ class Database:
         """Reading only; waits for no writer. Raises Unavailable."""
         with _store_errors(), self._reader.connect() as connection:
             yield connection
+
+    def check_file(self) -> None:
+        """Raises Unavailable when the file of an SQLite store is gone, or another one has its name."""
+        path = self.engine.url.database if self.dialect == "sqlite" else None
+        if not path:
+            return
+        try:
+            found = os.stat(path).st_ino
+        except OSError as error:
+            raise Unavailable(f"The file of the job store is gone: {error}", hint="Restart the service.") from error
+        self._inode = self._inode or found
+        if found != self._inode:
+            raise Unavailable("The file of the job store was replaced.", hint="Restart the service.")
 
     def queue_up(self, connection: Connection, name: str) -> None:
         """Wait until no other writing transaction that named the same is open. SQLite has one at a time anyway."""

@@ -8,7 +8,7 @@ from workers.errors import NotFound
 from workers.jobs.records import ApiKey, AuditEntry, Page, Role
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import audit, keys, sessions
+from workers.jobs.store.tables import audit, keys, sessions, tickets
 
 TOUCH_S = 60.0  # how exact `used_at` is
 
@@ -84,6 +84,30 @@ class Sessions:
         """End a session; True for the one caller that ended it."""
         with self._database.write() as connection:
             return connection.execute(delete(sessions).where(sessions.c.digest == digest)).rowcount == 1
+
+
+class Tickets:
+    """The table of links that sign in: each once, within minutes, and for nothing else."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def issue(self, digest: str, key_id: str, lasts_s: float) -> None:
+        """A new ticket for that key; those that have expired go."""
+        values = {"digest": digest, "key_id": key_id, "created_at": now(), "expires_at": now() + lasts_s}
+        with self._database.write() as connection:
+            connection.execute(delete(tickets).where(tickets.c.expires_at < now()))
+            connection.execute(insert(tickets).values(**values))
+
+    def redeem(self, digest: str) -> ApiKey | None:
+        """The key that the ticket stands for, to the one caller that redeems it in time."""
+        mine = delete(tickets).where(tickets.c.digest == digest).returning(tickets.c.key_id, tickets.c.expires_at > now())
+        with self._database.write() as connection:
+            row = connection.execute(mine).one_or_none()
+            if row is None or not row[1]:
+                return None
+            key = connection.execute(select(keys).where(keys.c.id == row[0], valid())).one_or_none()
+        return None if key is None else key_of(key)
 
 
 class Audit:

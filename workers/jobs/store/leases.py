@@ -3,8 +3,10 @@
 Every statement names the attempt it speaks for. A worker that was given up, and comes back, changes nothing.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, insert, select, update
 
@@ -13,6 +15,7 @@ from workers.jobs.job import Failure, Progress, State
 from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
+from workers.jobs.store.lease_watch import Held, LeaseWatch
 from workers.jobs.store.tables import artifacts, assets, jobs
 from workers.jobs.store.timeline import advance, end
 
@@ -24,6 +27,7 @@ class Leases:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._watch = LeaseWatch()
 
     def foremost(self, job_id: str) -> str | None:
         """The job that was submitted first of all that wait for the same workers as `job_id` was for; None if none does.
@@ -118,27 +122,31 @@ class Leases:
             )  # fmt: skip
             return row is not None
 
-    def expire(self, max_attempts: int) -> list[str]:
+    def expire(self, max_attempts: int, longest_s: float = math.inf) -> list[str]:
         """Deal with workers that fell silent: requeue their jobs, or end those asked to stop or tried too often.
 
-        Returns the jobs that wait again. Any number of processes may call this at any time.
+        `longest_s` is how long a lease is at most, for clocks that were set meanwhile. Returns the jobs that wait again. Any
+        number of processes may call this at any time.
         """
-        overdue = and_(jobs.c.state.in_(HELD), jobs.c.lease_until < now())
         requeued = []
-        with self._database.read() as connection:
-            candidates = connection.execute(select(jobs.c.id, jobs.c.attempt).where(overdue)).all()
-        for candidate in candidates:
+        for lease in self._watch.overdue(self._held(), longest_s):
             with self._database.write() as connection:
-                mine = and_(_holds(candidate.attempt), jobs.c.lease_until < now())
-                end(connection, candidate.id, {State.CANCELING}, State.CANCELED, mine)
-                if candidate.attempt >= max_attempts:
-                    end(connection, candidate.id, {State.RUNNING}, State.FAILED, mine, failure=_poison(max_attempts))
+                mine = and_(_holds(lease.attempt), jobs.c.lease_until == lease.until)
+                end(connection, lease.job_id, {State.CANCELING}, State.CANCELED, mine)
+                if lease.attempt >= max_attempts:
+                    end(connection, lease.job_id, {State.RUNNING}, State.FAILED, mine, failure=_poison(max_attempts))
                 elif advance(
-                    connection, candidate.id, {State.RUNNING}, "state", {"state": State.QUEUED, "reason": "worker lost"}, mine,
+                    connection, lease.job_id, {State.RUNNING}, "state", {"state": State.QUEUED, "reason": "worker lost"}, mine,
                     state=State.QUEUED, lease_until=None, worker=None, enqueued_at=now(),
                 ):  # fmt: skip
-                    requeued.append(candidate.id)
+                    requeued.append(lease.job_id)
         return requeued
+
+    def _held(self) -> list[Held]:
+        columns: tuple[ColumnElement[Any], ...] = (jobs.c.id, jobs.c.attempt, jobs.c.lease_until, jobs.c.lease_until - now())
+        held = and_(jobs.c.state.in_(HELD), jobs.c.lease_until.is_not(None))
+        with self._database.read() as connection:
+            return [Held(row[0], row[1], row[2], row[3]) for row in connection.execute(select(*columns).where(held))]
 
     def waiting(self) -> dict[str | None, int]:
         """How many jobs wait, by the class of workers that they ask for."""

@@ -11,8 +11,9 @@ from workers.errors import Unavailable
 from workers.jobs.store.assets import Assets
 from workers.jobs.store.database import Database
 from workers.jobs.store.figures import Figures
+from workers.jobs.store.health import Health
 from workers.jobs.store.jobs import Jobs
-from workers.jobs.store.keys import Audit, Keys, Sessions
+from workers.jobs.store.keys import Audit, Keys, Sessions, Tickets
 from workers.jobs.store.leases import Leases
 from workers.jobs.store.listing import Listing
 from workers.jobs.store.retention import Retention
@@ -35,6 +36,8 @@ class Store:
     store.sessions  browsers that have signed in with a key
     store.webhooks  who wants to be told
     store.figures   sums for monitoring
+    store.tickets   links that sign in, once
+    store.health    whether it can be written to
     store.retention what is old enough to go
     """
 
@@ -52,6 +55,8 @@ class Store:
         self.webhooks = Webhooks(self._database)
         self.figures = Figures(self._database)
         self.retention = Retention(self._database)
+        self.health = Health(self._database)
+        self.tickets = Tickets(self._database)
 
     def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes start at once.

@@ -11,6 +11,7 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+COMMON = "common"  # the project of keys that name none
 Json: JSON[Any] = JSON(none_as_null=True)
 
 
@@ -48,6 +49,7 @@ class JobColumns(TypedColumns):
     name: Named[str]
     labels: Named[dict[str, str]] = Column(Json)
     owner: Named[str]
+    project: Named[str] = Column(server_default=COMMON)
     retry_of: Named[str | None]
     runs_on: Named[str | None]  # the class of workers that may do it
     attempt: Named[int]  # counts claims: the fencing token
@@ -102,6 +104,7 @@ class KeyColumns(TypedColumns):
     id: Named[str] = Column(primary_key=True)
     name: Named[str]
     role: Named[str]
+    project: Named[str] = Column(server_default=COMMON)
     digest: Named[str]  # SHA-256 of the secret
     created_at: Named[float]
     created_by: Named[str]
@@ -115,6 +118,24 @@ class SessionColumns(TypedColumns):
     key_id: Named[str] = Column(ForeignKey("keys.id", ondelete="CASCADE"))
     created_at: Named[float]
     expires_at: Named[float]
+
+
+class TicketColumns(TypedColumns):
+    digest: Named[str] = Column(primary_key=True)  # SHA-256 of what the link carries
+    key_id: Named[str] = Column(ForeignKey("keys.id", ondelete="CASCADE"))
+    created_at: Named[float]
+    expires_at: Named[float]
+
+
+class ClockColumns(TypedColumns):
+    id: Named[int] = Column(primary_key=True, autoincrement=False)
+    seen_at: Named[float]  # the latest time that was ever seen
+
+
+class GrantColumns(TypedColumns):
+    kind: Named[str] = Column(primary_key=True)
+    sha256: Named[str] = Column(primary_key=True)
+    project: Named[str] = Column(primary_key=True)
 
 
 class AuditColumns(TypedColumns):
@@ -160,6 +181,9 @@ idempotency = Table("idempotency", metadata, IdempotencyColumns)
 workers = Table("workers", metadata, WorkerColumns)
 keys = Table("keys", metadata, KeyColumns)
 sessions = Table("sessions", metadata, SessionColumns)
+tickets = Table("tickets", metadata, TicketColumns)
+clock = Table("clock", metadata, ClockColumns)
+grants = Table("grants", metadata, GrantColumns)
 audit = Table("audit", metadata, AuditColumns, sqlite_autoincrement=True)
 webhooks = Table("webhooks", metadata, WebhookColumns)
 deliveries = Table("deliveries", metadata, DeliveryColumns, Index(None, "state", "due_at"))
