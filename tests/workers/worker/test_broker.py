@@ -1,6 +1,5 @@
 """A broker behind a password and TLS, as it stands on another machine."""
 
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -22,8 +21,7 @@ PASSWORD = "p@ss/w:rd"
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """Where a TLS server's key and certificate are."""
-    if shutil.which("redis-server") is None or shutil.which("openssl") is None:
-        pytest.skip("TLS TO THE BROKER IS NOT TESTED: install redis-server and openssl")
+    servers.need("TLS TO THE BROKER IS", "redis-server", "openssl")
     with servers.folder() as home:
         subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
         new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", "key", "-out", "crt")
