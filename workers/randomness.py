@@ -22,6 +22,8 @@ class Stream(IntEnum):
     ESTIMATE = auto()
     TASK_METRICS = auto()
     SYNTHETIC_INPUTS = auto()  # by input and sample
+    EARLY_STOPPING = auto()
+    INVERSION = auto()  # by first sample of a batch
 
 
 def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from workers.jobs.job import Failure, Kind, Task
+from workers.jobs.model_cache import model_cache, trim
 from workers.recipe import Recipe
 from workers.settings import Settings
 from workers.worker import sandbox
@@ -41,8 +42,10 @@ def run_locally(task: Task, settings: Settings, on_event: Callable[[dict[str, An
             workdir = Path(name)
             results = workdir / "out"
             results.mkdir()
-            private = replace(task, out=str(results))
+            cache = model_cache(settings.data_dir / "cache", task.model) if task.kind is Kind.COMPRESS else None
+            private = replace(task, out=str(results), cache=cache)
             outcome = sandbox.run(private, workdir, settings.limits, on_event, command=settings.child_command)
+            trim(settings.data_dir / "cache")
             if outcome.ok:
                 for result in results.iterdir():
                     _replace(result, out / result.name)

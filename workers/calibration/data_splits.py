@@ -1,7 +1,7 @@
 """Which samples calibrate, which ones select among candidates and which ones judge: never the same."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ from workers.calibration import Samples, from_dataset, from_fractals, split
 from workers.errors import InvalidRecipe
 from workers.ir.reading.importer import Imported
 from workers.jobs.job import Task
+from workers.methods.finetune import Finetune
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 
 SYNTHETIC_JUDGES = 256  # held-out samples that are drawn when none are given
+MOST_STOPPING = 512
 MOST_JUDGES = 5000  # of a dataset's samples beyond those that calibrate
 HELD_OUT = 1_000_003  # added to the seed of fractals that judge
 
@@ -25,9 +27,8 @@ class DataSplits:
     calibration: Samples
     test: Samples
     validation: Samples
-    fractal_holdout: Samples | None = (
-        None  # held-out fractals that would judge without data, where data judge and fractals calibrate
-    )
+    fractal_holdout: Samples | None = None  # that would judge without data, where data judge and fractals calibrate
+    early_stopping: Samples | None = None  # that choose the best state of a distillation; they neither calibrate nor train
 
 
 def split_data(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> DataSplits:
@@ -57,6 +58,16 @@ def split_data(task: Task, imported: Imported, recipe: Recipe, progress: Callabl
         raise InvalidRecipe("A search needs at least 2 held-out samples: some to select by, others to judge by.")
     test, validation = split(held, (0.5, 0.5), generator(recipe.seed, Stream.TEST_SPLIT))
     return DataSplits(calibration, test, validation, fractal_holdout)
+
+
+def hold_back(splits: DataSplits, recipe: Recipe) -> DataSplits:
+    """Where the recipe distils, keep a tenth of the calibration samples for `early_stopping`."""
+    if not any(isinstance(step, Finetune) for step in recipe.steps) or splits.calibration.count < 2:
+        return splits
+    held = min(max(splits.calibration.count // 10, 1), MOST_STOPPING)
+    order = generator(recipe.seed, Stream.EARLY_STOPPING).permutation(splits.calibration.count)
+    early_stopping, calibration = (splits.calibration.take(np.sort(part)) for part in (order[:held], order[held:]))
+    return replace(splits, calibration=calibration, early_stopping=early_stopping)
 
 
 def _beyond(task: Task, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:

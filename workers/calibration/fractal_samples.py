@@ -42,6 +42,7 @@ def from_fractals(model: Imported, count: int, seed: int, declared: Preprocessin
         source="fractals" if pixels else "synthetic",
         feeds=feeds,
         numbers=np.arange(count),
+        endless=True,
         stacked=stacked(model),
         pixels=pixels,
         notes=notes + unused(declared, pixels is not None),

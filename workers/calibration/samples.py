@@ -22,11 +22,13 @@ class Samples:
     source: Origin
     feeds: Mapping[str, Rows]  # by input name
     numbers: Numbers  # (count,) which samples of the source these are
+    endless: bool = False  # any number gives a sample, also beyond these
     stacked: bool = True  # the model takes batches; if not, it takes one sample at a time
     labels: NDArray[np.int64] | None = None  # (count,) class indices
     targets: Targets | None = None  # labels of another kind, by the numbers of samples
     class_names: tuple[str, ...] = ()  # by class index
     pixels: Rows | None = None  # uint8 (n, height, width, channels), before preprocessing
+    origins: Rows | None = None  # the same, of the fractals that the images were made from
     notes: tuple[str, ...] = ()  # for the report
     applied: Mapping[str, Any] = field(default_factory=dict)  # how each input is prepared, for the report
 

@@ -7,6 +7,7 @@ data_dir/
   jobs/<job id>/<attempt>/        the working folder of an attempt: task.json, log.txt, out/ = Task.out
   jobs/<job id>/checkpoints/      solved layers, until the job has succeeded
   jobs/<job id>/help-<worker>/    the working folder of a worker that helps
+  cache/                          what later jobs on the same model can use; bounded, and made again where it is gone
 """
 
 import os
@@ -97,6 +98,11 @@ class Artifacts:
     def checkpoints(self, job_id: str) -> Path:
         """Where a job's attempts leave solved layers for the attempts after them."""
         return self._root / "jobs" / job_id / CHECKPOINTS
+
+    @property
+    def cache(self) -> Path:
+        """The root of what later jobs on the same model can use."""
+        return self._root / "cache"
 
     def forget_checkpoints(self, job_id: str) -> None:
         """No attempt will follow."""

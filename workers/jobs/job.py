@@ -50,6 +50,7 @@ class Task:
     evaluation: str | None = None  # path of held-out samples, optionally labelled
     threads: int | None = None  # None: what the machine, or its container, allows
     checkpoints: str | None = None  # folder that keeps solved layers for another attempt
+    cache: str | None = None  # folder of what other jobs on the same model can use
     helping: bool = False  # solve layers for the process that does the job, and leave the rest to it
 
 

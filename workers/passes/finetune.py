@@ -56,7 +56,7 @@ def rewrite(step: Finetune, state: CompressionState, context: RunContext, progre
     feeds = context.samples.batch(0, size)
     apart = max(verify(each, net, feeds, context.threads) for each, net in ((batched, network), (original, teacher)))
     student = _student(network, trained)
-    batches = TrainingBatches(context.samples, size, augment=step.augment, seed=context.seed)
+    batches = TrainingBatches(context.samples, size, augment=step.augment, seed=context.seed, selecting=context.early_stopping)
     loss = _loss(step, original, teacher, batches)
     shared = _features(batched, original, layers)
     run = Distillation(step, teacher, network, student, batches, loss, shared, context.folder)

@@ -43,6 +43,7 @@ class RunContext:
     threads: int
     on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed
     independent: bool = False  # whether every layer is solved on the original's inputs
+    early_stopping: Samples | None = None  # that choose the best state of a training; none of them calibrated
     folder: Path | None = None  # where a long step may keep what an interrupted attempt of it has reached
 
     @property

@@ -14,12 +14,14 @@ from workers.methods.layerwise_pruning import GRADUAL_STEPS
 from workers.methods.problem import FLOAT_BITS, Method, Step
 from workers.methods.solvers.least_squares import affordable_iterations
 from workers.recipe import Recipe
+from workers.recipe.recipe import INVERSION_STEPS
 from workers.recipe.scope_matching import plain_rules
 from workers.recipe.skipped_layer import SkippedLayer
 
 FLOPS = 6e10  # of one core in convolutions and matrix products, f32
 TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
 PASSES = 4  # forward passes that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
+GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
 LEVELS = 13  # settings at which `allocation: optimal` solves every layer besides
 JUDGES = 500  # held-out samples, where their number is not known
 BASE_BYTES = 400e6  # of a process that has loaded OpenVINO
@@ -140,6 +142,7 @@ def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | Non
     weighing = recipe.calibration.count * forward + 0.2 * LEVELS * solve + 64 * len(layers) * forward
     optimal = any(isinstance(step, Method) and step.measured_level is not None for step in recipe.steps)
     speed = recipe.benchmark.time if recipe.benchmark else 0.0
+    speed += _inverting(recipe, forward * FLOPS)
     training = sum(_training(step, forward * FLOPS) for step in recipe.steps if isinstance(step, Finetune))
     total = _candidates(recipe) * (once + training) + (weighing if optimal else 0.0)
     if recipe.search:
@@ -151,6 +154,15 @@ def _solving(weights: int, cols: int) -> float:
     """Operations of the products with H that solving a layer step by step takes, and of the statistics."""
     products = GRADUAL_STEPS * (1 + affordable_iterations(weights, cols))
     return 2.0 * products * weights * cols + 2.0 * ROWS_PER_COLUMN * cols**3
+
+
+def _inverting(recipe: Recipe, operations: float) -> float:
+    """Seconds in which fractals become what the model recognises; `operations` are those of one sample."""
+    calibration = recipe.calibration
+    if calibration.source == "dataset" or calibration.inversion_steps == 0:
+        return 0.0
+    passes = 1 + GRADIENT_PASSES * (calibration.inversion_steps or INVERSION_STEPS)
+    return passes * calibration.count * operations / TRAINING_FLOPS
 
 
 def _training(step: Finetune, operations: float) -> float:

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from workers.methods import AnyStep
 from workers.methods.ignored_scope import IgnoredScope, Name
 
+INVERSION_STEPS = 3  # unless the recipe says otherwise
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
 TaskName = Literal[
     "classification", "multilabel", "detection", "segmentation", "regression", "embedding", "image", "text_lines", "other"
@@ -35,6 +37,13 @@ class Calibration(Block):
         default=1024, ge=1, le=100_000, description="How many samples calibrate; a dataset gives its first ones."
     )
     seed: int | None = Field(default=None, ge=0, description="Seed of the fractals; the recipe's seed when absent.")
+    inversion_steps: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="Steps by which fractals are moved towards what the model recognises (model inversion); 0 leaves them as "
+        f"they are. When absent {INVERSION_STEPS}, where torch is installed and can follow the model.",
+    )
 
 
 class Preprocessing(Block):

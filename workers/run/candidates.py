@@ -79,6 +79,7 @@ class CandidateFactory:
                 plan,
                 self.original,
                 self.splits.calibration,
+                early_stopping=self.splits.early_stopping,
                 seed=recipe.seed,
                 threads=self.threads,
                 independent=recipe.calibrate_on == "original",

@@ -61,11 +61,14 @@ def make_context(
     seed: int,
     threads: int,
     independent: bool = False,
+    early_stopping: Samples | None = None,
     on_layer: Callable[[LayerResult], None] = lambda result: None,
 ) -> RunContext:
     """What all parts of a plan share; `original` is the model as it was imported."""
     size, precision = batch_size(plan.imported, samples), plan.imported.precision
-    return RunContext(original, samples, size, precision, plan.excluded, seed, threads, on_layer, independent)
+    return RunContext(
+        original, samples, size, precision, plan.excluded, seed, threads, on_layer, independent, early_stopping=early_stopping
+    )
 
 
 def run(

@@ -4,6 +4,7 @@ Knows neither queue nor database: the same code runs behind the service and behi
 """
 
 import json
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ from pydantic import ValidationError
 
 from workers import machine
 from workers.allocation.error_attribution import output_errors_per_layer
-from workers.calibration.data_splits import calibration_samples, split_data
+from workers.calibration import Samples
+from workers.calibration.data_splits import DataSplits, calibration_samples, hold_back, split_data
 from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
 from workers.errors import InvalidRecipe
 from workers.evaluation.fidelity import find_task
 from workers.evaluation.tasks import TaskRequest
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
+from workers.ir.reading.importer import Imported, load
 from workers.ir.reading.importer import describe_model as describe
-from workers.ir.reading.importer import load
 from workers.ir.writing.writer import saved_size
 from workers.jobs.job import Stage, Task
 from workers.recipe import Recipe
+from workers.run.calibration_images import recognised
 from workers.run.candidates import CandidateFactory
 from workers.run.clock import Clock
 from workers.run.compression import batch_size, help_compression, make_context
@@ -78,6 +81,8 @@ def compress(task: Task, clock: Clock) -> None:
         plan = make_plan(imported, recipe)  # refuses what cannot be used before anything is computed
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         splits = split_data(task, imported, recipe, clock.progress)
+        calibration = _recognised(splits.calibration, task, imported, recipe, threads, clock)
+        splits = hold_back(replace(splits, calibration=calibration), recipe)
         meaning = find_task(original, splits.test, threads, TaskRequest(recipe.task, recipe.decoder))
     exploring = bool(recipe.search or recipe.pareto)
 
@@ -113,12 +118,23 @@ def assist(task: Task, clock: Clock) -> None:
         imported = load(Path(task.model), recipe.shapes)
         plan = make_plan(imported, recipe)
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
+        threads = task.threads or machine.threads()
         samples = calibration_samples(task, imported, recipe, clock.progress)
+        samples = _recognised(samples, task, imported, recipe, threads, clock)
+        samples = hold_back(DataSplits(samples, samples, samples), recipe).calibration
     with clock.run(Stage.COMPRESS):
         cache = JobCache(Path(task.checkpoints) if task.checkpoints else None)
-        threads = task.threads or machine.threads()
         context = make_context(plan, imported.model, samples, seed=recipe.seed, threads=threads, independent=True)
         help_compression(plan, context, cache)
+
+
+def _recognised(samples: Samples, task: Task, imported: Imported, recipe: Recipe, threads: int, clock: Clock) -> Samples:
+    folder = Path(task.cache) if task.cache else Path(task.out).parent / "cache"
+
+    def tell(done: int, total: int) -> None:
+        clock.progress(done, total, message="images that the network recognises")
+
+    return recognised(samples, imported, recipe, folder, threads, tell)
 
 
 def recipe_of(task: Task) -> Recipe:

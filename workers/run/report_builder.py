@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
 from fractal_data import contact_sheet
 from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
@@ -234,9 +235,18 @@ def _pictures(found: RunResults) -> tuple[Picture, ...]:
 
 
 def _write_sheet(found: RunResults, path: Path) -> bytes | None:
-    """The first calibration images as a PNG; None for inputs that are no images."""
-    images = found.splits.calibration.images(0, min(SHEET_IMAGES, found.splits.calibration.count))
+    """The first calibration images as a PNG, below the fractals they were made from; None for inputs that are no images."""
+    samples = found.splits.calibration
+    images = samples.images(0, min(SHEET_IMAGES, samples.count))
     if images is None:
         return None
+    if samples.origins is not None:
+        images = _below(samples.origins(samples.numbers[: len(images)]), images)
     contact_sheet(images, SHEET_COLUMNS).save(path)
     return path.read_bytes()
+
+
+def _below(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A row of the first images, the row of the second ones, and so on; half as many of each."""
+    rows = [(first[at : at + SHEET_COLUMNS], second[at : at + SHEET_COLUMNS]) for at in range(0, len(first), SHEET_COLUMNS)]
+    return np.concatenate([row for pair in rows[: max(len(rows) // 2, 1)] for row in pair])

@@ -1,4 +1,4 @@
-"""What a model is trained on: shuffled rounds through a dataset, or fractals that never come twice."""
+"""What a model is trained on: shuffled rounds through the samples, or fractals that never come twice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,25 +24,23 @@ class TrainingBatch:
 
 
 class TrainingBatches:
-    """Batches by number: the same number gives the same batch. Every tenth sample of a dataset is kept for selecting."""
+    """Batches by number: the same number gives the same batch.
 
-    def __init__(self, samples: Samples, size: int, *, augment: bool, seed: int) -> None:
+    `selecting` are samples that choose among states of the training; without them a tenth of a dataset is kept for that.
+    """
+
+    def __init__(self, samples: Samples, size: int, *, augment: bool, seed: int, selecting: Samples | None = None) -> None:
         self.size, self.augment, self.seed = size, augment, seed
-        self.endless = samples.source != "dataset"
-        held = min(max(samples.count // 10, 1), MOST_SELECTING)
-        if self.endless:
-            self.selecting = replace(samples, numbers=samples.count + np.arange(held), labels=None)
-            self._first, self._samples = samples.count + held, samples
-        else:
-            chosen = generator(seed, Stream.TRAINING_SPLIT).permutation(samples.count)
-            self.selecting = samples.take(np.sort(chosen[:held]))
-            self._samples = samples.take(np.sort(chosen[held:])) if held < samples.count else samples
+        if selecting is None:
+            samples, selecting = _held_back(samples, seed)
+        self.selecting, self._samples = selecting, samples
+        self._fresh = int(max(samples.numbers.max(), selecting.numbers.max())) + 1  # first number that nothing else has
 
     def training(self, number: int) -> TrainingBatch:
         """Batch `number`, augmented."""
         start = number * self.size
-        if self.endless:
-            part = replace(self._samples, numbers=self._first + start + np.arange(self.size), labels=None)
+        if self._samples.endless:
+            part = replace(self._samples, numbers=self._fresh + start + np.arange(self.size), labels=None)
         else:
             part = self._samples.take(self._shuffled(start))
         batch = _tensors(part)
@@ -72,6 +70,16 @@ class TrainingBatches:
         first = value if layout == "NCHW" else value.permute(0, 3, 1, 2)
         moved = _moved(first, rng)
         return moved if layout == "NCHW" else moved.permute(0, 2, 3, 1)
+
+
+def _held_back(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+    """Samples to train on, and a tenth to select by: new ones, where there is no end of them."""
+    held = min(max(samples.count // 10, 1), MOST_SELECTING)
+    if samples.endless:
+        return samples, replace(samples, numbers=samples.numbers.max() + 1 + np.arange(held), labels=None)
+    order = generator(seed, Stream.TRAINING_SPLIT).permutation(samples.count)
+    selecting = samples.take(np.sort(order[:held]))
+    return (samples.take(np.sort(order[held:])) if held < samples.count else samples), selecting
 
 
 def _moved(images: Tensor, rng: np.random.Generator) -> Tensor:

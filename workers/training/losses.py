@@ -45,8 +45,8 @@ class Loss:
 
     def _divergence(self, reading: Reading, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """Kullback-Leibler divergence of softened probabilities, times T² as its gradients shrink with it (Hinton 2015)."""
-        log_s = (_logits(reading, self.samples, student) / temperature).log_softmax(-1)
-        log_t = (_logits(reading, self.samples, teacher) / temperature).log_softmax(-1)
+        log_s = (class_logits(reading, self.samples, student) / temperature).log_softmax(-1)
+        log_t = (class_logits(reading, self.samples, teacher) / temperature).log_softmax(-1)
         return (log_t.exp() * (log_t - log_s)).sum(-1).mean() * temperature**2
 
     def _cross_entropy(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class Loss:
             if reading.kind is OutputKind.CLASSES
         ]
         return torch.stack(
-            [F.cross_entropy(_logits(pair[0], self.samples, pair[1]).flatten(0, -2), labels) for pair in decided]
+            [F.cross_entropy(class_logits(pair[0], self.samples, pair[1]).flatten(0, -2), labels) for pair in decided]
         ).mean()
 
 
@@ -66,7 +66,7 @@ def relative_error(found: Tensor, expected: Tensor) -> Tensor:
     return (found - expected).square().sum() / (energy + TINY)
 
 
-def _logits(reading: Reading, samples: int, value: Tensor) -> Tensor:
+def class_logits(reading: Reading, samples: int, value: Tensor) -> Tensor:
     """Scores with the classes on the last axis, (n, ..., k)."""
     by_sample = value if len(value) == samples else value.reshape(samples, -1, *value.shape[1:])
     scores = by_sample.movedim(reading.class_axis + 1, -1)

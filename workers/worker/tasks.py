@@ -19,6 +19,7 @@ from workers.jobs.artifacts import LOG, OUT, Artifacts
 from workers.jobs.blob_store import blob_store_of
 from workers.jobs.job import Failure, Kind, State, Task
 from workers.jobs.lease import Lease, LeaseLost
+from workers.jobs.model_cache import model_cache, trim
 from workers.jobs.recorder import Recorder
 from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
 from workers.jobs.retention import COPY_AGE_S
@@ -202,6 +203,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
         command=settings.child_command,
     )
     recorder.flush()
+    trim(bench.artifacts.cache)
     bench.artifacts.keep_log(job.id, job.attempt)
     if outcome.killed:
         return Interruption() if job.attempt < settings.max_attempts else failure_of(TooManyAttempts())
@@ -222,8 +224,10 @@ def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) 
 
     model = str(artifacts.path(AssetKind.MODEL, job.model))
     data, evaluation = dataset(job.dataset), dataset(job.evaluation)
-    checkpoints = str(artifacts.checkpoints(job.id)) if job.kind == Kind.COMPRESS else None
-    return Task(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints)
+    compressing = job.kind == Kind.COMPRESS
+    checkpoints = str(artifacts.checkpoints(job.id)) if compressing else None
+    cache = model_cache(artifacts.cache, job.model) if compressing else None
+    return Task(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -107,3 +107,13 @@ def test_it_reckons_with_the_figures_of_the_engine():
     assert forecasting.ROWS_PER_COLUMN == capture.ROWS_PER_COLUMN
     assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES
     assert forecasting.LEVELS == len(error_curves.LEVELS)
+
+
+def test_images_that_the_network_recognises_take_their_time():
+    def calibrated(**calibration):
+        return forecast(calibration={"count": 4096, **calibration}).seconds
+
+    plain, few, many = calibrated(inversion_steps=0), calibrated(inversion_steps=2), calibrated(inversion_steps=8)
+    assert many - plain == pytest.approx((few - plain) * 25 / 7)
+    assert plain < calibrated() < many
+    assert calibrated(source="dataset") == plain

@@ -1,5 +1,7 @@
 """What a training is fed with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def test_labels_stay_with_their_samples():
 
 
 def test_fractals_never_come_twice_and_none_of_them_has_calibrated():
-    batches = TrainingBatches(numbered(40, "fractals", labels=False), 8, augment=False, seed=0)
+    batches = TrainingBatches(replace(numbered(40, "fractals", labels=False), endless=True), 8, augment=False, seed=0)
     order = [number for index in range(20) for number in seen(batches.training(index))]
     assert len({*order, *batches.selecting.numbers.tolist(), *range(40)}) == 160 + 4 + 40
 
@@ -76,3 +78,12 @@ def test_images_are_mirrored_and_shifted_each_by_itself(layout):
         windows = np.lib.stride_tricks.sliding_window_view(flat, (height, width)).reshape(-1, height, width)
         assert (windows == image).all(axis=(1, 2)).any()
     assert len({image.tobytes() for image in images}) > 16
+
+
+def test_samples_that_select_may_be_given_and_then_all_others_train():
+    samples = numbered(50)
+    given = samples.take(range(40, 50))
+    batches = TrainingBatches(samples.take(range(40)), 8, augment=False, seed=0, selecting=given)
+    order = [number for index in range(5) for number in seen(batches.training(index))]
+    assert sorted(order) == list(range(40))
+    assert batches.selecting.numbers.tolist() == list(range(40, 50))

@@ -25,7 +25,7 @@ LINKED = 1_000  # folders to which the links in a folder of samples may lead
 
 def grants(task: Task, workdir: Path, command: Sequence[str]) -> dict[str, int]:
     """From paths to rights, for `landlock.restrict`."""
-    shared = [task.checkpoints] if task.checkpoints else []
+    shared = [folder for folder in (task.checkpoints, task.cache) if folder]
     return {
         str(ROOT): landlock.LIST,
         **landlock.readable(map(str, _program(command))),
