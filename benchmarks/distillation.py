@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from workers.jobs.job import Task
+from workers.jobs.job import JobTask
 from workers.machine import fingerprint
 from workers.run import pipeline
 from workers.run.clock import Clock
@@ -83,7 +83,7 @@ def measure(zoo: Path, model: str, steps: Steps, data: str, threads: int) -> dic
                 text = f"{event['stage']} {event['message']}"
                 bar.update(following, completed=event["done"], total=max(event["total"], 1), description=text)
 
-        task = Task(
+        task = JobTask(
             kind="optimize",
             model=str(zoo / f"{model}.onnx"),
             out=folder,

@@ -30,7 +30,7 @@ from workers.calibration.datasets import prepared
 from workers.calibration.preprocessing import image_input
 from workers.ir.reading.importer import load
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import make_context, run
+from workers.run.compression import compress_model, make_context
 from workers.run.plan import make_plan
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": 1}
@@ -107,7 +107,7 @@ class Trial:
         imported = load(self.model, {})
         plan = make_plan(imported, Recipe.model_validate({"steps": [step]}))
         start = time.process_time()
-        made = run(plan, make_context(plan, imported.model, samples, seed=self.seed, threads=1))
+        made = compress_model(plan, make_context(plan, imported.model, samples, seed=self.seed, threads=1))
         spent = time.process_time() - start
         return fidelity(self.scores, scores(made.model, self.test), self.test.labels) | {"cpu_s": spent}
 

@@ -32,7 +32,7 @@ from workers.ir.storage import entropy_bits
 from workers.methods.int8 import Int8
 from workers.methods.problem import LayerProblem, LayerSolution, Method
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import batch_size, make_context, run
+from workers.run.compression import batch_size, compress_model, make_context
 from workers.run.plan import CompressionPlan, make_plan
 
 RESULTS = Path(__file__).parent / "results" / "methods.json"
@@ -163,7 +163,7 @@ def measure(zoo: Path, name: str, steps: Steps, column: str, seed: int, threads:
         model, done = plan.imported.model, round_alone(plan.imported.model, plan, seed)
         size = sum(layer.weight.size for layer in done)
     else:
-        made = run(plan, make_context(plan, original, samples, seed=seed, threads=threads))
+        made = compress_model(plan, make_context(plan, original, samples, seed=seed, threads=threads))
         model = made.model
         size = sum(result.original.size for result in made.results) or 1
         done = [LayerSolution(result.weight, result.scale, statistics_of(result)) for result in made.results]

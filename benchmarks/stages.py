@@ -35,7 +35,7 @@ from workers.ir.reading.importer import load
 from workers.machine import fingerprint
 from workers.methods.solvers import least_squares
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import batch_size, make_context, run
+from workers.run.compression import batch_size, compress_model, make_context
 from workers.run.plan import make_plan
 
 SIDE = 2048  # of the matrices whose product shows what the machine can do
@@ -185,7 +185,7 @@ def main(
         plan = make_plan(imported, recipe)
         size = batch_size(imported, samples)
         whole = rebatch(imported.model.clone(), size)
-        run(plan, make_context(plan, imported.model, samples, seed=0, threads=threads))
+        compress_model(plan, make_context(plan, imported.model, samples, seed=0, threads=threads))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     reached = peaks(whole, samples.batch(0, size), threads)
     found = {

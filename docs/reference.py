@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from service.app import create_app
-from service.cli import ENTRIES, load
+from service.cli import ENTRIES, load_command
 from service.terminal.exit_codes import ExitCode, of_failure
 from workers import errors
 from workers.methods import METHODS
@@ -44,7 +44,7 @@ def commands() -> Iterator[str]:
     """Every command with its arguments and options."""
     yield "# Commands\n"
     for name in ENTRIES:
-        command = load(name)
+        command = load_command(name)
         yield f"## fractune {name}\n\n{inspect.cleandoc(command.help or '')}\n"
         with command.make_context(f"fractune {name}", [], resilient_parsing=True) as context:
             records = (parameter.get_help_record(context) for parameter in command.params)

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import LayerProblem, LayerSolution, Method
+from workers.methods.problem import LayerProblem, LayerSolution, Method, half
 
 
 class Binary(Method):
@@ -14,9 +14,19 @@ class Binary(Method):
     method: Literal["binary"] = "binary"
     rounds: int = Field(default=4, ge=0, le=100, description="Passes over the columns in which signs may flip.")
 
+    @property
+    def expected_bits(self) -> float:
+        """A sign."""
+        return 1.0
+
+    @property
+    def expected_channel_bits(self) -> float:
+        """The magnitude, in half precision."""
+        return 16.0
+
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Signs of the original weights, then coordinate descent: column j changes the error by 2d(E H)_j + d² H_jj."""
-        scale = np.abs(problem.original).mean(axis=2, keepdims=True).astype(np.float32).astype(np.float64)
+        scale = half(np.abs(problem.original).mean(axis=2, keepdims=True))
         weight = np.where(problem.original < 0, -scale, scale)
         deviation = weight - problem.target
         for _ in range(self.rounds):
@@ -24,7 +34,7 @@ class Binary(Method):
                 change = -2 * weight[:, :, column]
                 slope = np.einsum("grc,gc->gr", deviation, problem.hessian[:, :, column])
                 gain = 2 * change * slope + change**2 * problem.hessian[:, column, column, None]
-                step = np.where(gain < 0, change, 0.0)
-                weight[:, :, column] += step
-                deviation[:, :, column] += step
-        return LayerSolution(weight)
+                flip = np.where(gain < 0, change, 0.0)
+                weight[:, :, column] += flip
+                deviation[:, :, column] += flip
+        return LayerSolution(weight, scale)

@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.readiness = Readiness(settings, store, depth, tasks.check)
     app.state.requests = Throttle(settings.rate_limit)
     app.state.failures = Throttle(FAILURES_PER_MINUTE)
-    errors.install(app)
+    errors.install_handlers(app)
     app.add_middleware(Auditor, store=store)
     app.add_middleware(Stopwatch, requests=metrics.requests)
     app.add_middleware(Careful)

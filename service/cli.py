@@ -15,7 +15,7 @@ from workers.errors import FractuneError, MissingExtra
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """A command: the function of its name in a module of `service.commands`, and its docstring's first sentence."""
 
     module: str
@@ -25,51 +25,53 @@ class Entry:
 
 COMMANDS = {
     "On this machine": {
-        "optimize": Entry("optimize", "Compress MODEL on this machine; no server is needed.", "worker"),
-        "plan": Entry(
+        "optimize": CommandEntry("optimize", "Compress MODEL on this machine; no server is needed.", "worker"),
+        "plan": CommandEntry(
             "plan",
             "Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed.",
             "worker",
         ),
-        "inspect": Entry("inspect", "Show the inputs, outputs, layers and size of MODEL, or why it is refused.", "worker"),
-        "compare": Entry(
+        "inspect": CommandEntry(
+            "inspect", "Show the inputs, outputs, layers and size of MODEL, or why it is refused.", "worker"
+        ),
+        "compare": CommandEntry(
             "compare", "Show several results side by side: size, fidelity, latency and constraint, each with its interval."
         ),
-        "verify": Entry(
+        "verify": CommandEntry(
             "verify",
             "Compress again by the recipe, the samples and the seed of a result, and compare the bytes of the two models.",
         ),
-        "methods": Entry("methods", "List the methods that a recipe can name, or the knobs of one."),
-        "fractals": Entry("fractals", "Draw fractal images, with a contact sheet beside them."),
-        "doctor": Entry("doctor", "Check this machine; the exit status is 1 when something that is needed is missing."),
+        "methods": CommandEntry("methods", "List the methods that a recipe can name, or the knobs of one."),
+        "fractals": CommandEntry("fractals", "Draw fractal images, with a contact sheet beside them."),
+        "doctor": CommandEntry("doctor", "Check this machine; the exit status is 1 when something that is needed is missing."),
     },
     "The service": {
-        "serve": Entry(
+        "serve": CommandEntry(
             "serve", "Run broker, worker and API on this machine until Ctrl-C. Needs no root, no Docker, no network."
         ),
-        "api": Entry(
+        "api": CommandEntry(
             "serve",
             "Run the API alone in this process, with broker and workers elsewhere; settings come from FRACTUNE_* variables.",
             "server",
         ),
-        "worker": Entry("serve", "Run one worker in this process; settings come from FRACTUNE_* variables.", "worker"),
+        "worker": CommandEntry("serve", "Run one worker in this process; settings come from FRACTUNE_* variables.", "worker"),
     },
     "With a service": {
-        "signin": Entry("signin", "Print a link that opens the dashboard in a browser, once and within ten minutes."),
-        "submit": Entry("submit", "Upload MODEL and queue a job; prints its id, or with --wait its result."),
-        "jobs": Entry("jobs", "List jobs, newest first."),
-        "job": Entry("jobs", "Show JOB as it stands, as JSON, or its log."),
-        "cancel": Entry("jobs", "End JOB."),
-        "retry": Entry("jobs", "Do JOB again; prints the id of the new job."),
-        "report": Entry("results", "Show what JOB found; exit status as of optimize."),
-        "download": Entry("results", "Save the results of JOB, laid out as optimize does."),
+        "signin": CommandEntry("signin", "Print a link that opens the dashboard in a browser, once and within ten minutes."),
+        "submit": CommandEntry("submit", "Upload MODEL and queue a job; prints its id, or with --wait its result."),
+        "jobs": CommandEntry("jobs", "List jobs, newest first."),
+        "job": CommandEntry("jobs", "Show JOB as it stands, as JSON, or its log."),
+        "cancel": CommandEntry("jobs", "End JOB."),
+        "retry": CommandEntry("jobs", "Do JOB again; prints the id of the new job."),
+        "report": CommandEntry("results", "Show what JOB found; exit status as of optimize."),
+        "download": CommandEntry("results", "Save the results of JOB, laid out as optimize does."),
     },
 }
 ENTRIES = {name: entry for entries in COMMANDS.values() for name, entry in entries.items()}
 POSIX = {"fcntl", "resource"}  # modules that Windows does not have
 
 
-def load(name: str) -> TyperCommand:
+def load_command(name: str) -> TyperCommand:
     """The command of that name, imported. Raises MissingExtra where this machine lacks what it needs."""
     entry = ENTRIES[name]
     if entry.needs:
@@ -101,7 +103,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the command that the arguments begin with."""
         name, listed, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name else listed, rest
+        return name, load_command(name) if name else listed, rest
 
 
 app = typer.Typer(

@@ -15,7 +15,7 @@ from typing import Any
 
 from workers.confinement import seccomp
 from workers.confinement.kernel import renounce_privileges
-from workers.jobs.job import Kind, Task
+from workers.jobs.job import JobTask, Kind
 from workers.settings import Limits
 from workers.worker import sandbox
 
@@ -27,7 +27,7 @@ def give_up_namespaces() -> None:
     """No privileges, and no calls that make namespaces or mounts."""
     renounce_privileges()
     refused = seccomp.refusals(["unshare", "setns", "mount", "umount2", "pivot_root"])
-    seccomp.install([*seccomp.prologue(), *refused, (seccomp.RETURN, 0, 0, seccomp.ALLOW)])
+    seccomp.install_filter([*seccomp.prologue(), *refused, (seccomp.RETURN, 0, 0, seccomp.ALLOW)])
 
 
 def release(folder: Path) -> dict[str, Any]:
@@ -52,7 +52,9 @@ def release(folder: Path) -> dict[str, Any]:
         (folder / "targets.json").write_text(json.dumps(targets))
         events: list[dict[str, Any]] = []
         command = [sys.executable, str(EVIL_CHILD), str(folder / "targets.json")]
-        outcome = sandbox.run(Task(Kind.INSPECT, "none", "out"), job, Limits(wall_clock_s=60), events.append, command=command)
+        outcome = sandbox.run_sandboxed(
+            JobTask(Kind.INSPECT, "none", "out"), job, Limits(wall_clock_s=60), events.append, command=command
+        )
     return {
         "missing": outcome.missing,
         "failure": outcome.failure and outcome.failure.message,

@@ -30,7 +30,7 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])
 WebhookTarget = Annotated[IPv4Network | IPv6Network | HostName, Field(union_mode="left_to_right")]
 
 
-def size(default: int, description: str) -> ByteSize:
+def byte_size(default: int, description: str) -> ByteSize:
     """A number of bytes; variables may say "4GiB"."""
     field: ByteSize = Field(default=ByteSize(default), gt=0, description=description)
     return field
@@ -45,9 +45,9 @@ class Limits(BaseModel):
         default=None, description="Bytes of memory; three quarters of what the machine, or its container, has when absent."
     )
     wall_clock_s: PositiveFloat = Field(default=6 * 3600.0, description="Seconds from start to end.")
-    file_size: ByteSize = size(16 * GIB, "Bytes of the largest file it may write.")
+    file_size: ByteSize = byte_size(16 * GIB, "Bytes of the largest file it may write.")
     open_files: PositiveInt = 1024
-    disk: ByteSize = size(64 * GIB, "Bytes of all files that it may hold at a time.")
+    disk: ByteSize = byte_size(64 * GIB, "Bytes of all files that it may hold at a time.")
     processes: PositiveInt = Field(default=1024, description="Threads, and processes where they are not forbidden.")
     grace_s: PositiveFloat = Field(default=2.0, description="Seconds between SIGTERM and SIGKILL.")
 
@@ -101,9 +101,9 @@ class Settings(BaseSettings):
     connections: ConnectionLimits = ConnectionLimits()
 
     # uploads
-    max_upload_bytes: ByteSize = size(8 * GIB, "Largest model or dataset.")
-    quota_bytes: ByteSize = size(64 * GIB, "What one API key may have stored.")
-    min_free_bytes: ByteSize = size(1 * GIB, "Free disk space below which uploads are declined.")
+    max_upload_bytes: ByteSize = byte_size(8 * GIB, "Largest model or dataset.")
+    quota_bytes: ByteSize = byte_size(64 * GIB, "What one API key may have stored.")
+    min_free_bytes: ByteSize = byte_size(1 * GIB, "Free disk space below which uploads are declined.")
     retention_s: PositiveFloat | None = Field(
         default=None, description="Age at which ended jobs and unused files go; never if absent."
     )

@@ -12,7 +12,7 @@ from rich.table import Table
 from service.terminal import exit_codes, options
 from service.terminal.console import complain, output
 from service.terminal.local import run_locally
-from workers.jobs.job import Kind, Task
+from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
 from workers.settings import read_settings
 
@@ -31,7 +31,7 @@ def inspect(
 def inspection_of(model: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     """What the sandboxed child finds in a model, shapes as a recipe gives them; exits where it is refused."""
     with TemporaryDirectory(prefix="fractune-") as folder:
-        task = Task(
+        task = JobTask(
             Kind.INSPECT,
             model=str(model.resolve()),
             out=folder,

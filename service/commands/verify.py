@@ -15,7 +15,7 @@ from service.terminal.progress import StageProgress
 from service.terminal.summary import Report, read_report
 from workers.digest import file_sha256
 from workers.errors import InvalidRequest
-from workers.jobs.job import Kind, Task
+from workers.jobs.job import JobTask, Kind
 from workers.settings import read_settings
 
 
@@ -52,7 +52,7 @@ def _again_here(
     _check_inputs(report, model, data)
     _check_unharmed(report, folder)
     with TemporaryDirectory(prefix="fractune-") as name:
-        task = Task(
+        task = JobTask(
             Kind.COMPRESS,
             model=str(model.resolve()) if model else "",
             out=str(Path(name) / "out"),

@@ -67,7 +67,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Let every error of `app` leave it as a problem."""
     app.add_exception_handler(errors.FractuneError, _fractune_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)

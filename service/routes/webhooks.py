@@ -1,4 +1,4 @@
-"""Webhooks: tell a URL of ended jobs. Signed as Standard Webhooks has it; see docs/webhooks."""
+"""Webhooks: tell a URL of ended jobs. Signed as Standard Webhooks has it; see `service/webhooks/delivery.py`."""
 
 from typing import Annotated, Any
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from workers.jobs.job import Failure, Kind, Task
+from workers.jobs.job import Failure, JobTask, Kind
 from workers.jobs.model_cache import model_cache, trim
 from workers.recipe import Recipe
 from workers.settings import Settings
@@ -16,9 +16,9 @@ from workers.worker import sandbox
 
 def compression(
     model: Path, recipe: Recipe, out: Path, *, data: Path | None, evaluation: Path | None, threads: int | None
-) -> Task:
+) -> JobTask:
     """The task of compressing `model` into the folder `out`."""
-    return Task(
+    return JobTask(
         Kind.COMPRESS,
         model=str(model.resolve()),
         out=str(out.resolve()),
@@ -29,7 +29,7 @@ def compression(
     )
 
 
-def run_locally(task: Task, settings: Settings, on_event: Callable[[dict[str, Any]], None]) -> Failure | None:
+def run_locally(task: JobTask, settings: Settings, on_event: Callable[[dict[str, Any]], None]) -> Failure | None:
     """Do `task`; its results appear in the folder task.out, all together, and only when it succeeds.
 
     The log of the child stays there as log.txt, unless the input was refused. Raises OSError where the folder cannot be used.
@@ -44,7 +44,7 @@ def run_locally(task: Task, settings: Settings, on_event: Callable[[dict[str, An
             results.mkdir()
             cache = model_cache(settings.data_dir / "cache", task.model) if task.kind is Kind.COMPRESS else None
             private = replace(task, out=str(results), cache=cache)
-            outcome = sandbox.run(private, workdir, settings.limits, on_event, command=settings.child_command)
+            outcome = sandbox.run_sandboxed(private, workdir, settings.limits, on_event, command=settings.child_command)
             trim(settings.data_dir / "cache")
             if outcome.ok:
                 for result in results.iterdir():

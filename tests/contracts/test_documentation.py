@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import ENTRIES, load
+from service.cli import ENTRIES, load_command
 from tests.contracts.test_errors import LEAVES
 from workers.methods import METHODS
 from workers.settings import Limits, Settings
@@ -46,13 +46,13 @@ def test_every_command_is_there(site: Path) -> None:
     page = text(site, "reference/commands.html")
     for name in ENTRIES:
         assert f"fractune {name}" in page
-        for option in (option for parameter in load(name).params for option in parameter.opts):
+        for option in (option for parameter in load_command(name).params for option in parameter.opts):
             assert option in page, (name, option)
 
 
 def test_the_list_of_commands_says_what_their_docstrings_say() -> None:
     for name, entry in ENTRIES.items():
-        assert " ".join((load(name).help or "").split("\n\n")[0].split()) == entry.help
+        assert " ".join((load_command(name).help or "").split("\n\n")[0].split()) == entry.help
 
 
 def test_every_setting_is_there(site: Path) -> None:
@@ -102,6 +102,6 @@ def test_variables_that_pages_name_exist(path: str) -> None:
 def test_commands_that_pages_show_exist(path: str) -> None:
     for line in re.findall(r"^(?:\.venv/bin/)?fractune (.+)$", (ROOT / path).read_text(), re.MULTILINE):
         name, *arguments = line.split()
-        options = {option for parameter in load(name).params for option in parameter.opts}
+        options = {option for parameter in load_command(name).params for option in parameter.opts}
         used = [argument for argument in arguments if argument.startswith("--")]
         assert set(used) <= options, line

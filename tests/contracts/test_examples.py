@@ -1,6 +1,13 @@
 """The examples of the documentation do what they say."""
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,3 +35,58 @@ def test_a_pipeline_calls_the_shared_script(name: str) -> None:
     text = (ROOT / "examples" / "pipelines" / name).read_text()
     assert isinstance(yaml.safe_load(text), dict)
     assert "compress.sh" in text
+
+
+PAGE = (ROOT / "docs" / "adding-a-method.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packages in which the steps of the page have been taken."""
+    house = tmp_path_factory.mktemp("house")
+    for package in ("service", "workers", "fractal_data", "tests", "examples", "docs"):
+        shutil.copytree(ROOT / package, house / package, ignore=shutil.ignore_patterns("__pycache__", "images"))
+    shutil.copy(ROOT / "pyproject.toml", house)
+    (snippet,) = re.findall(r'^--8<-- "(examples/.*)"$', PAGE, re.MULTILINE)
+    shutil.copy(ROOT / snippet, house / "workers/methods/binary.py")
+    catalogue, test = (
+        re.search(rf'^```python title="{name}"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)[1]  # type: ignore[index]
+        for name in ("workers/methods/__init__.py", "tests/workers/methods/test_binary.py")
+    )
+    file = house / "workers/methods/__init__.py"
+    added, entry = catalogue.splitlines()
+    assert entry == "METHODS = (..., Binary)"
+    file.write_text(
+        file.read_text()
+        .replace("from pydantic", f"{added}\nfrom pydantic", 1)
+        .replace("    Finetune,\n", "    Finetune,\n    Binary,\n")
+    )
+    (house / "tests/workers/methods/test_binary.py").write_text(test)
+    (house / "binary.json").write_text(re.search(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
+    return house
+
+
+def there(house: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(house), "COLUMNS": "200"}
+    return subprocess.run([sys.executable, *command], cwd=house, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^fractune (.*)$", PAGE, re.MULTILINE))
+def test_the_page_on_adding_a_method_adds_one(house: Path, line: str) -> None:
+    done = there(house, "-m", "service", *line.split())
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_added_method_has_made_a_binary_model(house: Path) -> None:
+    done = there(
+        house, "-m", "service", "optimize", "examples/digits.onnx", "--recipe", "binary.json", "--out", "made", "--quiet"
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((house / "made/report.json").read_text())
+    assert {layer["method"] for layer in report["layers"]} == {"binary"}
+    assert max(layer["bits"] for layer in report["layers"] if layer["weights"] > 1000) < 4
+
+
+def test_the_test_on_the_page_passes(house: Path) -> None:
+    done = there(house, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/workers/methods/test_binary.py")
+    assert done.returncode == 0, done.stdout

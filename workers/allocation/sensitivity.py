@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workers.engine.capture import Site, find_sites
 from workers.engine.layer import LayerTask, make_tasks
-from workers.engine.sample_schedule import SampleSource, Stream
+from workers.engine.sample_schedule import BatchStream, SampleSource
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.frontier import Batch, Runner, kept
 from workers.ir.graph.layers import Layer, nodes_by_name
@@ -34,7 +34,7 @@ def output_errors(
     model = batched.clone()
     tasks = make_tasks(model, [(layer, ()) for layer, _ in weights])
     chain = _Chain(model, tasks, threads)
-    stream = Stream(samples, batch_size)
+    stream = BatchStream(samples, batch_size)
     frontier = chain.start(dict(batch) for batch in stream.batches(0, stream.length))
     expected = chain.outputs(frontier, 1)
     compressed = {layer.name: weight for layer, weight in weights}

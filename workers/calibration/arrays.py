@@ -51,7 +51,7 @@ def _mapped(file: Path, name: str) -> Array:
     return array
 
 
-def match(arrays: Mapping[str, Array], inputs: tuple[Input, ...]) -> dict[str, Array]:
+def match_arrays(arrays: Mapping[str, Array], inputs: tuple[Input, ...]) -> dict[str, Array]:
     """The array of every input: by its name, or `x` where there is one input. Raises DataMismatch naming what is missing."""
     names = [entry.name for entry in inputs]
     missing = [name for name in names if name not in arrays]

@@ -9,7 +9,7 @@ import numpy as np
 from workers.calibration import Samples, from_dataset, from_fractals, split
 from workers.errors import InvalidRecipe
 from workers.ir.reading.importer import Imported
-from workers.jobs.job import Task
+from workers.jobs.job import JobTask
 from workers.methods.finetune import Finetune
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
@@ -31,7 +31,7 @@ class DataSplits:
     early_stopping: Samples | None = None  # that choose the best state of a distillation; they neither calibrate nor train
 
 
-def split_data(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> DataSplits:
+def split_data(task: JobTask, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> DataSplits:
     """The samples that a job's data and recipe call for.
 
     Held-out samples are the evaluation set; without one, the dataset's samples beyond those that calibrate; without those,
@@ -70,7 +70,7 @@ def hold_back(splits: DataSplits, recipe: Recipe) -> DataSplits:
     return replace(splits, calibration=calibration, early_stopping=early_stopping)
 
 
-def _beyond(task: Task, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:
+def _beyond(task: JobTask, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:
     """The dataset's samples that do not calibrate."""
     if not task.data or calibration.source != "dataset":
         return None
@@ -83,7 +83,7 @@ def _fractal_judges(imported: Imported, recipe: Recipe) -> Samples:
     return from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing)
 
 
-def calibration_samples(task: Task, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:
+def calibration_samples(task: JobTask, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:
     wanted = recipe.calibration.source or ("dataset" if task.data else "fractals")
     if wanted == "fractals":
         return from_fractals(imported, recipe.calibration.count, _seed(recipe), recipe.preprocessing, progress)

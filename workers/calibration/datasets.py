@@ -8,7 +8,7 @@ from zipfile import is_zipfile
 import numpy as np
 
 from workers.archives import open_zip
-from workers.calibration.arrays import LABELS, image_rows, is_images, length, match, open_arrays, value_rows
+from workers.calibration.arrays import LABELS, image_rows, is_images, length, match_arrays, open_arrays, value_rows
 from workers.calibration.image_folders import Album, open_archive, open_folder, picture_rows
 from workers.calibration.labels import check_labels, classes_of
 from workers.calibration.preprocessing import ImageInput, image_input, unused
@@ -74,7 +74,7 @@ def _only_image(model: Imported, declared: Preprocessing) -> tuple[ImageInput, t
 def _from_arrays(path: Path, model: Imported, declared: Preprocessing, count: int | None) -> Samples:
     arrays = open_arrays(path)
     given = arrays.pop(LABELS, None) if all(entry.name != LABELS for entry in model.inputs) else None
-    matched = match(arrays, model.inputs)
+    matched = match_arrays(arrays, model.inputs)
     total = length(matched)
     taken = total if count is None else min(count, total)
     feeds: dict[str, Rows] = {}

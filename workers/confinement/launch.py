@@ -53,7 +53,7 @@ def command_line(plan: Plan, command: Sequence[str]) -> list[str]:
 def main(parent: int, plan: str, command: list[str]) -> NoReturn:
     """The command takes this process over. Raises OSError when it cannot be started."""
     wanted = Plan(**json.loads(plan))
-    left = namespaces.enter() if LINUX else 0
+    left = namespaces.enter_namespaces() if LINUX else 0
     if LINUX:
         die_with(parent)
 

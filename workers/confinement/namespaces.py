@@ -13,7 +13,7 @@ ALL = NEWNS | NEWIPC | NEWPID | NEWNET
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 
 
-def enter() -> int:
+def enter_namespaces() -> int:
     """Leave as many of the machine's namespaces as we may; which, as flags of unshare(2)."""
     user, group = os.getuid(), os.getgid()
     for flags in (ALL, NEWUSER | ALL, NEWNET, NEWUSER | NEWNET):

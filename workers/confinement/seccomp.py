@@ -143,10 +143,10 @@ class Filter(ctypes.Structure):
 
 def refuse_calls() -> None:
     """Refuse REFUSED, and what else is no business of the work, from here on. Raises OSError."""
-    install([*prologue(), *refusals(REFUSED), *_conditions(os.getpid()), (RETURN, 0, 0, ALLOW)])
+    install_filter([*prologue(), *refusals(REFUSED), *_conditions(os.getpid()), (RETURN, 0, 0, ALLOW)])
 
 
-def install(program: list[Instruction]) -> None:
+def install_filter(program: list[Instruction]) -> None:
     """Filter the calls of this process and of all that it becomes or starts. Raises OSError."""
     array = (Filter * len(program))(*(Filter(*instruction) for instruction in program))
     prctl(PR_SET_SECCOMP, FILTER, ctypes.byref(Program(len(program), ctypes.addressof(array))))

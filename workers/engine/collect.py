@@ -7,10 +7,10 @@ import openvino as ov
 from workers.engine.capture import StatisticsCollector, find_sites
 from workers.engine.layer import LayerTask
 from workers.engine.moments import Outputs
-from workers.engine.sample_schedule import SampleSource, Stream, schedule
+from workers.engine.sample_schedule import BatchStream, SampleSource, schedule
 from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose_task
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Frontier, advance_frontier, enter
+from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import cut
 from workers.methods.problem import LayerProblem
@@ -26,7 +26,7 @@ class StatisticsPass:
         self._sites = find_sites(batched, tasks, ensure_bias(batched, layers))
         nodes = [site.node for site in self._sites]
         self._model, self._parts = batched, cut(batched.clone(), nodes, [site.source for site in self._sites], TOGETHER)
-        self._stream = Stream(samples, options.batch_size)
+        self._stream = BatchStream(samples, options.batch_size)
         self._options = options
         self.layers = sorted(layers, key=self.phase)
 
@@ -52,7 +52,7 @@ class StatisticsPass:
         for phase, batches in enumerate(schedule(self._parts.held, self._stream.length), start=1):
             del frontier[batches:]
             fresh = self._stream.batches(len(frontier), batches)
-            frontier += enter(self._model, self._parts, phase, fresh, threads)
+            frontier += enter_frontier(self._model, self._parts, phase, fresh, threads)
             here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
             sites = [site for site in self._sites if site.node in names]

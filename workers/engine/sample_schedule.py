@@ -46,7 +46,7 @@ def schedule(held: Sequence[int], total: int) -> list[int]:
     return batches
 
 
-class Stream:
+class BatchStream:
     """Calibration samples as batches of model inputs, the last one filled up by repetition."""
 
     def __init__(self, samples: SampleSource, size: int) -> None:

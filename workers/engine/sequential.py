@@ -11,10 +11,10 @@ import openvino as ov
 from workers.engine.cache import NO_CACHE, LayerCache
 from workers.engine.capture import StatisticsCollector, find_sites
 from workers.engine.layer import LayerResult, LayerTask
-from workers.engine.sample_schedule import SampleSource, Stream, schedule
+from workers.engine.sample_schedule import BatchStream, SampleSource, schedule
 from workers.engine.solver import EngineOptions, LayerSolver, LayerStatistics, Position
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Batch, Frontier, enter, run_phase
+from workers.ir.graph.frontier import Batch, Frontier, enter_frontier, run_phase
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import cut
 
@@ -67,7 +67,7 @@ class TwinModels:
         nodes = [site.node for site in self._sites]
         self._models = batched, batched.clone()  # whole: the original and the compressed one
         self._original, self._compressed = (cut(model.clone(), nodes) for model in self._models)
-        self._stream = Stream(samples, options.batch_size)
+        self._stream = BatchStream(samples, options.batch_size)
         self._options = options
         self._batches = schedule(self._original.held, self._stream.length)
         self._dense: Frontier = []
@@ -103,7 +103,7 @@ class TwinModels:
         run_phase(self._original, phase, self._dense, self._options.threads)
         run_phase(self._compressed, phase, self._sparse, self._options.threads)
 
-    def enter(self, phase: int) -> None:
+    def enter_frontier(self, phase: int) -> None:
         """Bring both frontiers before `phase` to the batches that take part in it."""
         batches = self._batches[phase - 1]
         del self._dense[batches:], self._sparse[batches:]
@@ -116,4 +116,4 @@ class TwinModels:
 
     def _enter(self, model: ov.Model, phase: int, numbers: range) -> Iterator[Batch]:
         batches = self._stream.batches(numbers.start, numbers.stop)
-        return enter(model, self._original, phase, batches, self._options.threads)
+        return enter_frontier(model, self._original, phase, batches, self._options.threads)

@@ -39,8 +39,8 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What the child process is told: one job, in paths and plain values (job.json)."""
+class JobTask:
+    """What the child process is told: one job, in paths and plain values (task.json)."""
 
     kind: Kind
     model: str  # path of the model file or folder

@@ -1,6 +1,6 @@
 """The catalogue: every step a recipe can name."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from workers.methods.slq import Slq
 from workers.methods.super_network import SuperNetwork
 from workers.methods.uniform import Uniform
 
-METHODS: tuple[type[Step], ...] = (
+METHODS: tuple[type[Step], ...] = (  # a line for every step, in the order in which they are shown
     SuperNetwork,
     LayerwisePruning,
     Mcq,
@@ -31,7 +31,7 @@ METHODS: tuple[type[Step], ...] = (
     Finetune,
 )
 
-AnyStep = Annotated[
-    SuperNetwork | LayerwisePruning | Mcq | Inq | Slq | Mlq | Ec2t | Uniform | Int8 | McqActivations | Finetune,
-    Field(discriminator="method"),
-]
+if TYPE_CHECKING:
+    AnyStep = Step
+else:
+    AnyStep = Annotated[Union[METHODS], Field(discriminator="method")]  # noqa: UP007 - the members are data

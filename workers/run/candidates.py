@@ -23,7 +23,7 @@ from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.run.clock import Clock
-from workers.run.compression import Compressed, ProfileCache, batch_size, make_context, run
+from workers.run.compression import Compressed, ProfileCache, batch_size, compress_model, make_context
 from workers.run.plan import CompressionPlan
 from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
 
@@ -85,7 +85,7 @@ class CandidateFactory:
                 independent=recipe.calibrate_on == "original",
                 on_layer=self.on_layer,
             )
-            compressed = run(plan, context, self.clock.progress, self.profiles, self.cache)
+            compressed = compress_model(plan, context, self.clock.progress, self.profiles, self.cache)
         with self.clock.run(Stage.EXPORT):
             restore_batch(compressed.model, self.imported.inputs)
             layers = [(result.layer, result.scale) for result in compressed.results]

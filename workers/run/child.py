@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.errors import FractuneError, Internal, OutOfDisk, OutOfMemory, Refusal
-from workers.jobs.job import Kind, Stage, Task
+from workers.jobs.job import JobTask, Kind, Stage
 from workers.run.clock import Clock
 from workers.run.pipeline import assist, compress, inspect
 
@@ -41,10 +41,10 @@ def main(workdir: Path) -> int:
     return 0
 
 
-def read_task(path: Path) -> Task:
+def read_task(path: Path) -> JobTask:
     """The task a job's folder describes."""
     values = json.loads(path.read_text())
-    return Task(**values | {"kind": Kind(values["kind"])})
+    return JobTask(**values | {"kind": Kind(values["kind"])})
 
 
 def tell(event: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def make_context(
     )
 
 
-def run(
+def compress_model(
     plan: CompressionPlan,
     context: RunContext,
     progress: StepProgress = tell_nobody,

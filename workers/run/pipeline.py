@@ -25,7 +25,7 @@ from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.reading.importer import Imported, load
 from workers.ir.reading.importer import describe_model as describe
 from workers.ir.writing.writer import saved_size
-from workers.jobs.job import Stage, Task
+from workers.jobs.job import JobTask, Stage
 from workers.recipe import Recipe
 from workers.run.calibration_images import recognised
 from workers.run.candidates import CandidateFactory
@@ -36,7 +36,7 @@ from workers.run.plan import make_plan
 from workers.run.report_builder import RunResults, layer_row, write_report
 
 
-def inspect(task: Task, clock: Clock) -> None:
+def inspect(task: JobTask, clock: Clock) -> None:
     """Read a model and write out/inspection.json: inputs, outputs, layers, parameters. Raises a Refusal."""
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), _shapes(task))
@@ -68,7 +68,7 @@ def _layer(model: ov.Model, layer: Layer) -> dict[str, Any]:
     }
 
 
-def compress(task: Task, clock: Clock) -> None:
+def compress(task: JobTask, clock: Clock) -> None:
     """Run a recipe and write 1/model.xml, report.json, report.html and provenance.json under `task.out`.
 
     Raises a Refusal for what cannot be used and a JobFailure for what cannot be finished.
@@ -111,7 +111,7 @@ def compress(task: Task, clock: Clock) -> None:
         write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), cache.reused))
 
 
-def assist(task: Task, clock: Clock) -> None:
+def assist(task: JobTask, clock: Clock) -> None:
     """Solve layers for the process that compresses by the same task: they appear among its checkpoints. Raises as it does."""
     recipe = recipe_of(task)
     with clock.run(Stage.IMPORT):
@@ -128,7 +128,7 @@ def assist(task: Task, clock: Clock) -> None:
         help_compression(plan, context, cache)
 
 
-def _recognised(samples: Samples, task: Task, imported: Imported, recipe: Recipe, threads: int, clock: Clock) -> Samples:
+def _recognised(samples: Samples, task: JobTask, imported: Imported, recipe: Recipe, threads: int, clock: Clock) -> Samples:
     folder = Path(task.cache) if task.cache else Path(task.out).parent / "cache"
 
     def tell(done: int, total: int) -> None:
@@ -137,7 +137,7 @@ def _recognised(samples: Samples, task: Task, imported: Imported, recipe: Recipe
     return recognised(samples, imported, recipe, folder, threads, tell)
 
 
-def recipe_of(task: Task) -> Recipe:
+def recipe_of(task: JobTask) -> Recipe:
     """The recipe of a task. Raises InvalidRecipe that names the wrong key."""
     try:
         return Recipe.model_validate(task.recipe)
@@ -147,5 +147,5 @@ def recipe_of(task: Task) -> Recipe:
         raise InvalidRecipe(f"{where}: {first['msg']}") from error
 
 
-def _shapes(task: Task) -> dict[str, tuple[int, ...]]:
+def _shapes(task: JobTask) -> dict[str, tuple[int, ...]]:
     return dict(Recipe.model_validate(task.recipe).shapes) if task.recipe else {}

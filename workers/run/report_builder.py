@@ -21,7 +21,7 @@ from workers.engine.layer import LayerResult
 from workers.evaluation.fidelity import summarise
 from workers.ir.reading.importer import Imported
 from workers.ir.writing.writer import SavedSize as DiskSize
-from workers.jobs.job import Task
+from workers.jobs.job import JobTask
 from workers.machine import fingerprint
 from workers.passes import TrainingRun
 from workers.randomness import Stream, generator
@@ -54,7 +54,7 @@ SHEET_COLUMNS = 8
 class RunResults:
     """What the stages of a job have produced."""
 
-    task: Task
+    task: JobTask
     recipe: Recipe
     imported: Imported
     splits: DataSplits
@@ -145,7 +145,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _model(task: Task, imported: Imported) -> ModelReport:
+def _model(task: JobTask, imported: Imported) -> ModelReport:
     constants = [node for node in imported.model.get_ops() if node.get_type_name() == "Constant"]
     return ModelReport(
         name=Path(task.model).name,

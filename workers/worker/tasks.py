@@ -17,7 +17,7 @@ from celery import Celery
 from workers.errors import Canceled, FractuneError, Internal, NotFound, OutOfDisk, OutOfMemory, TooManyAttempts, Unavailable
 from workers.jobs.artifacts import LOG, OUT, Artifacts
 from workers.jobs.blob_store import blob_store_of
-from workers.jobs.job import Failure, Kind, State, Task
+from workers.jobs.job import Failure, JobTask, Kind, State
 from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.model_cache import model_cache, trim
 from workers.jobs.recorder import Recorder
@@ -155,7 +155,7 @@ def help_job(bench: WorkerContext, job_id: str, attempt: int) -> None:
     with bench.artifacts.helping(job_id, bench.worker) as workdir:
         task = replace(task_of(job, bench.artifacts, workdir, bench.settings.threads), helping=True)
         command = bench.settings.child_command
-        outcome = sandbox.run(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
+        outcome = sandbox.run_sandboxed(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
     log.info("helped", job_id=job_id, failure=outcome.failure and outcome.failure.code)
 
 
@@ -194,7 +194,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     task = task_of(job, bench.artifacts, workdir, settings.threads)
     if task.checkpoints:
         Path(task.checkpoints).mkdir(mode=0o700, exist_ok=True)
-    outcome = sandbox.run(
+    outcome = sandbox.run_sandboxed(
         task,
         workdir,
         settings.limits,
@@ -216,7 +216,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     return Results(files, summarize(report), report.get("constraint"))
 
 
-def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) -> Task:
+def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) -> JobTask:
     """The job in paths and plain values. Raises NotFound for a file that is gone."""
 
     def dataset(sha256: str | None) -> str | None:
@@ -227,7 +227,7 @@ def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) 
     compressing = job.kind == Kind.COMPRESS
     checkpoints = str(artifacts.checkpoints(job.id)) if compressing else None
     cache = model_cache(artifacts.cache, job.model) if compressing else None
-    return Task(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache)
+    return JobTask(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache)
 
 
 def read_json(path: Path) -> dict[str, Any]:

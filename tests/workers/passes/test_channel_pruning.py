@@ -20,7 +20,7 @@ from workers.ir.reading.importer import load
 from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import make_context, run
+from workers.run.compression import compress_model, make_context
 from workers.run.plan import make_plan
 
 node = helper.make_node
@@ -156,7 +156,7 @@ def answers(model, data):
 def compress(found, *steps, count=48, source="fractals"):
     plan = make_plan(found, Recipe.model_construct(steps=steps))
     samples = replace(from_fractals(found, count, 0, Preprocessing()), source=source)
-    return run(plan, make_context(plan, found.model, samples, seed=0, threads=1))
+    return compress_model(plan, make_context(plan, found.model, samples, seed=0, threads=1))
 
 
 def channels(level, **knobs):

@@ -17,7 +17,7 @@ from workers.ir.reading.importer import load
 from workers.ir.writing.exporter import export
 from workers.passes.quiet_nncf import OVNativeEngine, quiet_nncf, track
 from workers.recipe import Recipe
-from workers.run.compression import make_context, run
+from workers.run.compression import compress_model, make_context
 from workers.run.plan import make_plan
 
 SAMPLES = 24
@@ -40,7 +40,7 @@ class Job:
         def progress(done, total, layer=None, message=""):
             self.told.append((done, total, message))
 
-        self.compressed = run(plan, context, progress)
+        self.compressed = compress_model(plan, context, progress)
         self.results = {result.layer.name: result for result in self.compressed.results}
 
     def outputs(self, model):

@@ -14,7 +14,7 @@ from workers.ir.reading.inputs import restore_batch
 from workers.ir.writing.exporter import export
 from workers.passes.mcq_activations import insert_sampler
 from workers.recipe import Recipe
-from workers.run.compression import make_context, run
+from workers.run.compression import compress_model, make_context
 from workers.run.plan import make_plan
 
 SHAPE = (3, 4, 5, 5)
@@ -78,7 +78,7 @@ def job(tmp_path):
         plan = make_plan(imported, recipe)
         samples = from_fractals(imported, 8, 0, recipe.preprocessing)
         original = imported.model.clone()
-        done = run(plan, make_context(plan, original, samples, seed=0, threads=1))
+        done = compress_model(plan, make_context(plan, original, samples, seed=0, threads=1))
         restore_batch(done.model, imported.inputs)
         return original, export(done.model, [], tmp_path / "out", {}).xml, samples
 
@@ -117,6 +117,6 @@ def test_weights_are_compressed_behind_sampled_activations(tmp_path, after):
     imported = load(path)
     plan = make_plan(imported, recipe)
     samples = from_fractals(imported, 8, 0, recipe.preprocessing)
-    done = run(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
+    done = compress_model(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
     assert [[step.method for step in result.steps] for result in done.results] == [[after["method"]]] * 3
     assert np.isfinite(outputs(done.model, samples.batch(0, 1))).all()

@@ -17,7 +17,7 @@ from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.uniform import Uniform
 from workers.passes import REWRITES
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import make_context, run
+from workers.run.compression import compress_model, make_context
 from workers.run.plan import make_plan
 
 PRUNING, GRID = LayerwisePruning(sparsity_level=0.5, allocation="uniform"), Uniform(bits=6)
@@ -38,7 +38,7 @@ def compress(tmp_path, monkeypatch):
         def progress(done, total, layer=None, message=""):
             told.append((done, total, layer or message))
 
-        return run(plan, make_context(plan, imported.model, samples, seed=0, threads=1), progress), told
+        return compress_model(plan, make_context(plan, imported.model, samples, seed=0, threads=1), progress), told
 
     return take
 
@@ -86,7 +86,7 @@ def test_a_super_network_is_planned_for_layer_by_layer(tmp_path):
     assert "deeper_1" in {layer.name for layer in plan.layers}
     before = {layer.name: layer.size for layer in find_layers(imported.model)[0]}
     assert sum(layer.size for layer in plan.layers) > 1.5 * sum(before.values())
-    done = run(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
+    done = compress_model(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
     assert {result.layer.name for result in done.results} == {layer.name for layer in plan.layers}
     rows = [row for result in done.results for row in result.weight.reshape(-1, result.weight.shape[2])]
     assert max(len(np.unique(row)) for row in rows) <= 3
@@ -101,7 +101,7 @@ def test_a_super_network_that_computes_something_else_is_an_error(tmp_path):
     layer = find_layers(larger)[0][0]
     write_weight(larger, layer, 2 * read_weight(larger, layer))
     with pytest.raises(Internal, match="super_network"):
-        run(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
+        compress_model(plan, make_context(plan, imported.model, samples, seed=0, threads=1))
 
 
 def test_finetune_without_torch_is_refused_before_anything_is_computed(tmp_path, monkeypatch):

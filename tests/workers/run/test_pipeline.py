@@ -13,7 +13,7 @@ import pytest
 
 from tests.waiting import PATIENCE_S
 from workers.ir.graph.frontier import EXACT
-from workers.jobs.job import Kind, Stage, Task
+from workers.jobs.job import JobTask, Kind, Stage
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 RECIPE = json.loads((EXAMPLES / "recipe.json").read_text()) | {"calibration": {"count": 128}, "benchmark": {"niter": 10}}
@@ -34,7 +34,7 @@ def do(workdir, task):
 def job(tmp_path_factory):
     """A finished job: its task, its events and its report."""
     folder = tmp_path_factory.mktemp("job")
-    task = Task(
+    task = JobTask(
         Kind.COMPRESS,
         str(EXAMPLES / "digits.onnx"),
         str(folder / "out"),
@@ -126,7 +126,7 @@ def test_what_cannot_be_used_is_refused_by_name(job, tmp_path, changes, code):
 
 
 def test_an_inspection_describes_the_model(tmp_path):
-    task = Task(Kind.INSPECT, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"))
+    task = JobTask(Kind.INSPECT, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"))
     assert do(tmp_path / "work", task)[0] == 0
     found = json.loads((tmp_path / "out/inspection.json").read_text())
     assert found["format"] == "onnx"
@@ -145,7 +145,7 @@ def test_the_report_shows_what_fractals_alone_would_have_told(job):
 def test_pruning_and_int8_end_to_end(tmp_path):
     steps = [{"method": "layerwise_pruning", "sparsity_level": 0.6, "allocation": "uniform"}, {"method": "int8"}]
     recipe = RECIPE | {"steps": steps, "calibration": {"count": 128}}
-    task = Task(
+    task = JobTask(
         Kind.COMPRESS,
         str(EXAMPLES / "digits.onnx"),
         str(tmp_path / "out"),
@@ -168,7 +168,7 @@ def test_pruning_and_int8_end_to_end(tmp_path):
 def test_removed_channels_are_told_of(tmp_path):
     step = {"method": "layerwise_pruning", "pattern": "channel", "sparsity_level": 0.3}
     recipe = RECIPE | {"steps": [step], "benchmark": None, "constraint": None}
-    task = Task(Kind.COMPRESS, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"), recipe=recipe, threads=1)
+    task = JobTask(Kind.COMPRESS, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"), recipe=recipe, threads=1)
     code, events = do(tmp_path / "work", task)
     assert code == 0, events[-1]
     report = json.loads((tmp_path / "out/report.json").read_text())
@@ -202,7 +202,7 @@ def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(job
 
 def test_a_distilled_super_network_from_recipe_to_report(tmp_path):
     steps = [{"method": "super_network", "width": 1.3}, {"method": "ec2t"}, {"method": "finetune", "steps": 25}]
-    task = Task(
+    task = JobTask(
         Kind.COMPRESS,
         str(EXAMPLES / "digits.onnx"),
         str(tmp_path / "out"),

@@ -25,7 +25,7 @@ class Channels:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ChannelConstant:
     """A constant input of an operation with an entry for each channel along `axis`; None: a shape that holds their number."""
 
     node: str
@@ -41,7 +41,7 @@ class Coupling:
 
     parents: list[int] = field(default_factory=list)
     locks: dict[int, str] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[ChannelConstant] = field(default_factory=list)
     outputs: dict[str, Indices] = field(default_factory=dict)  # by layer: the numbers of its output channels
     inputs: dict[str, Indices] = field(default_factory=dict)  # by layer: the numbers of its input channels, -1 for none
 
@@ -121,7 +121,7 @@ class _Walk:
 
     def note(self, node: ov.Node, port: int, axis: int | None, numbers: Indices, position: int = 0) -> None:
         """An input of `node` has an entry for each channel."""
-        self.coupling.entries.append(Entry(node.friendly_name, port, axis, position, numbers))
+        self.coupling.entries.append(ChannelConstant(node.friendly_name, port, axis, position, numbers))
 
 
 Rule = Callable[[_Walk, ov.Node], Channels | None]

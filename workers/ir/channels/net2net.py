@@ -14,7 +14,7 @@ import openvino.opset13 as ops
 from numpy.typing import NDArray
 
 from workers.errors import NotExtensible
-from workers.ir.channels.groups import Coupling, Entry, couple, shape_of
+from workers.ir.channels.groups import ChannelConstant, Coupling, couple, shape_of
 from workers.ir.graph.layers import Indices, Layer, nodes_by_name
 
 MULTIPLE = 8  # channels are rounded up to a multiple of it, as in the paper
@@ -78,13 +78,15 @@ def _copies(coupling: Coupling, factor: float, rng: np.random.Generator) -> Indi
     return copies
 
 
-def _is_read(entry: Entry, layers: dict[str, Layer], coupling: Coupling) -> bool:
+def _is_read(entry: ChannelConstant, layers: dict[str, Layer], coupling: Coupling) -> bool:
     """Whether an entry holds the weights by which a layer reads channels."""
     layer = layers.get(entry.node)
     return layer is not None and entry.port == layer.port and entry.numbers is coupling.inputs.get(layer.name)
 
 
-def _lengthen(node: ov.Node, entry: Entry, roots: Indices, copies: Indices, shares: NDArray[np.float64] | None) -> None:
+def _lengthen(
+    node: ov.Node, entry: ChannelConstant, roots: Indices, copies: Indices, shares: NDArray[np.float64] | None
+) -> None:
     """Repeat what belongs to each channel; with `shares`, divide it among the channel and its copies."""
     old = node.input_value(entry.port).get_node()
     values = np.array(old.data)

@@ -5,7 +5,7 @@ import openvino as ov
 import openvino.opset13 as ops
 from numpy.typing import NDArray
 
-from workers.ir.channels.groups import Coupling, Entry
+from workers.ir.channels.groups import ChannelConstant, Coupling
 from workers.ir.graph.layers import nodes_by_name
 
 
@@ -22,7 +22,7 @@ def remove_channels(model: ov.Model, coupling: Coupling, removed: NDArray[np.boo
     model.validate_nodes_and_infer_types()
 
 
-def _shorten(node: ov.Node, entry: Entry, kept: NDArray[np.bool_]) -> None:
+def _shorten(node: ov.Node, entry: ChannelConstant, kept: NDArray[np.bool_]) -> None:
     old = node.input_value(entry.port).get_node()
     values = np.array(old.data)
     if entry.axis is None:

@@ -34,7 +34,7 @@ def run_phase(parts: Cut, phase: int, frontier: Frontier, threads: int) -> None:
         pass
 
 
-def enter(model: ov.Model, parts: Cut, phase: int, batches: Iterable[Batch], threads: int) -> Iterator[Batch]:
+def enter_frontier(model: ov.Model, parts: Cut, phase: int, batches: Iterable[Batch], threads: int) -> Iterator[Batch]:
     """The frontier before `phase` of batches of model inputs; `model` is the uncut one, of which all before runs in one go."""
     wanted = [key for key, last in parts.last_use.items() if parts.born[key] < phase <= last]
     run = Runner(up_to(model, wanted), threads)

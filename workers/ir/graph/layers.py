@@ -2,7 +2,7 @@
 
 A layer is an operation with a constant weight. Whatever its kernel, strides, dilation or groups, it computes
 `output row = W · input row` over some set of rows, with W of shape (g, r, c): g groups, r output channels of a group,
-c weights of one output channel. `pose` finds those rows in a layer's input and output tensors.
+c weights of one output channel. A `Geometry` finds those rows in a layer's input and output tensors.
 """
 
 from abc import ABC, abstractmethod

@@ -14,35 +14,35 @@ Format = Literal["onnx", "openvino", "tflite", "savedmodel", "tensorflow"]
 HEAD = 4096  # bytes that every test but the protocol-buffer scan sees
 
 
-class Other(NamedTuple):
+class ForeignFile(NamedTuple):
     """Something that is not a model Fractune reads, and what its owner can do about it."""
 
     name: str
     remedy: str | None = None
 
 
-TORCH = Other("a PyTorch checkpoint", "Export it with torch.onnx.export(model, example_input, 'model.onnx').")
-TORCHSCRIPT = Other("a TorchScript archive", TORCH.remedy)
-TORCH_EXPORT = Other("a PyTorch ExportedProgram (.pt2)", TORCH.remedy)
-KERAS = Other("a Keras or other HDF5 file", "Export it with model.export('folder'), and pack the folder as a zip.")
-KERAS_ZIP = Other("a Keras archive (.keras)", KERAS.remedy)
+TORCH = ForeignFile("a PyTorch checkpoint", "Export it with torch.onnx.export(model, example_input, 'model.onnx').")
+TORCHSCRIPT = ForeignFile("a TorchScript archive", TORCH.remedy)
+TORCH_EXPORT = ForeignFile("a PyTorch ExportedProgram (.pt2)", TORCH.remedy)
+KERAS = ForeignFile("a Keras or other HDF5 file", "Export it with model.export('folder'), and pack the folder as a zip.")
+KERAS_ZIP = ForeignFile("a Keras archive (.keras)", KERAS.remedy)
 TO_ONNX = "Convert it to ONNX with the tools of its framework."
-IMAGE = Other("an image")
-ARCHIVE = Other("an archive that is not a zip", "Pack the model as a plain zip.")
-CAFFE = Other("a Caffe model", TO_ONNX)
-PADDLE = Other("a PaddlePaddle program", TO_ONNX)
-CORE_ML = Other("a Core ML model", "Export the network from its framework as ONNX.")
+IMAGE = ForeignFile("an image")
+ARCHIVE = ForeignFile("an archive that is not a zip", "Pack the model as a plain zip.")
+CAFFE = ForeignFile("a Caffe model", TO_ONNX)
+PADDLE = ForeignFile("a PaddlePaddle program", TO_ONNX)
+CORE_ML = ForeignFile("a Core ML model", "Export the network from its framework as ONNX.")
 WEIGHTS_ONLY = "It holds weights without the network: export the whole model as ONNX."
 
-SIGNATURES: tuple[tuple[int, bytes, Other], ...] = (
+SIGNATURES: tuple[tuple[int, bytes, ForeignFile], ...] = (
     (
         0,
         b"version https://git-lfs",
-        Other("a Git LFS pointer, not the file it stands for", "Run `git lfs pull`, then submit the file."),
+        ForeignFile("a Git LFS pointer, not the file it stands for", "Run `git lfs pull`, then submit the file."),
     ),
     (0, b"\x89HDF\r\n\x1a\n", KERAS),
-    (0, b"GGUF", Other("a GGUF file", "Language models in GGUF are quantised already; export the original as ONNX.")),
-    (0, b"\x93NUMPY", Other("a NumPy array", WEIGHTS_ONLY)),
+    (0, b"GGUF", ForeignFile("a GGUF file", "Language models in GGUF are quantised already; export the original as ONNX.")),
+    (0, b"\x93NUMPY", ForeignFile("a NumPy array", WEIGHTS_ONLY)),
     (0, b"\x89PNG", IMAGE),
     (0, b"\xff\xd8\xff", IMAGE),
     (0, b"GIF8", IMAGE),
@@ -56,24 +56,24 @@ SIGNATURES: tuple[tuple[int, bytes, Other], ...] = (
     (0, b"\xfd7zXZ", ARCHIVE),
     (0, b"\x28\xb5\x2f\xfd", ARCHIVE),
     (257, b"ustar", ARCHIVE),
-    (0, b"%PDF", Other("a PDF document")),
-    (0, b"\x7fELF", Other("a program")),
-    (0, b"MZ", Other("a program")),
-    (0, b"ptrt", Other("a TensorRT engine", "Engines are built for one GPU; submit the ONNX model it was built from.")),
-    (0, b"ftrt", Other("a TensorRT engine", "Engines are built for one GPU; submit the ONNX model it was built from.")),
-    (0, b"7767517\n", Other("an ncnn model", TO_ONNX)),
+    (0, b"%PDF", ForeignFile("a PDF document")),
+    (0, b"\x7fELF", ForeignFile("a program")),
+    (0, b"MZ", ForeignFile("a program")),
+    (0, b"ptrt", ForeignFile("a TensorRT engine", "Engines are built for one GPU; submit the ONNX model it was built from.")),
+    (0, b"ftrt", ForeignFile("a TensorRT engine", "Engines are built for one GPU; submit the ONNX model it was built from.")),
+    (0, b"7767517\n", ForeignFile("an ncnn model", TO_ONNX)),
 )
 
-ZIP_CONTENTS: tuple[tuple[str, Other], ...] = (
+ZIP_CONTENTS: tuple[tuple[str, ForeignFile], ...] = (
     (r"(.*/)?constants\.pkl", TORCHSCRIPT),
     (r"(.*/)?(archive_format|serialized_exported_program\.json)", TORCH_EXPORT),
     (r"(.*/)?data\.pkl", TORCH),
     (r"model\.weights\.h5", KERAS_ZIP),
     (r"[^/]+\.mlmodel|Manifest\.json", CORE_ML),
-    (r"[^/]+\.npy", Other("a NumPy .npz archive, which holds arrays and no model", WEIGHTS_ONLY)),
+    (r"[^/]+\.npy", ForeignFile("a NumPy .npz archive, which holds arrays and no model", WEIGHTS_ONLY)),
 )
 
-UNKNOWN = Other("binary data of an unknown kind", "The weights of an OpenVINO IR (.bin) need their .xml.")
+UNKNOWN = ForeignFile("binary data of an unknown kind", "The weights of an OpenVINO IR (.bin) need their .xml.")
 
 ONNX_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
 GRAPHDEF_FIELDS = {1, 2, 3, 4, 5}
@@ -99,13 +99,13 @@ def recognise(path: Path) -> Format | Literal["zip"]:
         return _protocol_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def unsupported(found: Other) -> UnsupportedFormat:
+def unsupported(found: ForeignFile) -> UnsupportedFormat:
     """The refusal of something that is not a model in an accepted format; names both what it is and what is accepted."""
     accepted = UnsupportedFormat.hint
     return UnsupportedFormat(f"This is {found.name}.", hint=f"{found.remedy} {accepted}" if found.remedy else accepted)
 
 
-def zip_content(names: Iterable[str]) -> Other | None:
+def zip_content(names: Iterable[str]) -> ForeignFile | None:
     """What a zip is when it is some framework's own container rather than a packed folder."""
     members = list(names)
     for pattern, other in ZIP_CONTENTS:
@@ -114,14 +114,16 @@ def zip_content(names: Iterable[str]) -> Other | None:
     return None
 
 
-def _signature(head: bytes) -> Other | None:
+def _signature(head: bytes) -> ForeignFile | None:
     for offset, magic, other in SIGNATURES:
         if head[offset : offset + len(magic)] == magic:
             return other
     if head[0] == 0x80 and head[1] in range(2, 6) and head[2:3] not in (b"", b"\x01"):
-        return Other("a Python pickle, probably a PyTorch checkpoint; it is not opened, for it could run code", TORCH.remedy)
+        return ForeignFile(
+            "a Python pickle, probably a PyTorch checkpoint; it is not opened, for it could run code", TORCH.remedy
+        )
     if head[8:10] in (b'{"', b"{}") and int.from_bytes(head[:8], "little") < 2**27:
-        return Other("a safetensors file", WEIGHTS_ONLY)
+        return ForeignFile("a safetensors file", WEIGHTS_ONLY)
     return None
 
 
@@ -132,19 +134,19 @@ def _root_of_xml(head: bytes) -> bytes | None:
     return found[1] if found else None
 
 
-def _text(head: bytes) -> Other | None:
+def _text(head: bytes) -> ForeignFile | None:
     if b"\0" in head:
         return None
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return Other("an HTML page", "The download failed or needs a login: fetch the file itself.")
+        return ForeignFile("an HTML page", "The download failed or needs a login: fetch the file itself.")
     if _root_of_xml(head) is not None:
-        return Other("an XML document that is no OpenVINO IR")
+        return ForeignFile("an XML document that is no OpenVINO IR")
     if not re.fullmatch(rb"[\t\n\r\x20-\x7e\x80-\xff]+", head) or not _is_utf8(head):
         return None
     if re.search(rb"^\s*(layer|layers|input_shape)\s*\{", head, re.MULTILINE):
-        return Other("a Caffe .prototxt", TO_ONNX)
-    return Other("a JSON document") if start.startswith((b"{", b"[")) else Other("a text file")
+        return ForeignFile("a Caffe .prototxt", TO_ONNX)
+    return ForeignFile("a JSON document") if start.startswith((b"{", b"[")) else ForeignFile("a text file")
 
 
 def _is_utf8(head: bytes) -> bool:
@@ -158,7 +160,7 @@ def _is_utf8(head: bytes) -> bool:
 def _protocol_buffer(content: mmap.mmap) -> Format:
     seen, cut = _top_level(content)
     kind = _message(seen)
-    if isinstance(kind, Other):
+    if isinstance(kind, ForeignFile):
         raise unsupported(kind)
     if cut is not None:
         raise UnreadableModel(f"The file is cut off: {cut}.")
@@ -178,7 +180,7 @@ def _top_level(content: mmap.mmap) -> tuple[dict[int, int | bytes], wire.Truncat
     return seen, None
 
 
-def _message(seen: dict[int, int | bytes]) -> Format | Other:
+def _message(seen: dict[int, int | bytes]) -> Format | ForeignFile:
     """Whose message has these top-level fields."""
     first, numbers = seen.get(1), seen.keys()
     if isinstance(first, int):  # a version, in ONNX, SavedModel and Core ML

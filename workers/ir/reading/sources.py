@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from workers.archives import open_zip, unpack
 from workers.digest import file_sha256
 from workers.errors import IncompleteModel, Refusal, UnreadableModel, UnsupportedFormat
-from workers.ir.reading.formats import Format, Other, recognise, unsupported, zip_content
+from workers.ir.reading.formats import ForeignFile, Format, recognise, unsupported, zip_content
 from workers.ir.reading.onnx_file import external_files
 
 MAX_FILES = 10_000  # of a folder
@@ -96,14 +96,14 @@ def _none(files: Sequence[Path], refusals: Sequence[Refusal]) -> Refusal:
         return damaged or refusals[0]
     kinds = sorted({file.suffix or "nameless" for file in files})
     return unsupported(
-        Other(f"a folder or zip without a model: {len(files)} files ({', '.join(kinds[:5])})" if files else "empty")
+        ForeignFile(f"a folder or zip without a model: {len(files)} files ({', '.join(kinds[:5])})" if files else "empty")
     )
 
 
 def _of_file(path: Path) -> Source:
     kind = recognise(path)
     if kind == "zip":
-        raise unsupported(Other("a zip inside a folder", "Give the zip itself."))
+        raise unsupported(ForeignFile("a zip inside a folder", "Give the zip itself."))
     if kind == "savedmodel":
         return _saved_model(path)
     files = [path]

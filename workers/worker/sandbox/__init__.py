@@ -5,6 +5,6 @@ child is therefore a program of its own, with limits, without network where the 
 killed when it is canceled, too slow or done.
 """
 
-from workers.worker.sandbox.process import CHILD, Outcome, run
+from workers.worker.sandbox.process import CHILD, Outcome, run_sandboxed
 
-__all__ = ["CHILD", "Outcome", "run"]
+__all__ = ["CHILD", "Outcome", "run_sandboxed"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workers.confinement import landlock
 from workers.confinement.launch import ROOT
-from workers.jobs.job import Task
+from workers.jobs.job import JobTask
 
 SYSTEM = (
     *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/opt/intel"),
@@ -23,7 +23,7 @@ BESIDE = 10_000  # files beside a model that may belong to it
 LINKED = 1_000  # folders to which the links in a folder of samples may lead
 
 
-def grants(task: Task, workdir: Path, command: Sequence[str]) -> dict[str, int]:
+def grants(task: JobTask, workdir: Path, command: Sequence[str]) -> dict[str, int]:
     """From paths to rights, for `landlock.restrict`."""
     shared = [folder for folder in (task.checkpoints, task.cache) if folder]
     return {
@@ -45,7 +45,7 @@ def _program(command: Sequence[str]) -> Iterator[Path]:
     yield from (Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if os.path.isabs(folder))
 
 
-def _inputs(task: Task) -> Iterator[Path]:
+def _inputs(task: JobTask) -> Iterator[Path]:
     """The model, what may belong to it, and the samples."""
     model = Path(task.model)
     yield model

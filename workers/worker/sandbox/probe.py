@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 from workers.confinement.launch import LAYERS
 from workers.errors import Unavailable
-from workers.jobs.job import Kind, Task
+from workers.jobs.job import JobTask, Kind
 from workers.settings import Settings
-from workers.worker.sandbox.process import run
+from workers.worker.sandbox.process import run_sandboxed
 
 DO_NOTHING = (sys.executable, "-I", "-S", "-c", 'print(\'{"event": "done"}\')')
 
@@ -16,8 +16,8 @@ DO_NOTHING = (sys.executable, "-I", "-S", "-c", 'print(\'{"event": "done"}\')')
 def missing_layers(settings: Settings) -> tuple[str, ...]:
     """What jobs run without here: keys of LAYERS. Raises Unavailable when not even nothing can be run."""
     with TemporaryDirectory() as folder:
-        task = Task(Kind.INSPECT, model=folder, out=folder)
-        outcome = run(task, Path(folder), settings.limits, lambda _: None, command=DO_NOTHING)
+        task = JobTask(Kind.INSPECT, model=folder, out=folder)
+        outcome = run_sandboxed(task, Path(folder), settings.limits, lambda _: None, command=DO_NOTHING)
     if outcome.failure:
         raise Unavailable(outcome.failure.message, hint=outcome.failure.hint)
     return outcome.missing

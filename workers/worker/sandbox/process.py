@@ -15,7 +15,7 @@ from pathlib import Path
 from workers import machine
 from workers.confinement.launch import ROOT, Plan, command_line
 from workers.errors import Canceled, Crashed, JobFailure, TimedOut
-from workers.jobs.job import Failure, Task
+from workers.jobs.job import Failure, JobTask
 from workers.settings import Limits
 from workers.worker.sandbox.ceiling import Ceiling
 from workers.worker.sandbox.child_process import ChildProcess
@@ -47,8 +47,8 @@ class Outcome:
     killed: bool = False  # by somebody else, so that another attempt may do better
 
 
-def run(
-    task: Task,
+def run_sandboxed(
+    task: JobTask,
     workdir: Path,
     limits: Limits,
     on_event: Callable[[Event], None],
@@ -147,7 +147,7 @@ def _follow(
     return reason
 
 
-def _argv(task: Task, workdir: Path, command: Sequence[str], limits: Limits, memory: int) -> list[str]:
+def _argv(task: JobTask, workdir: Path, command: Sequence[str], limits: Limits, memory: int) -> list[str]:
     resources = {
         "AS": memory,
         "CPU": ceil(limits.wall_clock_s * (os.cpu_count() or 1)),
@@ -158,7 +158,7 @@ def _argv(task: Task, workdir: Path, command: Sequence[str], limits: Limits, mem
     return command_line(Plan(resources, grants(task, workdir, command), limits.processes), command)
 
 
-def _environment(task: Task, temporary: Path) -> dict[str, str]:
+def _environment(task: JobTask, temporary: Path) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     threads = {name: str(task.threads or machine.threads()) for name in THREAD_VARIABLES}
     return {

@@ -2,7 +2,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from workers.ir.graph.frontier import EXACT, advance_frontier, enter
+from workers.ir.graph.frontier import EXACT, advance_frontier, enter_frontier
 from workers.ir.graph.layers import find_layers
 from workers.ir.graph.naming import name_operations, operation_types
 from workers.ir.graph.segments import cut
@@ -69,10 +69,10 @@ def test_batches_that_enter_late_have_passed_what_the_others_passed():
     nodes = [layer.name for layer in find_layers(model)[0]]
     parts = cut(model.clone(), nodes)
     batches = [{parts.segments[0].inputs[0]: np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32)} for n in range(3)]
-    early = list(enter(model, parts, 1, batches, threads=1))
+    early = list(enter_frontier(model, parts, 1, batches, threads=1))
     for _ in advance_frontier(parts, 1, early, threads=1):
         pass
-    for one, other in zip(early, enter(model, parts, 2, batches, threads=1), strict=True):
+    for one, other in zip(early, enter_frontier(model, parts, 2, batches, threads=1), strict=True):
         assert one.keys() == other.keys()
         for key in one:
             np.testing.assert_allclose(one[key], other[key], rtol=1e-5, atol=1e-6)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.waiting import PATIENCE_S, until
-from workers.jobs.job import Kind, Stage, Task
+from workers.jobs.job import JobTask, Kind, Stage
 from workers.settings import Limits
 from workers.worker.sandbox import Outcome, run
 
@@ -32,7 +32,7 @@ class Child:
         self.events: list[dict[str, object]] = []
 
     def run(self, program: str, should_stop: Callable[[], bool] = lambda: False, **limits: float) -> Outcome:
-        task = Task(Kind.COMPRESS, model="model.onnx", out=str(self.folder / "out"), threads=1)
+        task = JobTask(Kind.COMPRESS, model="model.onnx", out=str(self.folder / "out"), threads=1)
         command = [sys.executable, "-c", SAY + textwrap.dedent(program)]
         settings = Limits.model_validate({"wall_clock_s": PATIENCE_S, "grace_s": 0.5} | limits)
         return run(task, self.folder, settings, self.events.append, should_stop, command=command)
@@ -295,12 +295,12 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
     program = f"""
         import sys
         from pathlib import Path
-        from workers.jobs.job import Kind, Task
-        from workers.worker.sandbox import run
+        from workers.jobs.job import Kind, JobTask
+        from workers.worker.sandbox import run_sandboxed
         from workers.settings import Limits
         command = [sys.executable, "-c", {SAY!r} + 'say("layer", name="here"); time.sleep(3600)']
         tell = lambda event: print(event["name"], flush=True)
-        run(Task(Kind.INSPECT, "m", "o"), Path({str(tmp_path)!r}), Limits(), tell, command=command)
+        run_sandboxed(JobTask(Kind.INSPECT, "m", "o"), Path({str(tmp_path)!r}), Limits(), tell, command=command)
     """
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -312,7 +312,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
-    task = Task(Kind.INSPECT, model="m", out="o")
+    task = JobTask(Kind.INSPECT, model="m", out="o")
     assert code(run(task, tmp_path, Limits(), lambda _: None, command=["/no/such/program"])) == "INTERNAL"
 
 
