@@ -57,7 +57,7 @@ class ConnectionLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    header_bytes: ByteSize = size(32 * 1024, "Bytes of a request before its body.")
+    header_bytes: ByteSize = byte_size(32 * 1024, "Bytes of a request before its body.")
     header_s: PositiveFloat = Field(default=10.0, description="Seconds in which they must be there.")
     body_s: PositiveFloat = Field(default=60.0, description="Seconds after which a body that comes too slowly is given up.")
     body_rate: PositiveFloat = Field(default=1024.0, description="Bytes per second that are fast enough.")

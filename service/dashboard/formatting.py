@@ -8,7 +8,20 @@ from workers.jobs.job import State
 from workers.jobs.records import Job
 from workers.report.formatting import SPACE, duration, percent, points, significant
 
-FILTERS = ("when", "tone", "state_name", "short", "smaller", "kept", "took", "share_done", "eta", "labelled", "coded", "faster")
+FILTERS = (
+    "when",
+    "tone",
+    "state_name",
+    "short",
+    "smaller",
+    "answers_kept",
+    "took",
+    "share_done",
+    "eta",
+    "labelled",
+    "coded",
+    "faster",
+)
 TONES = {
     State.QUEUED: "waiting",
     State.RUNNING: "running",
@@ -49,7 +62,7 @@ def smaller(job: Job) -> str | None:
     return f"{significant(before / after, 2)}×" if before and after else None
 
 
-def kept(job: Job) -> tuple[str, str] | None:
+def answers_kept(job: Job) -> tuple[str, str] | None:
     """What became of the answers, and of what that is told: the change of accuracy, else the share of unchanged decisions."""
     figures = job.summary or {}
     before, after = figures.get("accuracy_original"), figures.get("accuracy_compressed")

@@ -103,7 +103,7 @@ class TwinModels:
         run_phase(self._original, phase, self._dense, self._options.threads)
         run_phase(self._compressed, phase, self._sparse, self._options.threads)
 
-    def enter_frontier(self, phase: int) -> None:
+    def enter(self, phase: int) -> None:
         """Bring both frontiers before `phase` to the batches that take part in it."""
         batches = self._batches[phase - 1]
         del self._dense[batches:], self._sparse[batches:]
