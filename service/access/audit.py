@@ -4,9 +4,13 @@ import structlog
 from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workers.errors import Unavailable
+from service.access.throttle import Throttle
+from workers.errors import RateLimited, Unavailable
 from workers.jobs.store import Store
 
+NOBODY = "unknown"  # who showed no key, or none that is valid
+REFUSED = frozenset({401, 403})
+STRANGERS_PER_MINUTE = 60  # notes on those of one address
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 log = structlog.get_logger(__name__)
 
@@ -17,15 +21,16 @@ class Auditor:
     def __init__(self, app: ASGIApp, store: Store) -> None:
         self._app = app
         self._store = store
+        self._strangers = Throttle(STRANGERS_PER_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in HARMLESS:
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
         noted = False
 
         async def note_first(message: Message) -> None:
             nonlocal noted
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and self._matters(scope, message["status"]):
                 noted = True
                 await run_sync(self._note, scope, message["status"])
             await send(message)
@@ -33,16 +38,31 @@ class Auditor:
         try:
             await self._app(scope, receive, note_first)
         finally:
-            if not noted:
+            if not noted and scope["method"] not in HARMLESS and scope.get("state", {}).get("principal"):
                 await run_sync(self._note, scope, 500)
+
+    @staticmethod
+    def _matters(scope: Scope, status: int) -> bool:
+        """What changes something, and what was refused to somebody or to nobody we know."""
+        known = scope.get("state", {}).get("principal") is not None
+        return status in REFUSED or (scope["method"] not in HARMLESS and known)
 
     def _note(self, scope: Scope, status: int) -> None:
         principal = scope.get("state", {}).get("principal")
-        if principal is None:
-            return
         address = scope["client"][0] if scope.get("client") else ""
+        if principal is None:
+            try:
+                self._strangers.take(address)  # whom we do not know must not fill the store
+            except RateLimited:
+                return
         action = f"{scope['method']} {getattr(scope.get('route'), 'path', scope['path'])}"
-        entry = {"actor": principal.id, "address": address, "action": action, "target": scope["path"], "status": status}
+        entry = {
+            "actor": principal.id if principal else NOBODY,
+            "address": address,
+            "action": action,
+            "target": scope["path"],
+            "status": status,
+        }
         log.info("request", **entry)
         try:
             self._store.audit.note(**entry)

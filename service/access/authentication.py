@@ -3,18 +3,25 @@
 import hashlib
 import hmac
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
+import structlog
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.access import sessions
 from service.access.audit import HARMLESS
-from workers.errors import Forbidden, Unauthenticated
+from workers.errors import Forbidden, Unauthenticated, Unavailable
 from workers.jobs.records import ApiKey, Role
 from workers.jobs.store import Store
+from workers.jobs.store.scope import COMMON, Scope
 
+log = structlog.get_logger(__name__)
+ASK_AGAIN_S = 2.0
 RANKS = list(Role)
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer fr_...`")
 
@@ -26,6 +33,12 @@ class Principal:
     id: str
     name: str
     role: Role
+    project: str = COMMON
+
+    @property
+    def scope(self) -> Scope:
+        """Which models, datasets and jobs this one sees: those of its project; an administrator all."""
+        return Scope(self.project, everything=self.role == Role.ADMIN)
 
     def may(self, role: Role) -> bool:
         """Whether this one may do what needs `role`."""
@@ -35,10 +48,13 @@ class Principal:
 ANYBODY = Principal("anonymous", "anonymous", Role.ADMIN)  # with authentication off
 
 
-def issue(store: Store, name: str, role: Role, created_by: str, expires_in_s: float | None = None) -> tuple[ApiKey, str]:
+def issue(
+    store: Store, name: str, role: Role, created_by: str, expires_in_s: float | None = None, project: str = COMMON
+) -> tuple[ApiKey, str]:
     """A new key and its text, which nobody can read again."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    return store.keys.add(key_id, _digest(secret), name, role, created_by, expires_in_s), f"fr_{key_id}_{secret}"
+    key = store.keys.add(key_id, _digest(secret), name, role, created_by, expires_in_s, project)
+    return key, f"fr_{key_id}_{secret}"
 
 
 def verify_key(store: Store, text: str) -> Principal:
@@ -49,8 +65,16 @@ def verify_key(store: Store, text: str) -> Principal:
     key, digest = known or (None, _digest(""))
     if not hmac.compare_digest(digest, _digest(secret)) or key is None:
         raise Unauthenticated
-    store.keys.used(key)
-    return Principal(key.id, key.name, key.role)
+    try:
+        store.keys.used(key)
+    except Unavailable as error:  # whoever only reads needs no disk to write on
+        log.warning("use of a key not noted", key=key.id, reason=error.message)
+    return principal_of(key)
+
+
+def principal_of(key: ApiKey) -> Principal:
+    """The holder of a valid key."""
+    return Principal(key.id, key.name, key.role, key.project)
 
 
 def _digest(secret: str) -> str:
@@ -82,10 +106,41 @@ def _known(request: Request, key: str | None) -> Principal:
     held = sessions.holder(request.app.state.store, token)
     if held is None:
         raise Unauthenticated
+    request.state.principal = principal_of(held)  # so that a forgery is noted as what was tried in whose name
     shown = request.headers.get(sessions.FORGERY_HEADER, "")
     if request.method not in HARMLESS and not sessions.is_ours(request, token, shown):
         raise Forbidden(f"A session may change something only with the header {sessions.FORGERY_HEADER} of its page.")
-    return Principal(held.id, held.name, held.role)
+    return principal_of(held)
+
+
+class Welcome:
+    """Whether what opened a stream still opens it: the key may be revoked, the session ended, while it goes on."""
+
+    def __init__(self, stands: Callable[[], object]) -> None:
+        self._stands = stands
+        self._asked = time.monotonic()
+
+    async def __call__(self) -> bool:
+        """Asks again every few seconds; a store that does not answer ends nothing."""
+        if time.monotonic() - self._asked < ASK_AGAIN_S:
+            return True
+        self._asked = time.monotonic()
+        try:
+            return bool(await run_sync(self._stands))
+        except Unavailable:
+            return True
+
+
+def welcome(request: Request) -> Welcome:
+    """For the stream that answers an authenticated request."""
+    state = request.app.state
+    principal: Principal = request.state.principal
+    token = request.cookies.get(sessions.COOKIE, "")
+    if not state.settings.auth:
+        return Welcome(lambda: True)
+    if "authorization" in request.headers or not token:
+        return Welcome(lambda: state.store.keys.valid(principal.id))
+    return Welcome(lambda: sessions.holder(state.store, token))
 
 
 class Needs:
@@ -100,6 +155,12 @@ class Needs:
         return principal
 
 
+async def _store(request: Request, principal: Annotated[Principal, Depends(authenticate)]) -> Store:
+    store: Store = request.app.state.store
+    return store.seen_by(principal.scope)
+
+
+StoreDep = Annotated[Store, Depends(_store)]
 Viewer = Annotated[Principal, Depends(Needs(Role.VIEWER))]
 Operator = Annotated[Principal, Depends(Needs(Role.OPERATOR))]
 Admin = Annotated[Principal, Depends(Needs(Role.ADMIN))]

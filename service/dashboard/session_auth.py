@@ -5,11 +5,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.datastructures import FormData
 
-from service.access.authentication import ANYBODY, Needs, Principal
+from service.access.authentication import ANYBODY, Needs, Principal, principal_of
 from service.access.sessions import holder, is_ours
 from service.dashboard.pages import token_of
+from service.http.dependencies import JobId
 from workers.errors import Forbidden, Unauthenticated
 from workers.jobs.records import Role
+from workers.jobs.store import Store
 
 
 def visitor(request: Request) -> Principal:
@@ -20,7 +22,7 @@ def visitor(request: Request) -> Principal:
         key = holder(state.store, token_of(request))
         if key is None:
             raise Unauthenticated
-        principal = Principal(key.id, key.name, key.role)
+        principal = principal_of(key)
     state.requests.take(principal.id)
     request.state.principal = principal
     return principal
@@ -44,6 +46,20 @@ class _Visitor:
         return await self._needs(principal)
 
 
+async def _store(request: Request, principal: Annotated[Principal, Depends(visitor)]) -> Store:
+    store: Store = request.app.state.store
+    return store.seen_by(principal.scope)
+
+
+StoreDep = Annotated[Store, Depends(_store)]
+
+
+def _known_job(store: StoreDep, job_id: JobId) -> str:
+    """A job that is there, to be asked for before a stream begins. Raises NotFound."""
+    return store.jobs.get(job_id).id
+
+
+KnownJob = Annotated[str, Depends(_known_job)]
 Visitor = Annotated[Principal, Depends(visitor)]
 OperatorHere = Annotated[Principal, Depends(_Visitor(Role.OPERATOR))]
 AdminHere = Annotated[Principal, Depends(_Visitor(Role.ADMIN))]

@@ -6,18 +6,12 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 
 from workers.jobs.artifacts import Artifacts
-from workers.jobs.store import Store
 from workers.settings import Settings
 
 
 async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
-
-
-async def _store(request: Request) -> Store:
-    store: Store = request.app.state.store
-    return store
 
 
 async def _artifacts(request: Request) -> Artifacts:
@@ -31,7 +25,6 @@ async def _announce(request: Request) -> Callable[[str], None]:
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
-StoreDep = Annotated[Store, Depends(_store)]
 ArtifactsDep = Annotated[Artifacts, Depends(_artifacts)]
 AnnounceDep = Annotated[Callable[[str], None], Depends(_announce)]
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from workers.jobs.job import Kind, Stage, State
 from workers.jobs.records import AssetKind, DeliveryState, Role
+from workers.jobs.store.scope import COMMON
 from workers.recipe import Recipe
 
 T = TypeVar("T")
@@ -110,6 +111,7 @@ class JobView(View):
     name: str
     labels: dict[str, str]
     owner: str
+    project: str = Field(description="Whose keys see it; `common` is everybody's.")
     retry_of: str | None
     runs_on: str | None = Field(description="The class of workers that may do it.")
     attempt: int = Field(description="How many workers have started it.")
@@ -159,6 +161,7 @@ class PrincipalView(View):
     id: str
     name: str
     role: Role
+    project: str
 
 
 class SigninLink(BaseModel):
@@ -169,6 +172,9 @@ class SigninLink(BaseModel):
 class KeyCreate(Body):
     name: Line = Field(min_length=1)
     role: Role
+    project: Label = Field(
+        default=COMMON, description="Sees the models, datasets and jobs of this project, and what is shared."
+    )
     expires_in_s: float | None = Field(default=None, gt=0, le=100 * 365 * 86400)
 
 
@@ -176,6 +182,7 @@ class KeyView(View):
     id: str
     name: str
     role: Role
+    project: str
     created_at: datetime
     created_by: str
     expires_at: datetime | None

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
-from service.access.authentication import Operator, Viewer
-from service.http.dependencies import ArtifactsDep, Cursor, Digest, Limit, Part, StoreDep
+from service.access.authentication import Operator, StoreDep, Viewer
+from service.http.dependencies import ArtifactsDep, Cursor, Digest, Limit, Part
 from service.http.schemas import DatasetView, ModelView, PageView
 from service.uploads.intake import Intake, IntakeDep
 from service.uploads.receive import receive
@@ -49,6 +49,11 @@ def asset_router(kind: AssetKind, view: type[DatasetView]) -> APIRouter:
     def read(store: StoreDep, _: Viewer, sha256: Digest) -> Asset:
         """Whether it is stored, and what is known about it."""
         return store.assets.get(kind, sha256)
+
+    @router.post("/{sha256}:share", response_model=view)
+    def share(store: StoreDep, _: Operator, sha256: Digest) -> Asset:
+        """Let every project see it and use it."""
+        return store.assets.share(kind, sha256)
 
     @router.delete("/{sha256}", status_code=204)
     def remove(store: StoreDep, artifacts: ArtifactsDep, _: Operator, sha256: Digest) -> None:

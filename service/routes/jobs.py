@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from service.access.authentication import Operator, Viewer
-from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, Limit, Part, SettingsDep, StoreDep
+from service.access.authentication import Operator, StoreDep, Viewer
+from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, Limit, Part, SettingsDep
 from service.http.schemas import JobCreate, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest
 from workers.jobs.job import Kind, State
@@ -78,6 +78,12 @@ def read(response: Response, store: StoreDep, _: Viewer, job_id: JobId) -> Job:
 def remove(store: StoreDep, artifacts: ArtifactsDep, _: Operator, job_id: JobId) -> None:
     """Remove an ended job with its results."""
     store.retention.remove_job(job_id, lambda: artifacts.discard_job(job_id))
+
+
+@router.post("/{job_id}:share", response_model=JobView)
+def share(store: StoreDep, _: Operator, job_id: JobId) -> Job:
+    """Let every project see it."""
+    return store.jobs.share(job_id)
 
 
 @router.post("/{job_id}:cancel", status_code=202, response_model=JobView)

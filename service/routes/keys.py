@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
-from service.access.authentication import Admin, Viewer, issue
+from service.access.authentication import Admin, StoreDep, Viewer, issue
 from service.access.sessions import TICKET, TICKET_S, issue_ticket
-from service.http.dependencies import Cursor, Limit, StoreDep
+from service.http.dependencies import Cursor, Limit
 from service.http.schemas import AuditView, KeyCreate, KeyIssued, KeyView, PageView, PrincipalView, SigninLink
 from workers.jobs.records import ApiKey
 
@@ -30,7 +30,7 @@ def signin_link(request: Request, principal: Viewer) -> SigninLink:
 @router.post("/apikeys", status_code=201)
 def create(store: StoreDep, principal: Admin, body: KeyCreate) -> KeyIssued:
     """A new key; its text is shown this once."""
-    key, text = issue(store, body.name, body.role, principal.id, body.expires_in_s)
+    key, text = issue(store, body.name, body.role, principal.id, body.expires_in_s, body.project)
     return KeyIssued(**KeyView.model_validate(key).model_dump(), key=text)
 
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from anyio import sleep
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.access.authentication import Viewer
-from service.http.dependencies import ArtifactsDep, JobId, StoreDep
+from service.access.authentication import StoreDep, Viewer, welcome
+from service.http.dependencies import ArtifactsDep, JobId
 from service.http.schemas import ArtifactView, EventView
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
@@ -36,10 +36,12 @@ LastEvent = Annotated[str | None, Header(pattern=r"^[0-9]{0,9}$", description="C
 
 
 @router.get("/events", response_class=EventSourceResponse)
-async def events(store: StoreDep, job: Known, last_event_id: LastEvent = None) -> AsyncIterator[ServerSentEvent]:
-    """The history from its beginning, then live, as server-sent events; ends with the job."""
-    seen, ended = int(last_event_id or 0), False
-    while not ended:
+async def events(
+    request: Request, store: StoreDep, job: Known, last_event_id: LastEvent = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The history from its beginning, then live, as server-sent events; ends with the job, or when the key is revoked."""
+    seen, ended, still = int(last_event_id or 0), False, welcome(request)
+    while not ended and await still():
         ended = (await run_sync(store.jobs.get, job.id)).ended  # asked first, so that nothing comes after the last look
         while batch := await run_sync(store.jobs.events, job.id, seen):
             for event in batch:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from service.http.dependencies import ArtifactsDep, StoreDep
+from service.access.authentication import StoreDep
+from service.http.dependencies import ArtifactsDep
 from service.http.schemas import DatasetView, ModelView, UploadCreate, UploadView
 from service.routes.assets import BINARY, UNLIMITED
 from service.uploads.intake import IntakeDep

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 
-from service.access.authentication import Admin
-from service.http.dependencies import Cursor, Limit, StoreDep
+from service.access.authentication import Admin, StoreDep
+from service.http.dependencies import Cursor, Limit
 from service.http.schemas import DeliveryView, PageView, WebhookCreate, WebhookIssued, WebhookView
 from service.webhooks.delivery import new_secret
 from workers.jobs.records import Delivery

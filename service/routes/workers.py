@@ -2,8 +2,7 @@
 
 from fastapi import APIRouter
 
-from service.access.authentication import Viewer
-from service.http.dependencies import StoreDep
+from service.access.authentication import StoreDep, Viewer
 from service.http.schemas import WorkerView
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.access.authentication import Operator
-from service.http.dependencies import AnnounceDep, ArtifactsDep, SettingsDep, StoreDep
+from service.access.authentication import Operator, StoreDep
+from service.http.dependencies import AnnounceDep, ArtifactsDep, SettingsDep
 from workers.errors import InvalidRequest, TooLarge
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.incoming import Incoming

@@ -94,6 +94,7 @@ class Job:
     name: str
     labels: dict[str, str]
     owner: str
+    project: str  # whose keys see it
     retry_of: str | None
     runs_on: str | None
     attempt: int  # how often a worker has claimed it: the fencing token
@@ -165,6 +166,7 @@ class ApiKey:
     id: str
     name: str
     role: Role
+    project: str
     created_at: float
     created_by: str  # id of the key that made it
     expires_at: float | None

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -31,6 +32,7 @@ from workers.worker import sandbox
 from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
 
 log = structlog.get_logger(__name__)
+LONGEST_JSON = 256 << 20  # characters of a report or an inspection
 
 
 Call = Callable[[str, int, int, str | None], None]  # for help with a job: its id, attempt, how many, of which class
@@ -231,9 +233,10 @@ def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that the child has written. Raises Internal."""
+    """A JSON object that the child has written; a link of its making is not followed. Raises Internal."""
     try:
-        value = json.loads(path.read_bytes())
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+            value = json.loads(file.read(LONGEST_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise Internal(f"The job ended without a readable {path.name}: {error}") from error
     if not isinstance(value, dict):

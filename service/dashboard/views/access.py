@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from service.access.authentication import issue
 from service.dashboard.pages import go, render
-from service.dashboard.session_auth import AdminHere, Form
-from service.http.dependencies import Cursor, StoreDep
+from service.dashboard.session_auth import AdminHere, Form, StoreDep
+from service.http.dependencies import Cursor
 from service.http.schemas import KeyCreate
 from workers.errors import InvalidRequest
 from workers.jobs.records import Role
@@ -33,13 +33,14 @@ def page(
 @router.post("/access")
 def create(request: Request, store: StoreDep, principal: AdminHere, fields: Form) -> Response:
     """A new key, shown on the page that answers and never again."""
-    asked = {"name": fields.get("name"), "role": fields.get("role"), "expires_in_s": fields.get("expires_in_s") or None}
+    names = ("name", "role", "project", "expires_in_s")
+    asked = {name: value for name in names if (value := fields.get(name))}
     try:
         wanted = KeyCreate.model_validate(asked)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InvalidRequest(f"{first['loc'][-1]}: {first['msg']}.", hint="Go back and correct it.") from error
-    _, text = issue(store, wanted.name, wanted.role, principal.id, wanted.expires_in_s)
+    _, text = issue(store, wanted.name, wanted.role, principal.id, wanted.expires_in_s, wanted.project)
     return _page(request, store, issued=text)
 
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from service.dashboard.pages import go, render
-from service.dashboard.session_auth import Form, OperatorHere, Visitor
-from service.http.dependencies import ArtifactsDep, Cursor, Digest, StoreDep
+from service.dashboard.session_auth import Form, OperatorHere, StoreDep, Visitor
+from service.http.dependencies import ArtifactsDep, Cursor, Digest
 from workers.jobs.records import AssetKind
 from workers.jobs.store.listing import JobFilter
 

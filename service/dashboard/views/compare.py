@@ -7,9 +7,8 @@ from fastapi.responses import Response
 
 from service.dashboard.equivalents import brief
 from service.dashboard.pages import render
-from service.dashboard.session_auth import Visitor
+from service.dashboard.session_auth import StoreDep, Visitor
 from service.dashboard.tradeoff import measured_by, plot, results
-from service.http.dependencies import StoreDep
 from workers.jobs.job import State
 from workers.jobs.records import JsonObject
 from workers.jobs.store import Store

@@ -13,10 +13,11 @@ from fastapi.responses import FileResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import ValidationError
 
+from service.access.authentication import welcome
 from service.dashboard.equivalents import equivalents
 from service.dashboard.pages import address, fill, render
-from service.dashboard.session_auth import Visitor
-from service.http.dependencies import ArtifactsDep, JobId, StoreDep
+from service.dashboard.session_auth import KnownJob, StoreDep, Visitor
+from service.http.dependencies import ArtifactsDep, JobId
 from service.routes.results import find
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
@@ -70,13 +71,14 @@ async def live(
     store: StoreDep,
     artifacts: ArtifactsDep,
     _: Visitor,
-    job_id: JobId,
+    job_id: KnownJob,
     seen: int = 0,
     log: Annotated[int, Query(ge=0)] = 0,
     attempt: int = 1,
 ) -> AsyncIterator[ServerSentEvent]:
     """What changes on the page, until the job has ended and the page is to be loaded anew."""
-    while True:
+    still = welcome(request)
+    while await still():
         job = await run_sync(store.jobs.get, job_id)
         if job.ended or job.attempt > max(1, attempt):
             yield ServerSentEvent(data={}, event="reload")

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from service.access.authentication import welcome
 from service.dashboard.pages import fill, go, render
-from service.dashboard.session_auth import Form, OperatorHere, Visitor
-from service.http.dependencies import AnnounceDep, ArtifactsDep, JobId, SettingsDep, StoreDep
+from service.dashboard.session_auth import Form, OperatorHere, StoreDep, Visitor
+from service.http.dependencies import AnnounceDep, ArtifactsDep, JobId, SettingsDep
 from service.routes.jobs import again
 from workers.jobs.job import Kind, State
 from workers.jobs.store import Store
@@ -85,7 +86,8 @@ def table(request: Request, store: StoreDep, _: Visitor, asked: Query_) -> Respo
 async def live(request: Request, store: StoreDep, _: Visitor, asked: Query_, seen: str = "") -> AsyncIterator[ServerSentEvent]:
     """The rows of a page as they change: single ones, or all when others have come up."""
     known: dict[str, int] | None = None
-    while True:
+    still = welcome(request)
+    while await still():
         lines = await run_sync(store.listing.page, asked.wanted, asked.page, PAGE)
         now = {line.job.id: line.job.last_event for line in lines.items}
         if known is None and _signature(lines) == seen:

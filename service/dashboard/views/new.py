@@ -11,11 +11,12 @@ from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import ValidationError
 
+from service.access.authentication import welcome
 from service.dashboard.draft import BLOCKS, PRESETS, Draft, catalogue
 from service.dashboard.equivalents import brief, spell_request
 from service.dashboard.pages import address, fill, go, render
-from service.dashboard.session_auth import Form, OperatorHere, Visitor
-from service.http.dependencies import AnnounceDep, Digest, StoreDep
+from service.dashboard.session_auth import Form, OperatorHere, StoreDep, Visitor
+from service.http.dependencies import AnnounceDep, Digest
 from service.http.schemas import JobCreate
 from service.routes.jobs import place
 from workers.errors import FractuneError, InvalidRequest, NotFound
@@ -72,7 +73,8 @@ def preview(request: Request, store: StoreDep, _: OperatorHere, fields: Form) ->
 @router.get("/live/models/{sha256}", response_class=EventSourceResponse)
 async def inspected(request: Request, store: StoreDep, _: Visitor, sha256: Digest) -> AsyncIterator[ServerSentEvent]:
     """What the inspection finds, as soon as it has ended."""
-    while True:
+    still = welcome(request)
+    while await still():
         model = await run_sync(store.assets.get, AssetKind.MODEL, sha256)
         if model.job_state is None or model.job_state in TERMINAL:
             html = fill(request, "parts/model_facts.html", model=model)

@@ -10,8 +10,7 @@ from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.dashboard.pages import fill, render
-from service.dashboard.session_auth import Visitor
-from service.http.dependencies import StoreDep
+from service.dashboard.session_auth import StoreDep, Visitor
 from service.http.readiness import SILENCES
 from workers.jobs.job import State
 from workers.jobs.store import Store

@@ -83,7 +83,8 @@ def test_a_key_is_shown_once_works_and_is_revoked(admin: httpx.Client, service: 
     created = admin.post("/v1/apikeys", json={"name": "ci", "role": "viewer"}).json()
     bearer = {"Authorization": f"Bearer {created['key']}"}
     with service.http(None) as http:
-        assert http.get("/v1/whoami", headers=bearer).json() == {"id": created["id"], "name": "ci", "role": "viewer"}
+        expected = {"id": created["id"], "name": "ci", "role": "viewer", "project": "common"}
+        assert http.get("/v1/whoami", headers=bearer).json() == expected
         [listed] = [key for key in admin.get("/v1/apikeys").json()["items"] if key["id"] == created["id"]]
         assert listed["used_at"] is not None
         assert created["key"].split("_", 2)[2] not in str(listed)

@@ -12,7 +12,9 @@ from workers.jobs.records import Asset, AssetKind, Job, Page, Request, Upload
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
 from workers.jobs.store.jobs import add as add_job
-from workers.jobs.store.tables import assets, jobs, uploads
+from workers.jobs.store.jobs import granted
+from workers.jobs.store.scope import COMMON, EVERYTHING, Scope
+from workers.jobs.store.tables import assets, grants, jobs, uploads
 
 BREAKDOWNS = frozenset(error.code for error in JobFailure.__subclasses__())
 WITH_INSPECTION = select(assets, jobs.c.state.label("job_state"), jobs.c.failure).outerjoin(jobs, jobs.c.id == assets.c.job_id)
@@ -21,8 +23,9 @@ WITH_INSPECTION = select(assets, jobs.c.state.label("job_state"), jobs.c.failure
 class Assets:
     """Rows of models and datasets. Files are moved while their row is locked, so that rows and files agree."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scope: Scope = EVERYTHING) -> None:
         self._database = database
+        self._scope = scope
 
     def add(
         self,
@@ -47,22 +50,33 @@ class Assets:
             new = connection.scalar(insertion.returning(assets.c.sha256)) is not None
             if new and quota_bytes is not None:
                 check_quota(_stored(connection, owner) - size, size, quota_bytes)
+            grant = self._database.insert(grants).values(kind=kind, sha256=sha256, project=self._scope.project)
+            connection.execute(grant.on_conflict_do_nothing())
             asset = _find(connection, kind, sha256, lock=True)
             place()
             job = None
             if kind == AssetKind.MODEL and _undecided(asset):
-                job = rows.job_of(add_job(connection, Request(Kind.INSPECT, sha256), owner, uuid4().hex))
+                job = rows.job_of(add_job(connection, Request(Kind.INSPECT, sha256), owner, uuid4().hex, self._scope))
                 asset = _find(connection, kind, sha256)
         return asset, new, job
 
     def get(self, kind: AssetKind, sha256: str) -> Asset:
         """Raises NotFound."""
         with self._database.read() as connection:
-            return _find(connection, kind, sha256)
+            return _find(connection, kind, sha256, self._scope)
+
+    def share(self, kind: AssetKind, sha256: str) -> Asset:
+        """Let every project see it. Raises NotFound, Forbidden for what another project has shared."""
+        with self._database.write() as connection:
+            asset = _find(connection, kind, sha256, self._scope, lock=True)
+            self._refuse_foreign(connection, kind, sha256)
+            grant = self._database.insert(grants).values(kind=kind, sha256=sha256, project=COMMON)
+            connection.execute(grant.on_conflict_do_nothing())
+            return asset
 
     def page(self, kind: AssetKind, cursor: str | None = None, limit: int = 50, *, name: str | None = None) -> Page[Asset]:
         """Newest first; `name` is a part of the name."""
-        query = WITH_INSPECTION.where(assets.c.kind == kind)
+        query = WITH_INSPECTION.where(assets.c.kind == kind, granted(self._scope))
         if name is not None:
             query = query.where(assets.c.name.icontains(name, autoescape=True))
         query = rows.newest_first(query, assets, cursor, limit, key="sha256")
@@ -70,14 +84,26 @@ class Assets:
             return rows.page_of(connection.execute(query).all(), limit, _asset, key="sha256")
 
     def remove(self, kind: AssetKind, sha256: str, discard: Callable[[], object]) -> None:
-        """Forget an upload; `discard` removes its file. Raises NotFound, Conflict while a job needs it."""
+        """Forget an upload; `discard` removes its file, unless other projects have uploaded it too.
+
+        Raises NotFound, Conflict while a job needs it, Forbidden for what another project has shared.
+        """
         with self._database.write() as connection:
-            _find(connection, kind, sha256, lock=True)
+            _find(connection, kind, sha256, self._scope, lock=True)
+            self._refuse_foreign(connection, kind, sha256)
             user = connection.scalar(select(jobs.c.id).where(_needs(kind, sha256), jobs.c.state.not_in(TERMINAL)).limit(1))
             if user is not None:
                 raise Conflict(f"Job {user} needs this {kind}.", hint="Cancel the job, or wait for it to end.")
-            connection.execute(delete(assets).where(_is(kind, sha256)))
-            discard()
+            ours = and_(_granted_to(kind, sha256), self._scope.sees(grants.c.project))
+            connection.execute(delete(grants).where(ours))
+            if connection.execute(select(grants.c.project).where(_granted_to(kind, sha256)).limit(1)).first() is None:
+                connection.execute(delete(assets).where(_is(kind, sha256)))
+                discard()
+
+    def _refuse_foreign(self, connection: Connection, kind: AssetKind, sha256: str) -> None:
+        mine = and_(_granted_to(kind, sha256), grants.c.project == self._scope.project)
+        if connection.execute(select(grants.c.project).where(mine)).first() is None:
+            self._scope.refuse_foreign("another")
 
     def stored_bytes(self, owner: str) -> int:
         """What the owner has stored, and has announced to store."""
@@ -110,6 +136,10 @@ def _is(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
     return and_(assets.c.kind == kind, assets.c.sha256 == sha256)
 
 
+def _granted_to(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
+    return and_(grants.c.kind == kind, grants.c.sha256 == sha256)
+
+
 def _needs(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
     if kind == AssetKind.MODEL:
         return jobs.c.model == sha256
@@ -127,8 +157,8 @@ def _stored(connection: Connection, owner: str) -> int:
     return int(connection.scalar(stored) or 0)
 
 
-def _find(connection: Connection, kind: AssetKind, sha256: str, *, lock: bool = False) -> Asset:
-    query = WITH_INSPECTION.where(_is(kind, sha256))
+def _find(connection: Connection, kind: AssetKind, sha256: str, scope: Scope = EVERYTHING, *, lock: bool = False) -> Asset:
+    query = WITH_INSPECTION.where(_is(kind, sha256), granted(scope))
     row = connection.execute(query.with_for_update(of=assets) if lock else query).one_or_none()
     if row is None:
         raise NotFound(f"There is no {kind} {sha256}.")

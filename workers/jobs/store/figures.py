@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from workers.jobs.job import Stage, State
 from workers.jobs.store.database import Database
+from workers.jobs.store.scope import EVERYTHING, Scope
 from workers.jobs.store.tables import deliveries, jobs
 
 
@@ -20,12 +21,14 @@ class StageTotal:
 class Figures:
     """Counts and sums, each one query."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scope: Scope = EVERYTHING) -> None:
         self._database = database
+        self._scope = scope
 
     def jobs(self) -> dict[tuple[str, str], int]:
         """Number of jobs by kind and state."""
-        query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
+        query = select(jobs.c.kind, jobs.c.state, func.count()).where(self._scope.sees(jobs.c.project))
+        query = query.group_by(jobs.c.kind, jobs.c.state)
         with self._database.read() as connection:
             return {(kind, state): count for kind, state, count in connection.execute(query)}
 

@@ -6,22 +6,24 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, true, update
 
 from workers.errors import Conflict, IdempotencyMismatch, NotFound
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Artifact, AssetKind, Job, JobEvent, JsonObject, Page, Request
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import artifacts, assets, events, idempotency, jobs
+from workers.jobs.store.scope import COMMON, EVERYTHING, Scope
+from workers.jobs.store.tables import artifacts, assets, events, grants, idempotency, jobs
 from workers.jobs.store.timeline import advance, append_event, end
 
 
 class Jobs:
     """The table of jobs, from the client's side."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scope: Scope = EVERYTHING) -> None:
         self._database = database
+        self._scope = scope
 
     def submit(self, request: Request, owner: str, key: str | None = None) -> tuple[Job, bool]:
         """A new job, or the one that `key` (Idempotency-Key) stands for; True when it is new.
@@ -34,7 +36,7 @@ class Jobs:
                 known = self._known(connection, request, owner, key, job_id)
                 if known is not None:
                     return known, False
-            return rows.job_of(add(connection, request, owner, job_id)), True
+            return rows.job_of(add(connection, request, owner, job_id, self._scope)), True
 
     def _known(self, connection: Connection, request: Request, owner: str, key: str, job_id: str) -> Job | None:
         """The job that `key` stands for already; else `key` stands for `job_id` from now on."""
@@ -52,7 +54,14 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         """Raises NotFound."""
         with self._database.read() as connection:
-            return rows.job_of(find_row(connection, job_id))
+            return rows.job_of(find_row(connection, job_id, self._scope))
+
+    def share(self, job_id: str) -> Job:
+        """Let every project see the job. Raises NotFound, Forbidden for another project's."""
+        with self._database.write() as connection:
+            self._scope.refuse_foreign(find_row(connection, job_id, self._scope, lock=True).project)
+            shared = update(jobs).where(jobs.c.id == job_id).values(project=COMMON).returning(jobs)
+            return rows.job_of(connection.execute(shared).one())
 
     def page(
         self,
@@ -68,9 +77,8 @@ class Jobs:
     ) -> Page[Job]:
         """Newest first; `method` is one of the recipe's, `name` a part of the name, all of `labels` must fit."""
         equal = {"state": state, "kind": kind, "model": model}
-        conditions: list[ColumnElement[bool]] = [
-            jobs.c[column] == value for column, value in equal.items() if value is not None
-        ]
+        conditions = [jobs.c[column] == value for column, value in equal.items() if value is not None]
+        conditions.append(self._scope.sees(jobs.c.project))
         if method is not None:
             conditions.append(("+" + jobs.c.methods + "+").contains(f"+{method}+", autoescape=True))
         if name is not None:
@@ -86,7 +94,8 @@ class Jobs:
         Raises NotFound, Conflict when the job has ended.
         """
         with self._database.write() as connection:
-            row = find_row(connection, job_id, lock=True)
+            row = find_row(connection, job_id, self._scope, lock=True)
+            self._scope.refuse_foreign(row.project)
             if row.state in {State.SUCCEEDED, State.FAILED}:
                 raise Conflict(f"Job {job_id} has ended: {row.state}.", hint="Only jobs that have not ended can be canceled.")
             if row.state == State.QUEUED:
@@ -133,19 +142,26 @@ class Jobs:
             return [rows.record(Artifact, row) for row in connection.execute(query)]
 
 
-def find_row(connection: Connection, job_id: str, *, lock: bool = False) -> rows.AnyRow:
+def find_row(connection: Connection, job_id: str, scope: Scope = EVERYTHING, *, lock: bool = False) -> rows.AnyRow:
     """The row of a job, locked until the transaction ends if asked. Raises NotFound."""
-    query = select(jobs).where(jobs.c.id == job_id)
+    query = select(jobs).where(jobs.c.id == job_id, scope.sees(jobs.c.project))
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
     return row
 
 
-def add(connection: Connection, request: Request, owner: str, job_id: str) -> rows.AnyRow:
+def granted(scope: Scope) -> ColumnElement[bool]:
+    """Whether a row of `assets` was uploaded to, or shared with, a project in scope."""
+    same = and_(grants.c.kind == assets.c.kind, grants.c.sha256 == assets.c.sha256)
+    return true() if scope.everything else exists().where(same, scope.sees(grants.c.project))
+
+
+def add(connection: Connection, request: Request, owner: str, job_id: str, scope: Scope = EVERYTHING) -> rows.AnyRow:
     """Insert a job, and keep what it needs from being removed. Raises NotFound."""
     for kind, sha256 in request.needs():
-        touched = update(assets).where(assets.c.kind == kind, assets.c.sha256 == sha256).values(used_at=now())
+        same = and_(assets.c.kind == kind, assets.c.sha256 == sha256, granted(scope))
+        touched = update(assets).where(same).values(used_at=now())
         if connection.execute(touched).rowcount == 0:
             raise NotFound(f"There is no {kind} {sha256}.", hint=f"Upload it with POST /v1/{kind}s.")
     row = connection.execute(
@@ -162,6 +178,7 @@ def add(connection: Connection, request: Request, owner: str, job_id: str) -> ro
             name=request.name,
             labels=request.labels,
             owner=owner,
+            project=scope.project,
             retry_of=request.retry_of,
             runs_on=request.runs_on,
             attempt=0,

@@ -4,10 +4,11 @@ import time
 
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
-from workers.errors import NotFound
+from workers.errors import Conflict, NotFound
 from workers.jobs.records import ApiKey, AuditEntry, Page, Role
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database, now
+from workers.jobs.store.scope import COMMON
 from workers.jobs.store.tables import audit, keys, sessions, tickets
 
 TOUCH_S = 60.0  # how exact `used_at` is
@@ -19,10 +20,19 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, key_id: str, digest: str, name: str, role: Role, created_by: str, expires_in_s: float | None) -> ApiKey:
+    def add(
+        self,
+        key_id: str,
+        digest: str,
+        name: str,
+        role: Role,
+        created_by: str,
+        expires_in_s: float | None,
+        project: str = COMMON,
+    ) -> ApiKey:
         """A new key."""
         expires_at = None if expires_in_s is None else now() + expires_in_s
-        values = {"id": key_id, "digest": digest, "name": name, "role": role, "created_by": created_by}
+        values = {"id": key_id, "digest": digest, "name": name, "role": role, "created_by": created_by, "project": project}
         insertion = insert(keys).values(**values, expires_at=expires_at, created_at=now()).returning(keys)
         with self._database.write() as connection:
             return key_of(connection.execute(insertion).one())
@@ -34,7 +44,7 @@ class Keys:
         return None if row is None else (key_of(row), row.digest)
 
     def used(self, key: ApiKey) -> None:
-        """Note that the key was used, to the minute."""
+        """Note that the key was used, to the minute. Raises Unavailable."""
         if key.used_at is not None and key.used_at > time.time() - TOUCH_S:
             return
         stale = or_(keys.c.used_at.is_(None), keys.c.used_at < now() - TOUCH_S)
@@ -48,8 +58,15 @@ class Keys:
             return rows.page_of(connection.execute(query).all(), limit, key_of)
 
     def revoke(self, key_id: str) -> ApiKey:
-        """From now on the key opens nothing. Raises NotFound."""
+        """From now on the key opens nothing. Raises NotFound; Conflict for the last administrator's that is valid."""
         with self._database.write() as connection:
+            self._database.queue_up(connection, "administrators")
+            others = select(keys.c.id).where(
+                keys.c.role == Role.ADMIN, keys.c.id != key_id, valid(), keys.c.expires_at.is_(None)
+            )
+            last = select(keys.c.id).where(keys.c.id == key_id, keys.c.role == Role.ADMIN, valid())
+            if connection.execute(last).first() and not connection.execute(others.limit(1)).first():
+                raise Conflict("It is the last administrator's key.", hint="Make another one that does not expire first.")
             connection.execute(update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None)).values(revoked_at=now()))
             row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
         if row is None:

@@ -10,6 +10,7 @@ from workers.jobs.job import Kind, State
 from workers.jobs.records import AssetKind, Job
 from workers.jobs.store import rows
 from workers.jobs.store.database import Database
+from workers.jobs.store.scope import EVERYTHING, Scope
 from workers.jobs.store.tables import assets, jobs
 
 
@@ -71,23 +72,37 @@ MODEL = and_(assets.c.kind == AssetKind.MODEL, assets.c.sha256 == jobs.c.model)
 class Listing:
     """The table of jobs, for eyes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scope: Scope = EVERYTHING) -> None:
         self._database = database
+        self._scope = scope
 
     def page(self, wanted: JobFilter, page: int = 1, limit: int = 50) -> JobRows:
         """Page number `page` of the compressions that are wanted; those without a figure come last."""
-        found = select(jobs, assets.c.name.label("model_name")).outerjoin(assets, MODEL).where(*_conditions(wanted))
+        found = (
+            select(jobs, assets.c.name.label("model_name"))
+            .outerjoin(assets, MODEL)
+            .where(*_conditions(wanted), self._scope.sees(jobs.c.project))
+        )
         column = COLUMNS[wanted.order]
         ordered = (column.desc() if wanted.falling else column.asc()).nulls_last()
         query = found.order_by(ordered, jobs.c.created_at.desc(), jobs.c.id).limit(limit).offset((page - 1) * limit)
-        count = select(func.count()).select_from(jobs).outerjoin(assets, MODEL).where(*_conditions(wanted))
+        count = (
+            select(func.count())
+            .select_from(jobs)
+            .outerjoin(assets, MODEL)
+            .where(*_conditions(wanted), self._scope.sees(jobs.c.project))
+        )
         with self._database.read() as connection:
             total = connection.scalar(count) or 0
             return JobRows(tuple(_line(row) for row in connection.execute(query)), total)
 
     def lines(self, job_ids: list[str]) -> list[JobRow]:
         """Those of the jobs that are there, in the same order."""
-        query = select(jobs, assets.c.name.label("model_name")).outerjoin(assets, MODEL).where(jobs.c.id.in_(job_ids))
+        query = (
+            select(jobs, assets.c.name.label("model_name"))
+            .outerjoin(assets, MODEL)
+            .where(jobs.c.id.in_(job_ids), self._scope.sees(jobs.c.project))
+        )
         with self._database.read() as connection:
             found = {row.id: _line(row) for row in connection.execute(query)}
         return [found[job_id] for job_id in job_ids if job_id in found]

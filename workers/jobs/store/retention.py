@@ -9,14 +9,16 @@ from workers.jobs.job import TERMINAL
 from workers.jobs.records import AssetKind
 from workers.jobs.store.database import Database, now
 from workers.jobs.store.jobs import find_row
+from workers.jobs.store.scope import EVERYTHING, Scope
 from workers.jobs.store.tables import assets, audit, deliveries, idempotency, jobs, uploads
 
 
 class Retention:
     """Finds and removes rows by age; files go in the same breath."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, scope: Scope = EVERYTHING) -> None:
         self._database = database
+        self._scope = scope
 
     def ended_jobs(self, age_s: float, limit: int) -> list[str]:
         """Jobs that ended over `age_s` seconds ago, except the inspections of models that are still there."""
@@ -39,7 +41,8 @@ class Retention:
     def remove_job(self, job_id: str, discard: Callable[[], object]) -> None:
         """Remove an ended job with its events; `discard` removes its files. Raises NotFound, Conflict."""
         with self._database.write() as connection:
-            row = find_row(connection, job_id, lock=True)
+            row = find_row(connection, job_id, self._scope, lock=True)
+            self._scope.refuse_foreign(row.project)
             if row.state not in TERMINAL:
                 raise Conflict(f"Job {job_id} has not ended: {row.state}.", hint="Cancel it first.")
             connection.execute(delete(jobs).where(jobs.c.id == job_id))

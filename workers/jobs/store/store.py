@@ -1,5 +1,6 @@
 """The store as one object."""
 
+from copy import copy
 from importlib.resources import files
 
 from alembic import command
@@ -17,6 +18,7 @@ from workers.jobs.store.keys import Audit, Keys, Sessions, Tickets
 from workers.jobs.store.leases import Leases
 from workers.jobs.store.listing import Listing
 from workers.jobs.store.retention import Retention
+from workers.jobs.store.scope import EVERYTHING, Scope
 from workers.jobs.store.tables import jobs
 from workers.jobs.store.webhooks import Webhooks
 from workers.jobs.store.workers import Workers
@@ -44,19 +46,28 @@ class Store:
     def __init__(self, url: str, *, pooled: bool = True) -> None:
         """Connects at first use. `pooled=False` for a process that forks: no connection outlives its transaction."""
         self._database = Database(url, pooled=pooled)
-        self.assets = Assets(self._database)
-        self.jobs = Jobs(self._database)
-        self.listing = Listing(self._database)
+        self._look(EVERYTHING)
         self.leases = Leases(self._database)
         self.workers = Workers(self._database)
         self.keys = Keys(self._database)
         self.sessions = Sessions(self._database)
         self.audit = Audit(self._database)
         self.webhooks = Webhooks(self._database)
-        self.figures = Figures(self._database)
-        self.retention = Retention(self._database)
         self.health = Health(self._database)
         self.tickets = Tickets(self._database)
+
+    def seen_by(self, scope: Scope) -> "Store":
+        """The same rows, of which only those in `scope` are there."""
+        view = copy(self)
+        view._look(scope)
+        return view
+
+    def _look(self, scope: Scope) -> None:
+        self.assets = Assets(self._database, scope)
+        self.jobs = Jobs(self._database, scope)
+        self.listing = Listing(self._database, scope)
+        self.figures = Figures(self._database, scope)
+        self.retention = Retention(self._database, scope)
 
     def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes start at once.

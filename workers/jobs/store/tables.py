@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, MetaData, Named, Table, TypedColumns
 
+from workers.jobs.store.scope import COMMON
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -11,7 +13,6 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
-COMMON = "common"  # the project of keys that name none
 Json: JSON[Any] = JSON(none_as_null=True)
 
 
