@@ -4,11 +4,12 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from PIL import Image
 
-from fractal_data.images import DEFAULT, Pixels, Size, fractal_images, sides
+from fractal_data.images import Pixels, Size, fractal_images, sides
 from fractal_data.recipe import FractalRecipe
 from fractal_data.sheet import contact_sheet
 
@@ -16,6 +17,15 @@ SHEET_PIXELS = 64 * 256 * 256  # as many images as fit are kept for the contact 
 SHEET_IMAGES = 64
 FAST = 1  # PNG compression level; noise does not shrink further
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same bytes at any time of day
+
+
+class Drawing(TypedDict, total=False):
+    """How the images are drawn, as `fractal_images` has it."""
+
+    channels: int
+    recipe: FractalRecipe
+    start: int
+    processes: int
 
 
 def ignore(written: int) -> None:
@@ -28,11 +38,8 @@ def export(
     seed: int,
     out: Path,
     *,
-    channels: int = 3,
-    recipe: FractalRecipe = DEFAULT,
-    start: int = 0,
-    processes: int = 1,
     progress: Callable[[int], None] = ignore,
+    **drawing: Unpack[Drawing],
 ) -> Path:
     """Write `count` images to `out`, an .npz (`x`, uint8 NHWC) or a folder of PNGs, and return the path of the contact sheet.
 
@@ -42,6 +49,7 @@ def export(
     Raises ValueError for what `fractal_images` refuses, no image, or channels that a PNG cannot have; FileExistsError where
     `out` is a file, or a folder that is not empty.
     """
+    channels, start = drawing.get("channels", 3), drawing.get("start", 0)
     if count < 1:
         raise ValueError(f"count must be at least 1, not {count}")
     if out.suffix != ".npz" and channels not in (1, 3):
@@ -49,7 +57,7 @@ def export(
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise FileExistsError(f"{out} exists already; choose another name or remove it")
     height, width = sides(size)
-    batches = fractal_images(count, size, seed, channels=channels, recipe=recipe, start=start, processes=processes)
+    batches = fractal_images(count, size, seed, **drawing)
     shown = Shown(min(SHEET_IMAGES, max(1, SHEET_PIXELS // (height * width))), progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":

@@ -46,24 +46,8 @@ def create_app(settings: Settings) -> FastAPI:
     celery = broker.make_celery(settings)
     store = Store(settings.database)
     depth, enqueue = partial(broker.depth, celery), partial(broker.announce_job, celery, store)
-    mend = partial(
-        reconcile,
-        store,
-        enqueue,
-        depth,
-        max_attempts=settings.max_attempts,
-        requeue_s=settings.requeue_s,
-        lease_s=settings.lease_s,
-    )
     allowed = Allowed(settings.webhook_targets)
-    messenger = Messenger(store, allowed)
-
-    def clean() -> None:
-        remove_old(store, app.state.artifacts, settings.retention_s)
-
-    tasks = PeriodicTasks(
-        {"reconcile": (settings.heartbeat_s, mend), "webhooks": (1.0, messenger), "retention": (3600.0, clean)}
-    )
+    tasks = make_tasks(settings, store, depth, enqueue, Messenger(store, allowed))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -101,6 +85,28 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount(PATH, create_dashboard(app.state))
     app.add_api_route("/", to_dashboard, include_in_schema=False)
     return app
+
+
+def make_tasks(
+    settings: Settings, store: Store, depth: Callable[[str | None], int], enqueue: Callable[[str], None], messenger: Messenger
+) -> PeriodicTasks:
+    """What the process does beside answering."""
+
+    def mend() -> None:
+        reconcile(
+            store, enqueue, depth, max_attempts=settings.max_attempts, requeue_s=settings.requeue_s, lease_s=settings.lease_s
+        )
+
+    def clean() -> None:
+        remove_old(store, Artifacts(settings.data_dir, blob_store_of(settings)), settings.retention_s)
+
+    return PeriodicTasks(
+        {
+            "reconcile": (settings.heartbeat_s, mend),
+            "webhooks": (1.0, messenger),
+            "retention": (3600.0, clean),
+        }
+    )
 
 
 def to_dashboard(request: Request) -> RedirectResponse:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.access.authentication import Operator, StoreDep, Viewer
 from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, Limit, Part, SettingsDep
@@ -47,22 +47,33 @@ def validate(body: JobCreate, store: StoreDep, _: Operator) -> Forecast:
     return foresee(model.inspection, body.recipe)
 
 
+class Selection:
+    """Which jobs a list is to show."""
+
+    def __init__(
+        self,
+        state: State | None = None,
+        kind: Kind | None = None,
+        model: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
+        method: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,40}$", description="One of the recipe's.")] = None,
+        name: Part = None,
+        label: Labels = [],  # noqa: B006
+    ) -> None:
+        labels = {key: value for key, _, value in (pair.partition(":") for pair in label)}
+        self.filters: dict[str, Any] = {
+            "state": state,
+            "kind": kind,
+            "model": model,
+            "method": method,
+            "name": name,
+            "labels": labels,
+        }
+
+
 @router.get("", response_model=PageView[JobView])
-def page(
-    store: StoreDep,
-    _: Viewer,
-    cursor: Cursor = None,
-    limit: Limit = 50,
-    state: State | None = None,
-    kind: Kind | None = None,
-    model: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
-    method: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,40}$", description="One of the recipe's.")] = None,
-    name: Part = None,
-    label: Labels = [],  # noqa: B006
-) -> Any:
+def page(store: StoreDep, _: Viewer, chosen: Annotated[Selection, Depends()], cursor: Cursor = None, limit: Limit = 50) -> Any:
     """List, newest first."""
-    labels = {key: value for key, _, value in (pair.partition(":") for pair in label)}
-    return store.jobs.page(cursor, limit, state=state, kind=kind, model=model, method=method, name=name, labels=labels)
+    return store.jobs.page(cursor, limit, **chosen.filters)
 
 
 @router.get("/{job_id}", response_model=JobView)

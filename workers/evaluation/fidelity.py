@@ -3,7 +3,7 @@
 Samples are the unit: a sample's anchors or pixels are averaged first, and intervals are over samples.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log10
 from typing import Any, Protocol
@@ -197,23 +197,26 @@ def compare_models(
             output.add(first, second)
         rows += task.compare(_tamed(before), _tamed(after), samples.targets_of(start, stop) if labelled else None)
         progress(stop, samples.count)
-    notes = [output.note for output in outputs if output.note] + list(task.notes)
-    if samples.target_kind is not None and not labelled:
-        notes.append(
-            f"The labels are not used: the task is {task.name}, and they are of the kind {samples.target_kind.value!r}."
-        )
     measures = tuple(measure.resampled(generator(seed, Stream.TASK_METRICS)) for measure in task.measures(rows))
     return Comparison(
         samples.source,
         samples.count,
         tuple(output for output in outputs if output.comparable),
         samples.labels if labelled and task.name == "classification" else None,
-        tuple(notes),
+        tuple(_notes(outputs, task, samples)),
         task,
         measures,
         rows,
         samples.class_names,
     )
+
+
+def _notes(outputs: Sequence[OutputComparison], task: Task, samples: HeldOutSamples) -> Iterator[str]:
+    """What a reader of the figures must know."""
+    yield from (output.note for output in outputs if output.note)
+    yield from task.notes
+    if samples.target_kind is not None and samples.target_kind not in task.answers:
+        yield f"The labels are not used: the task is {task.name}, and they are of the kind {samples.target_kind.value!r}."
 
 
 def summarise(comparison: Comparison, rng: np.random.Generator) -> Fidelity:
