@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     store = Store(settings.database)
     depth, enqueue = partial(broker.depth, celery), partial(broker.announce_job, celery, store)
     allowed = Allowed(settings.webhook_targets)
-    tasks = make_tasks(settings, store, depth, enqueue, Messenger(store, allowed))
+    tasks = background_tasks(settings, store, depth, enqueue, Messenger(store, allowed))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def make_tasks(
+def background_tasks(
     settings: Settings, store: Store, depth: Callable[[str | None], int], enqueue: Callable[[str], None], messenger: Messenger
 ) -> PeriodicTasks:
     """What the process does beside answering."""

@@ -16,9 +16,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from service.access import sessions
 from service.access.audit import HARMLESS
 from workers.errors import Forbidden, Unauthenticated, Unavailable
+from workers.jobs.database.scope import COMMON, Scope
 from workers.jobs.records import ApiKey, Role
 from workers.jobs.store import Store
-from workers.jobs.store.scope import COMMON, Scope
 
 log = structlog.get_logger(__name__)
 ASK_AGAIN_S = 2.0

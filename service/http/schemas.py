@@ -5,9 +5,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from workers.jobs.database.scope import COMMON
 from workers.jobs.job import Kind, Stage, State
 from workers.jobs.records import AssetKind, DeliveryState, Role
-from workers.jobs.store.scope import COMMON
 from workers.recipe import Recipe
 
 T = TypeVar("T")

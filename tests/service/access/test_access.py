@@ -12,9 +12,9 @@ from service.access.authentication import issue
 from service.app import create_app
 from tests.installation import Installation, installation, settings_in
 from tests.waiting import PATIENCE_S
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.tables import keys
 from workers.jobs.records import Role
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import keys
 
 OPEN = {("get", "/healthz"), ("get", "/readyz")}
 ADMIN = re.compile(r"/v1/(apikeys|audit|webhooks)\b")

@@ -11,8 +11,8 @@ from service.access.authentication import issue
 from service.access.sessions import COOKIE, FORGERY_HEADER, forgery_token, open_session
 from tests.installation import RECIPE, Installation
 from tests.waiting import until
+from workers.jobs.database.scope import COMMON
 from workers.jobs.records import Role
-from workers.jobs.store.scope import COMMON
 
 Keys = dict[str, str]
 

@@ -2,7 +2,7 @@
 
 import math
 
-from workers.jobs.store.lease_watch import Held, LeaseWatch
+from workers.jobs.lease_watch import Held, LeaseWatch
 
 LEASE_S = 30.0
 

@@ -14,11 +14,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 
 from workers.errors import QuotaExceeded, Unavailable
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.tables import metadata
 from workers.jobs.job import Kind
 from workers.jobs.records import AssetKind, Request
 from workers.jobs.store import Store
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import metadata
 
 MODEL = "a" * 64
 

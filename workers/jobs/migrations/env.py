@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from workers.jobs.store.tables import metadata
+from workers.jobs.database.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
 context.run_migrations()

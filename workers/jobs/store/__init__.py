@@ -1,4 +1,4 @@
-"""The job store, the one truth of the service. Every SQL statement of the project lives in this package."""
+"""The job store, the one truth of the service: every SQL statement of the project is here or in `workers.jobs.database`."""
 
 from workers.jobs.store.store import Store
 

@@ -7,14 +7,14 @@ from sqlalchemy import Connection, and_, delete, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from workers.errors import Conflict, JobFailure, NotFound, QuotaExceeded
+from workers.jobs.database import rows
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.scope import COMMON, EVERYTHING, Scope
+from workers.jobs.database.tables import assets, grants, jobs, uploads
 from workers.jobs.job import TERMINAL, Kind, State
 from workers.jobs.records import Asset, AssetKind, Job, Page, Request, Upload
-from workers.jobs.store import rows
-from workers.jobs.store.database import Database, now
 from workers.jobs.store.jobs import add as add_job
 from workers.jobs.store.jobs import granted
-from workers.jobs.store.scope import COMMON, EVERYTHING, Scope
-from workers.jobs.store.tables import assets, grants, jobs, uploads
 
 BREAKDOWNS = frozenset(error.code for error in JobFailure.__subclasses__())
 WITH_INSPECTION = select(assets, jobs.c.state.label("job_state"), jobs.c.failure).outerjoin(jobs, jobs.c.id == assets.c.job_id)

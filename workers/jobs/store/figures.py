@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
+from workers.jobs.database.connection import Database
+from workers.jobs.database.scope import EVERYTHING, Scope
+from workers.jobs.database.tables import deliveries, jobs
 from workers.jobs.job import Stage, State
-from workers.jobs.store.database import Database
-from workers.jobs.store.scope import EVERYTHING, Scope
-from workers.jobs.store.tables import deliveries, jobs
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, true, update
 
 from workers.errors import Conflict, IdempotencyMismatch, NotFound
+from workers.jobs.database import rows
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.scope import COMMON, EVERYTHING, Scope
+from workers.jobs.database.tables import artifacts, assets, events, grants, idempotency, jobs
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Artifact, AssetKind, Job, JobEvent, JsonObject, Page, Request
-from workers.jobs.store import rows
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.scope import COMMON, EVERYTHING, Scope
-from workers.jobs.store.tables import artifacts, assets, events, grants, idempotency, jobs
 from workers.jobs.store.timeline import advance, append_event, end
 
 

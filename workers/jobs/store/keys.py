@@ -5,11 +5,11 @@ import time
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
 from workers.errors import Conflict, NotFound
+from workers.jobs.database import rows
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.scope import COMMON
+from workers.jobs.database.tables import audit, keys, sessions, tickets
 from workers.jobs.records import ApiKey, AuditEntry, Page, Role
-from workers.jobs.store import rows
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.scope import COMMON
-from workers.jobs.store.tables import audit, keys, sessions, tickets
 
 TOUCH_S = 60.0  # how exact `used_at` is
 

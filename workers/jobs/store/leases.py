@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, insert, select, update
 
 from workers.errors import TooManyAttempts
+from workers.jobs.database import rows
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.tables import artifacts, assets, jobs
 from workers.jobs.job import Failure, Progress, State
+from workers.jobs.lease_watch import Held, LeaseWatch
 from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
-from workers.jobs.store import rows
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.lease_watch import Held, LeaseWatch
-from workers.jobs.store.tables import artifacts, assets, jobs
 from workers.jobs.store.timeline import advance, end
 
 HELD = frozenset({State.RUNNING, State.CANCELING})

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
+from workers.jobs.database import rows
+from workers.jobs.database.connection import Database
+from workers.jobs.database.scope import EVERYTHING, Scope
+from workers.jobs.database.tables import assets, jobs
 from workers.jobs.job import Kind, State
 from workers.jobs.records import AssetKind, Job
-from workers.jobs.store import rows
-from workers.jobs.store.database import Database
-from workers.jobs.store.scope import EVERYTHING, Scope
-from workers.jobs.store.tables import assets, jobs
 
 
 class Order(StrEnum):

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from sqlalchemy import delete, exists, select
 
 from workers.errors import Conflict
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.scope import EVERYTHING, Scope
+from workers.jobs.database.tables import assets, audit, deliveries, idempotency, jobs, uploads
 from workers.jobs.job import TERMINAL
 from workers.jobs.records import AssetKind
-from workers.jobs.store.database import Database, now
 from workers.jobs.store.jobs import find_row
-from workers.jobs.store.scope import EVERYTHING, Scope
-from workers.jobs.store.tables import assets, audit, deliveries, idempotency, jobs, uploads
 
 
 class Retention:

@@ -9,17 +9,17 @@ from alembic.util import CommandError
 from sqlalchemy import select
 
 from workers.errors import Unavailable
+from workers.jobs.database.connection import Database
+from workers.jobs.database.health import Health
+from workers.jobs.database.scope import EVERYTHING, Scope
+from workers.jobs.database.tables import jobs
 from workers.jobs.store.assets import Assets
-from workers.jobs.store.database import Database
 from workers.jobs.store.figures import Figures
-from workers.jobs.store.health import Health
 from workers.jobs.store.jobs import Jobs
 from workers.jobs.store.keys import Audit, Keys, Sessions, Tickets
 from workers.jobs.store.leases import Leases
 from workers.jobs.store.listing import Listing
 from workers.jobs.store.retention import Retention
-from workers.jobs.store.scope import EVERYTHING, Scope
-from workers.jobs.store.tables import jobs
 from workers.jobs.store.webhooks import Webhooks
 from workers.jobs.store.workers import Workers
 

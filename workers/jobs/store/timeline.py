@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from workers.jobs.database.connection import now
+from workers.jobs.database.rows import AnyRow
+from workers.jobs.database.tables import deliveries, events, jobs, webhooks
 from workers.jobs.job import Failure, Kind, State
 from workers.jobs.records import JsonObject
-from workers.jobs.store.database import now
-from workers.jobs.store.rows import AnyRow
-from workers.jobs.store.tables import deliveries, events, jobs, webhooks
 from workers.jobs.store.webhooks import new_delivery
 
 

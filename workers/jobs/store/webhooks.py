@@ -5,10 +5,10 @@ from uuid import uuid4
 from sqlalchemy import and_, delete, insert, select, update
 
 from workers.errors import NotFound
+from workers.jobs.database import rows
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.tables import deliveries, webhooks
 from workers.jobs.records import Delivery, DeliveryState, JsonObject, Page, Webhook
-from workers.jobs.store import rows
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import deliveries, webhooks
 
 
 class Webhooks:

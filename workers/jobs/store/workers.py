@@ -2,11 +2,11 @@
 
 from sqlalchemy import and_, delete, select
 
+from workers.jobs.database import rows
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.tables import jobs, workers
 from workers.jobs.job import State
 from workers.jobs.records import JsonObject, Worker
-from workers.jobs.store import rows
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import jobs, workers
 
 FORGOTTEN_S = 24 * 3600.0
 

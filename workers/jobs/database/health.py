@@ -5,8 +5,8 @@ import time
 from sqlalchemy import case, select, update
 
 from workers.errors import Unavailable
-from workers.jobs.store.database import Database, now
-from workers.jobs.store.tables import clock
+from workers.jobs.database.connection import Database, now
+from workers.jobs.database.tables import clock
 
 STEP_S = 2.0  # that a clock may go back without anybody hearing of it
 TOLD_S = 60.0  # for which a clock that was set back is reported

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, MetaData, Named, Table, TypedColumns
 
-from workers.jobs.store.scope import COMMON
+from workers.jobs.database.scope import COMMON
 
 metadata = MetaData(
     naming_convention={
