@@ -10,6 +10,7 @@ from contextlib import closing
 from service.access.authentication import issue, verify_key
 from service.access.sessions import issue_ticket
 from service.embedded import local_service
+from service.embedded.data_folder import make_private
 from workers.errors import FractuneError, Unauthenticated
 from workers.jobs.records import Role
 from workers.jobs.store import Store
@@ -21,7 +22,7 @@ def prepare(settings: Settings) -> tuple[str | None, str | None]:
 
     Returns the key and what a link that signs in carries, both only when the key is new: logs are kept, and read by others.
     """
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(settings.data_dir)
     with closing(Store(settings.database)) as store:
         store.migrate()
         if not settings.auth:

@@ -1,13 +1,16 @@
 """Tells webhooks what they asked for, signed as Standard Webhooks has it, until they have heard."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import random
 import secrets
+import threading
 import time
 from collections.abc import Mapping
+from itertools import groupby
 
 import httpx
 import structlog
@@ -18,9 +21,10 @@ from workers.jobs.records import Delivery, JsonObject, Webhook
 from workers.jobs.store import Store
 
 RETRY_S = (5, 30, 120, 600, 3600, 6 * 3600)  # after the first, second, ... try; then the delivery is dead
-TIMEOUT = httpx.Timeout(10)
+DEADLINE_S = 15.0  # for a whole exchange, however slowly it goes on
 LEASE_S = 120.0
 BATCH = 4
+SENDERS = 16
 SECRET_PREFIX = "whsec_"
 GONE = 410
 log = structlog.get_logger(__name__)
@@ -39,17 +43,36 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 class Messenger:
-    """Delivers what is due. Any number of processes may do so at any time."""
+    """Delivers what is due, each webhook by a sender of its own, so that a slow one delays nobody else.
+
+    Any number of processes may do so at any time.
+    """
 
     def __init__(self, store: Store, allowed: Allowed) -> None:
         self._store = store
         self._allowed = allowed
+        self._busy: dict[str, threading.Thread] = {}  # senders by webhook
 
     def __call__(self) -> None:
-        """Try everything that is due once."""
-        while due := self._store.webhooks.take_due(BATCH, LEASE_S):
-            for delivery, webhook in due:
+        """Begin to try what is due, as far as there are senders."""
+        self._busy = {webhook_id: sender for webhook_id, sender in self._busy.items() if sender.is_alive()}
+        while len(self._busy) < SENDERS and (due := self._store.webhooks.take_due(BATCH, LEASE_S, without=self._busy)):
+            for webhook_id, told in groupby(sorted(due, key=_webhook_id), key=_webhook_id):
+                sender = threading.Thread(target=self._tell, args=(list(told),), name=f"webhook {webhook_id}", daemon=True)
+                self._busy[webhook_id] = sender
+                sender.start()
+
+    def settle(self) -> None:
+        """Wait for the senders that are at work."""
+        for sender in self._busy.values():
+            sender.join()
+
+    def _tell(self, told: list[tuple[Delivery, Webhook]]) -> None:
+        for delivery, webhook in told:
+            try:
                 self._try(delivery, webhook)
+            except FractuneError as error:  # the store is away: it is due again when its lease is over
+                log.warning("delivery not recorded", delivery=delivery.id, reason=error.message)
 
     def _try(self, delivery: Delivery, webhook: Webhook) -> None:
         status, error = None, None
@@ -59,6 +82,8 @@ class Messenger:
                 error = f"The target answered {status}."
         except FractuneError as refusal:
             error = refusal.message
+        except TimeoutError:
+            error = f"The target did not answer within {DEADLINE_S:g} s."
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
             error = f"{type(failure).__name__}: {failure}"
         if status == GONE:
@@ -68,16 +93,24 @@ class Messenger:
         log.info("webhook told", delivery=delivery.id, status=status, error=error)
 
     def _send(self, delivery: Delivery, webhook: Webhook) -> int:
-        """The status of the answer; its body is of no interest. Redirects are not followed, proxies not used."""
-        target = self._allowed.resolve(webhook.url)
+        """The status of the answer, within DEADLINE_S from the look-up of the name to the last header."""
+        return asyncio.run(asyncio.wait_for(self._exchange(delivery, webhook), DEADLINE_S))
+
+    async def _exchange(self, delivery: Delivery, webhook: Webhook) -> int:
+        """The body of the answer is of no interest. Redirects are not followed, proxies not used."""
+        target = await asyncio.to_thread(self._allowed.resolve, webhook.url)
         body = _body(delivery)
         url = httpx.URL(webhook.url)
         headers = {**_headers(delivery, webhook, body), "Host": url.netloc.decode()}
         pinned = url.copy_with(host=str(target.address))
-        with httpx.Client(timeout=TIMEOUT, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=DEADLINE_S, trust_env=False) as http:
             extensions = {"sni_hostname": target.host}
-            with http.stream("POST", pinned, content=body, headers=headers, extensions=extensions) as response:
+            async with http.stream("POST", pinned, content=body, headers=headers, extensions=extensions) as response:
                 return response.status_code
+
+
+def _webhook_id(told: tuple[Delivery, Webhook]) -> str:
+    return told[1].id
 
 
 def _body(delivery: Delivery) -> bytes:

@@ -4,9 +4,11 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -143,12 +145,15 @@ def test_in_the_end_it_is_given_up(service: Installation, admin: httpx.Client, t
     hook = subscribe(admin, target)
     admin.post(f"/v1/webhooks/{hook['id']}:test")
     settled(admin, hook)
-    for _ in RETRY_S:
+    messenger = Messenger(service.store, Allowed(service.settings.webhook_targets))
+    for tries, _ in enumerate(RETRY_S, 1):
         assert deliveries(admin, hook)[0]["state"] == "PENDING"
         with service.store.webhooks._database.write() as connection:
             connection.exec_driver_sql("UPDATE deliveries SET due_at = 0, state = 'PENDING'")
-        Messenger(service.store, Allowed(service.settings.webhook_targets))()
-    assert deliveries(admin, hook)[0]["state"] == "DEAD"
+        messenger()
+        messenger.settle()
+        until(lambda tries=tries: deliveries(admin, hook)[0]["tries"] == tries + 1)
+    until(lambda: deliveries(admin, hook)[0]["state"] == "DEAD")
     assert len(target.told) == len(RETRY_S) + 1
     admin.delete(f"/v1/webhooks/{hook['id']}")
 
@@ -235,3 +240,34 @@ def test_an_address_is_checked_when_it_is_used_not_when_it_was_entered(
     hook = service.store.webhooks.add("http://169.254.169.254/", "whsec_AAAA", ["job.failed"], "me")
     admin.post(f"/v1/webhooks/{hook.id}:test")
     assert "may not go" in settled(admin, {"id": hook.id})["error"]
+
+
+def test_a_target_that_drips_delays_nobody(admin: httpx.Client, target: Target) -> None:
+    """It takes the message and answers a byte now and then, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def drip() -> None:
+            with suppress(OSError):
+                while True:
+                    line, _ = server.accept()
+                    held.append(line)
+                    line.sendall(b"HTTP/1.1 2")
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        slow = admin.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{server.getsockname()[1]}/"}).json()
+        quick = subscribe(admin, target)
+        for _ in range(8):
+            admin.post(f"/v1/webhooks/{slow['id']}:test")
+        until(lambda: held)
+        admin.post(f"/v1/webhooks/{quick['id']}:test")
+        target.until(1)
+        assert {each["state"] for each in deliveries(admin, slow)} == {"PENDING"}, "the slow one is still at it"
+        until(lambda: any("within" in (each["error"] or "") for each in deliveries(admin, slow)))
+        for hook in (slow, quick):
+            admin.delete(f"/v1/webhooks/{hook['id']}")
+        server.shutdown(socket.SHUT_RDWR)
+        dripping.join()
+    for line in held:
+        line.close()

@@ -1,5 +1,6 @@
 """Who wants to be told, and what is still to be told them. Deliveries are queued in the transaction that they speak of."""
 
+from collections.abc import Collection
 from uuid import uuid4
 
 from sqlalchemy import and_, delete, insert, select, update
@@ -67,9 +68,13 @@ class Webhooks:
             raise NotFound(f"There is no delivery {delivery_id}.")
         return _delivery(row)
 
-    def take_due(self, limit: int, lease_s: float) -> list[tuple[Delivery, Webhook]]:
-        """What is due, to be settled within `lease_s` seconds; else it is due again, for anybody."""
-        due = and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.due_at <= now())
+    def take_due(self, limit: int, lease_s: float, without: Collection[str] = ()) -> list[tuple[Delivery, Webhook]]:
+        """What is due, to be settled within `lease_s` seconds; else it is due again, for anybody. Not of those webhooks."""
+        due = and_(
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.due_at <= now(),
+            deliveries.c.webhook_id.not_in(without),
+        )
         oldest = select(deliveries.c.id).where(due).order_by(deliveries.c.due_at).limit(limit)
         with self._database.read() as connection:
             if connection.execute(oldest.limit(1)).first() is None:
