@@ -22,7 +22,7 @@ import numpy as np
 import openvino as ov
 import typer
 
-from workers.calibration import Samples, from_dataset, from_fractals
+from workers.calibration import Choice, Samples, from_dataset, from_fractals
 from workers.engine.layer import LayerResult
 from workers.evaluation.fidelity import compare_models, summarise
 from workers.ir.graph.edit import read_weight, write_weight
@@ -220,7 +220,7 @@ def samples_for(zoo: Path, name: str, column: str) -> Samples:
         return from_fractals(imported, subject.calibration, 0, declared)
     calibrating, judging = (zoo / file for file in subject.data)
     if column == "real":
-        return from_dataset(calibrating, imported, declared, subject.calibration)
+        return from_dataset(calibrating, imported, declared, Choice(subject.calibration))
     test = from_dataset(judging, imported, declared)
     return test.take(np.arange(subject.calibration, test.count)) if judging == calibrating else test
 

@@ -20,6 +20,8 @@ FractuneError
 │   ├── DataMismatch            DATA_MISMATCH
 │   ├── NonFiniteData           DATA_NOT_FINITE
 │   ├── LabelMismatch           DATA_LABELS
+│   ├── DataOverlap             DATA_OVERLAP
+│   ├── DoubtfulOriginal        ORIGINAL_DOUBTFUL
 │   ├── InvalidRecipe           RECIPE_INVALID
 │   ├── BudgetOutOfReach        BUDGET_OUT_OF_REACH
 │   └── UnmatchedScope          SCOPE_UNMATCHED
@@ -200,6 +202,20 @@ class LabelMismatch(Refusal):
 
     code = "DATA_LABELS"
     hint = "Give one integer class index per sample, from 0 to classes - 1."
+
+
+class DataOverlap(Refusal):
+    """Samples that calibrate would also judge."""
+
+    code = "DATA_OVERLAP"
+    hint = "Leave --eval out: the samples of --data beyond those that calibrate judge. Or give other samples to --eval."
+
+
+class DoubtfulOriginal(Refusal):
+    """The original does not answer the labels, so that nothing could be told by them."""
+
+    code = "ORIGINAL_DOUBTFUL"
+    hint = "Correct the recipe's preprocessing or the labels, or set check_original to false to go on as it is."
 
 
 class InvalidRecipe(Refusal):

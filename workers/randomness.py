@@ -24,6 +24,9 @@ class Stream(IntEnum):
     SYNTHETIC_INPUTS = auto()  # by input and sample
     EARLY_STOPPING = auto()
     INVERSION = auto()  # by first sample of a batch
+    CALIBRATION_DRAW = auto()
+    TEST_DRAW = auto()
+    ORIGINAL_CHECK = auto()
 
 
 def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:

@@ -25,7 +25,7 @@ import numpy as np
 import openvino as ov
 import typer
 
-from workers.calibration import Samples, from_dataset, from_fractals
+from workers.calibration import Choice, Samples, from_dataset, from_fractals
 from workers.evaluation.fidelity import compare_models, summarise
 from workers.ir.reading.importer import Imported, load
 from workers.machine import fingerprint
@@ -178,7 +178,7 @@ def _values(imported: Imported, zoo: Path, source: str) -> np.ndarray[Any, np.dt
     """What calibrates, as the model takes it (n, ...)."""
     samples: Samples
     if source == "real":
-        samples = from_dataset(zoo / DATA, imported, Preprocessing(**SCALE), SAMPLES)
+        samples = from_dataset(zoo / DATA, imported, Preprocessing(**SCALE), Choice(SAMPLES))
     else:
         samples = from_fractals(imported, SAMPLES, 0, Preprocessing(**SCALE))
     (values,) = samples.batch(0, SAMPLES).values()

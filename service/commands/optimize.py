@@ -7,7 +7,7 @@ import typer
 
 from service.terminal import exit_codes, options
 from service.terminal.console import complain, messages, output
-from service.terminal.local import compression, run_locally
+from service.terminal.local import compression, run_locally, with_decoder, with_metric
 from service.terminal.progress import StageProgress
 from service.terminal.recipes import read_recipe
 from service.terminal.summary import read_report, summary
@@ -26,6 +26,9 @@ def optimize(
     seed: options.Seed = None,
     data: options.Data = None,
     evaluation: options.Evaluation = None,
+    task: options.TaskOption = None,
+    decoder: options.Decoder = None,
+    metric: options.MetricOption = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; what the machine allows when absent.")] = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -34,11 +37,12 @@ def optimize(
     Writes 1/model.xml, 1/model.bin, report.html, report.json and provenance.json. Exit status: 0 done, 2 the input was refused,
     3 the constraint is not met, 4 nothing could verify the constraint, 1 anything else.
     """
-    instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed)
+    instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed, task=task)
     folder = (out or Path(f"{model.stem}-fractune")).resolve()
-    task = compression(model, instructions, folder, data=data, evaluation=evaluation, threads=threads)
+    job = compression(model, instructions, folder, data=data, evaluation=evaluation, threads=threads)
+    job = with_metric(with_decoder(job, decoder), metric)
     with StageProgress(quiet) as progress:
-        failure = run_locally(task, read_settings(), progress.show)
+        failure = run_locally(job, read_settings(), progress.show)
     if failure:
         complain(failure)
         raise typer.Exit(exit_codes.of_failure(failure.code))

@@ -1,12 +1,15 @@
 """Running a task on this machine, in the same sandboxed child as a worker does."""
 
+import importlib.util
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from workers.errors import InvalidRecipe
 from workers.jobs.job import Failure, JobTask, Kind
 from workers.jobs.model_cache import model_cache, trim
 from workers.recipe import Recipe
@@ -27,6 +30,48 @@ def compression(
         evaluation=str(evaluation.resolve()) if evaluation else None,
         threads=threads,
     )
+
+
+def with_decoder(task: JobTask, decoder: str | None) -> JobTask:
+    """The task with a decoder: the file of a model, or else the name of a head, in its recipe."""
+    if decoder is None:
+        return task
+    file = Path(decoder)
+    if not file.is_file():
+        return replace(task, recipe=(task.recipe or {}) | {"decoder": decoder})
+    with file.open("rb") as opened:
+        digest = file_digest(opened, "sha256").hexdigest()
+    return replace(task, decoder=str(file.resolve()), recipe=(task.recipe or {}) | {"decoder": digest})
+
+
+def with_metric(task: JobTask, metric: str | None) -> JobTask:
+    """The task with a metric in its constraint: a name, or MODULE:FUNCTION of the user's own.
+
+    Raises InvalidRecipe where there is no constraint, or no such module.
+    """
+    if metric is None:
+        return task
+    recipe = task.recipe or {}
+    if not recipe.get("constraint"):
+        raise InvalidRecipe("--metric tells what the constraint is about, and the recipe has none.")
+    module, colon, function = metric.rpartition(":")
+    constraint = recipe["constraint"] | {"metric": "custom" if colon else metric}
+    task = replace(task, recipe=recipe | {"constraint": constraint})
+    return replace(task, metric=f"{_file_of(module)}:{function}") if colon else task
+
+
+def _file_of(module: str) -> Path:
+    """The file of a module on the path, or in the folder where one is."""
+    beside = Path(*module.split(".")).with_suffix(".py")
+    if beside.is_file():
+        return beside.resolve()
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise InvalidRecipe(f"--metric: there is no module {module!r}.", hint="Write it as MODULE:FUNCTION.")
+    return Path(spec.origin)
 
 
 def run_locally(task: JobTask, settings: Settings, on_event: Callable[[dict[str, Any]], None]) -> Failure | None:

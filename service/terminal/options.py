@@ -28,4 +28,17 @@ Evaluation = Annotated[
     Path | None,
     typer.Option("--eval", exists=True, help="Held-out samples, with labels if there are any, for accuracy before and after."),
 ]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="What the model answers, for example detection; read off its outputs when absent.")
+]
+Decoder = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE", help="How outputs are decoded: a head, for example yolov8, or a model that does it."),
+]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metric", metavar="NAME|MODULE:FUNCTION", help="Metric of the constraint, or a function (outputs, label) of your own."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

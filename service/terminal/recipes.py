@@ -14,7 +14,15 @@ from workers.recipe import Recipe
 SHAPE = re.compile(r"(?P<name>.*?)\[(?P<lengths>\d+(,\d+)*)\]")
 
 
-def read_recipe(file: Path | None, *, prune: float | None, int8: bool, shapes: Sequence[str], seed: int | None) -> Recipe:
+def read_recipe(
+    file: Path | None,
+    *,
+    prune: float | None,
+    int8: bool,
+    shapes: Sequence[str],
+    seed: int | None,
+    task: str | None = None,
+) -> Recipe:
     """The recipe of `file`; --prune and --int8 replace its steps, shapes and seed are added to it.
 
     Raises InvalidRecipe.
@@ -33,6 +41,8 @@ def read_recipe(file: Path | None, *, prune: float | None, int8: bool, shapes: S
         document["shapes"] = {**document.get("shapes", {}), **dict(_shape(text) for text in shapes)}
     if seed is not None:
         document["seed"] = seed
+    if task is not None:
+        document["task"] = task
     return parse_recipe(document)
 
 

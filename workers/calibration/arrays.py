@@ -108,8 +108,8 @@ def image_rows(array: Array, image: ImageInput, declared: Preprocessing) -> Rows
     return lambda numbers: np.stack([scaled(int(number)) for number in numbers])
 
 
-def value_rows(array: Array, entry: Input, count: int) -> Rows:
-    """Rows of an array that is in the form of the input already; its first `count` samples are checked.
+def value_rows(array: Array, entry: Input, taken: Numbers) -> Rows:
+    """Rows of an array that is in the form of the input already; the samples that are `taken` are checked.
 
     Raises DataMismatch for other shapes, types and token numbers, NonFiniteData naming the sample.
     """
@@ -120,8 +120,8 @@ def value_rows(array: Array, entry: Input, count: int) -> Rows:
     if not np.can_cast(array.dtype, entry.dtype, "same_kind") and not (array.dtype.kind in "iu" and entry.dtype.kind in "iu"):
         raise DataMismatch(f"The samples for input {entry.name!r} are {array.dtype}, and the model takes {entry.dtype}.")
     step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, count, step):
-        _check_values(np.asarray(array[start : min(start + step, count)]), entry, start)
+    for start in range(0, len(taken), step):
+        _check_values(np.asarray(array[taken[start : start + step]]), entry, taken[start : start + step])
 
     def rows(numbers: Numbers) -> Array:
         return np.ascontiguousarray(array[numbers].reshape(len(numbers), *shape), entry.dtype)
@@ -129,11 +129,11 @@ def value_rows(array: Array, entry: Input, count: int) -> Rows:
     return rows
 
 
-def _check_values(values: Array, entry: Input, start: int) -> None:
+def _check_values(values: Array, entry: Input, numbers: Numbers) -> None:
     if values.dtype.kind == "f":
         finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if not finite.all():
-            raise NonFiniteData(f"Sample {start + int(finite.argmin())} for input {entry.name!r} holds NaN or infinity.")
+            raise NonFiniteData(f"Sample {numbers[finite.argmin()]} for input {entry.name!r} holds NaN or infinity.")
     elif entry.dtype.kind in "iu":
         low, high = int(values.min()), int(values.max())
         limits = np.iinfo(entry.dtype)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workers.calibration import Samples, from_dataset, from_fractals, split
-from workers.errors import InvalidRecipe
+from workers.calibration import Choice, Samples, from_dataset, from_fractals, split
+from workers.errors import DataOverlap, InvalidRecipe
 from workers.ir.reading.importer import Imported
 from workers.jobs.job import JobTask
 from workers.methods.finetune import Finetune
@@ -39,12 +39,14 @@ def split_data(task: JobTask, imported: Imported, recipe: Recipe, progress: Call
     the held-out ones. Where fractals calibrate and data
     judge, `fractal_holdout` tells how far judging by fractals would have been from that.
 
-    Raises InvalidRecipe when a dataset is asked for and none is given, and what reading the data raises.
+    Raises InvalidRecipe when a dataset is asked for and none is given, DataOverlap where a sample that
+    calibrates would judge, and what reading the data raises.
     """
     calibration = calibration_samples(task, imported, recipe, progress)
     rest = _beyond(task, imported, recipe, calibration)
     if task.evaluation:
-        held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing)
+        held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing, Choice(task=recipe.task))
+        _check_apart(calibration, held)
     else:
         held, rest = rest or _fractal_judges(imported, recipe), None
     fractal_holdout = (
@@ -71,12 +73,25 @@ def hold_back(splits: DataSplits, recipe: Recipe) -> DataSplits:
 
 
 def _beyond(task: JobTask, imported: Imported, recipe: Recipe, calibration: Samples) -> Samples | None:
-    """The dataset's samples that do not calibrate."""
+    """The dataset's samples that do not calibrate, MOST_JUDGES of them at the most."""
     if not task.data or calibration.source != "dataset":
         return None
-    whole = from_dataset(Path(task.data), imported, recipe.preprocessing)
-    rest = range(calibration.count, min(whole.count, calibration.count + MOST_JUDGES))
-    return whole.take(np.array(rest)) if len(rest) else None
+    whole = from_dataset(Path(task.data), imported, recipe.preprocessing, Choice(task=recipe.task))
+    rest = np.setdiff1d(np.arange(whole.count), calibration.numbers)
+    if len(rest) > MOST_JUDGES:
+        rest = np.sort(generator(recipe.seed, Stream.TEST_DRAW).choice(rest, MOST_JUDGES, replace=False))
+    return whole.take(rest) if len(rest) else None
+
+
+def _check_apart(calibration: Samples, held: Samples) -> None:
+    """Raises DataOverlap where a sample that calibrates would judge."""
+    if calibration.digest is None or held.digest is None:
+        return
+    known = {calibration.digest(int(number)): int(number) for number in calibration.numbers}
+    twice = [int(number) for number in held.numbers if held.digest(int(number)) in known]
+    if twice:
+        first, count = held.title(twice[0]), len(twice)
+        raise DataOverlap(f"{count:,} of the {held.count:,} held-out samples also calibrate, the first of them {first!r}.")
 
 
 def _fractal_judges(imported: Imported, recipe: Recipe) -> Samples:
@@ -89,7 +104,8 @@ def calibration_samples(task: JobTask, imported: Imported, recipe: Recipe, progr
         return from_fractals(imported, recipe.calibration.count, _seed(recipe), recipe.preprocessing, progress)
     if task.data is None:
         raise InvalidRecipe("calibration.source is `dataset`, but no data is given.", hint="Give --data, or use fractals.")
-    return from_dataset(Path(task.data), imported, recipe.preprocessing, recipe.calibration.count, progress)
+    choice = Choice(recipe.calibration.count, generator(_seed(recipe), Stream.CALIBRATION_DRAW), recipe.task)
+    return from_dataset(Path(task.data), imported, recipe.preprocessing, choice, progress)
 
 
 def _seed(recipe: Recipe) -> int:

@@ -33,7 +33,7 @@ def from_fractals(model: Imported, count: int, seed: int, declared: Preprocessin
             notes += (f"Input {entry.name!r} does not take images: it was fed with {what}, which mean nothing to the model.",)
             continue
         image, said = found
-        rows = held(_fractals(image, seed, position, len(model.inputs)), count, image.picture, progress)
+        rows = held(_fractals(image, seed, position, len(model.inputs)), np.arange(count), image.picture, progress)
         feeds[entry.name], pixels, notes = prepared(rows, image), pixels or rows, notes + said
         applied[entry.name] = image.record()
     if declared.resize is not None or declared.crop is not None:

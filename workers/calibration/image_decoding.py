@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -15,6 +16,8 @@ from workers.recipe import Preprocessing
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+BORDER = 114  # grey beside a picture that does not fill its frame, as YOLO has it
+ORIENTATION, SIDEWAYS = 0x0112, frozenset({5, 6, 7, 8})  # of EXIF
 MAX_PIXELS = 64 * 10**6
 DAMAGE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError)
 
@@ -49,25 +52,88 @@ def _without_palette(picture: Image.Image) -> Image.Image:
     return picture.convert("RGBA" if "transparency" in picture.info else "RGB") if picture.mode == "P" else picture
 
 
-def fit(picture: Image.Image, name: str, height: int, width: int, declared: Preprocessing) -> NDArray[np.uint8]:
-    """uint8 (height, width, channels): scaled as declared, else just enough to cover, and cut from the centre.
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a picture comes to lie in the model's input: scaled to `size`, with (left, top) as the first pixel."""
 
-    Raises DataMismatch naming both sizes where the scaled picture is too small.
+    size: tuple[int, int]  # width, height
+    left: int
+    top: int
+    scale: tuple[float, float]  # horizontal, vertical
+
+    def corners(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes (k, 4) of the picture, in the frame of the input."""
+        moved = boxes * np.array(self.scale * 2, np.float32) - np.array([self.left, self.top] * 2, np.float32)
+        return moved.astype(np.float32)
+
+
+def place(size: tuple[int, int], name: str, height: int, width: int, declared: Preprocessing) -> Placement:
+    """How a picture of `size` (width, height) is scaled and cut: as declared, else just enough to cover, from the centre.
+
+    Raises DataMismatch naming both sizes where the scaled picture is too small or absurd.
     """
+    horizontal, vertical = _factors(size, height, width, declared)
+    scaled = (max(1, round(size[0] * horizontal)), max(1, round(size[1] * vertical)))
+    if scaled[0] * scaled[1] > MAX_PIXELS:
+        raise DataMismatch(f"{name} is too narrow: scaled to the model's input it would be {scaled[1]}x{scaled[0]}.")
+    if declared.fit != "letterbox" and (scaled[0] < width or scaled[1] < height):
+        raise DataMismatch(f"{name} is {scaled[1]}x{scaled[0]} after scaling, and the model's input is {height}x{width}.")
+    exact = (scaled[0] / size[0], scaled[1] / size[1])
+    return Placement(scaled, (scaled[0] - width) // 2, (scaled[1] - height) // 2, exact)
+
+
+def _factors(size: tuple[int, int], height: int, width: int, declared: Preprocessing) -> tuple[float, float]:
     if declared.resize is not None:
-        factor = declared.resize / min(picture.size)
-    elif declared.crop is not None:
-        factor = 1.0
-    else:
-        factor = max(height / picture.height, width / picture.width)
-    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-    if size[0] * size[1] > MAX_PIXELS:
-        raise DataMismatch(f"{name} is too narrow: scaled to the model's input it would be {size[1]}x{size[0]}.")
-    scaled = picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR)
-    if scaled.width < width or scaled.height < height:
-        raise DataMismatch(
-            f"{name} is {scaled.height}x{scaled.width} after scaling, and the model's input is {height}x{width}."
-        )
-    left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
-    cut = scaled.crop((left, top, left + width, top + height))
+        return (declared.resize / min(size),) * 2
+    if declared.crop is not None:
+        return 1.0, 1.0
+    factors = width / size[0], height / size[1]
+    if declared.fit == "stretch":
+        return factors
+    return (min(factors) if declared.fit == "letterbox" else max(factors),) * 2
+
+
+def fit(picture: Image.Image, name: str, height: int, width: int, declared: Preprocessing) -> NDArray[np.uint8]:
+    """uint8 (height, width, channels): placed as `place` says; what a letterbox leaves free is grey. Raises as `place` does."""
+    placement = place(picture.size, name, height, width, declared)
+    cut = cut_out(picture, placement, height, width, Image.Resampling.BILINEAR, BORDER)
     return np.asarray(cut, np.uint8).reshape(height, width, -1)
+
+
+def cut_out(
+    picture: Image.Image, placement: Placement, height: int, width: int, how: Image.Resampling, border: int
+) -> Image.Image:
+    """The part of a picture that lies in the frame of the input, scaled by `how`; `border` where there is none."""
+    scaled = picture if placement.size == picture.size else picture.resize(placement.size, how)
+    if placement.left >= 0 and placement.top >= 0:
+        return scaled.crop((placement.left, placement.top, placement.left + width, placement.top + height))
+    framed = Image.new(picture.mode, (width, height), (border,) * len(picture.getbands()))
+    framed.paste(scaled, (-placement.left, -placement.top))
+    return framed
+
+
+def size_of(file: IO[bytes], name: str) -> tuple[int, int]:
+    """Width and height of the picture in `file`, upright; only its head is read. Raises UnreadableData."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(file, formats=FORMATS)
+            _check(picture, name)
+            turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise UnreadableData(f"The image {name!r} cannot be decoded: {error}.", hint="Replace or remove the file.") from error
+    return (picture.height, picture.width) if turned else picture.size
+
+
+def decode_mask(file: IO[bytes], name: str) -> Image.Image:
+    """The class indices in `file` as a picture of 8 bits; those of a palette are its entries. Raises UnreadableData."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(file, formats=FORMATS)
+            _check(picture, name)
+            if picture.mode not in ("L", "P", "1"):
+                raise ValueError(f"its pixels are {picture.mode}, not class indices")
+            return Image.fromarray(np.array(picture, np.uint8))
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise UnreadableData(f"The mask {name!r} cannot be read: {error}.", hint="Save masks as grey PNG files.") from error

@@ -10,35 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.archives import BROKEN_ENTRY, MAX_ENTRIES, open_zip
+from workers.calibration.formats import Annotation, Listing, find_annotation
+from workers.calibration.formats.pictures import labels_among
 from workers.calibration.image_decoding import MODES, SUFFIXES, decode, fit
-from workers.calibration.labels import Labels, assign, read_labels
 from workers.calibration.preprocessing import ImageInput
 from workers.calibration.samples import Numbers, Rows
 from workers.errors import DataMismatch, UnreadableData
 from workers.recipe import Preprocessing
 
-TABLE = "labels.csv"
 MAX_FILE_BYTES = 256 * 2**20
-MAX_TABLE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """Images by name, in the order of labels.csv, else of their names."""
+    """Images by name, in the order of their annotations, else of their names."""
 
     names: tuple[str, ...]
     read: Callable[[str], bytes]
-    labels: Labels | None  # one per name
-    ignored: int  # files that are no images
+    annotation: Annotation | None  # with an entry for every name
+    ignored: int  # files that are neither images nor annotations
 
 
-def open_folder(path: Path) -> Album:
+def open_folder(path: Path, classes: int | None = None, task: str | None = None) -> Album:
     """The images in a folder, at any depth. Raises as `_album` does."""
     files = {file.relative_to(path).as_posix(): file.stat().st_size for file in path.rglob("*") if file.is_file()}
-    return _album(files, lambda name: (path / name).read_bytes())
+    return _album(files, lambda name: (path / name).read_bytes(), classes, task)
 
 
-def open_archive(path: Path) -> Album:
+def open_archive(path: Path, classes: int | None = None, task: str | None = None) -> Album:
     """The images in a zip, read from it when they are asked for. Raises as `_album` does, and what `open_zip` does."""
     with open_zip(path, UnreadableData) as (_, entries):
         sizes = {entry.filename: entry.file_size for entry in entries}
@@ -50,25 +49,27 @@ def open_archive(path: Path) -> Album:
         except BROKEN_ENTRY as error:
             raise UnreadableData(f"The archive is damaged at {name!r}: {error}.") from error
 
-    return _album(sizes, read)
+    return _album(sizes, read, classes, task)
 
 
-def _album(sizes: dict[str, int], read: Callable[[str], bytes]) -> Album:
-    """Raises UnreadableData without images or with enormous files, LabelMismatch where labels.csv does not fit."""
+def _album(sizes: dict[str, int], read: Callable[[str], bytes], classes: int | None, task: str | None) -> Album:
+    """Raises UnreadableData without images or with enormous files, LabelMismatch where annotations are broken or do not fit."""
     if len(sizes) > MAX_ENTRIES:
         raise UnreadableData(f"The folder holds {len(sizes)} files; the limit is {MAX_ENTRIES}.")
-    images = sorted(name for name in sizes if PurePosixPath(name).suffix.lower() in SUFFIXES)
-    if not images:
+    pictures = sorted(name for name in sizes if PurePosixPath(name).suffix.lower() in SUFFIXES)
+    if not pictures:
         raise UnreadableData(f"There are no images among its {len(sizes)} files{_kinds(sizes)}.")
-    table = next((name for name in sorted(sizes, key=len) if PurePosixPath(name).name == TABLE), None)
-    for name in (*images, *([table] if table else [])):
-        limit = MAX_TABLE_BYTES if name == table else MAX_FILE_BYTES
-        if sizes[name] > limit:
-            raise UnreadableData(f"The file {name!r} has {sizes[name]} bytes; the limit is {limit}.")
-    if table is None:
-        return Album(tuple(images), read, None, len(sizes) - len(images))
-    classes = assign(images, read_labels(read(table).decode("utf-8-sig", errors="replace")))
-    return Album(tuple(classes), read, np.array(list(classes.values()), np.int64), len(sizes) - len(images) - 1)
+    for name in pictures:
+        if sizes[name] > MAX_FILE_BYTES:
+            raise UnreadableData(f"The file {name!r} has {sizes[name]} bytes; the limit is {MAX_FILE_BYTES}.")
+    labels = labels_among(pictures)
+    images = tuple(name for name in pictures if name not in labels)
+    others = {name: size for name, size in sizes.items() if name not in set(pictures)}
+    annotation = find_annotation(Listing(images, labels, others, read), classes, task)
+    if annotation is None:
+        return Album(images, read, None, len(sizes) - len(images))
+    left = len(sizes) - len(annotation.entries) - annotation.files
+    return Album(tuple(annotation.entries), read, annotation, max(0, left))
 
 
 def _kinds(names: Iterable[str]) -> str:

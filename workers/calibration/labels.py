@@ -1,9 +1,8 @@
 """Class indices that come with samples."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from workers.errors import LabelMismatch
 
 Labels = NDArray[np.int64]
-FILE, CLASS = "filename", "class_index"  # columns of labels.csv
+T = TypeVar("T")
 
 
 def classes_of(model: ov.Model) -> int | None:
@@ -38,21 +37,8 @@ def check_labels(labels: NDArray[Any], count: int, classes: int | None) -> Label
     return np.asarray(labels, np.int64)
 
 
-def read_labels(text: str) -> dict[str, int]:
-    """Class index by file name, in the order of the file, from a CSV with the columns filename and class_index."""
-    try:
-        rows = list(csv.DictReader(text.splitlines(), strict=True)) or [{}]
-        labels = {row[FILE]: int(row[CLASS]) for row in rows}
-    except (csv.Error, KeyError, TypeError, ValueError) as error:
-        message = f"labels.csv is not a table of {FILE} and {CLASS}: {error}."
-        raise LabelMismatch(message, hint=f"Start it with the line {FILE},{CLASS}; one row per image follows.") from error
-    if len(labels) < len(rows):
-        raise LabelMismatch("labels.csv names a file twice.")
-    return labels
-
-
-def assign(names: Iterable[str], labels: Mapping[str, int]) -> dict[str, int]:
-    """Class index by the name of an image, in the order of `labels`; folders in the names may differ if files do not.
+def assign(names: Iterable[str], labels: Mapping[str, T]) -> dict[str, T]:
+    """The label by the name of an image, in the order of `labels`; folders in the names may differ if files do not.
 
     Raises LabelMismatch naming an image without a label, or a label without its image.
     """
@@ -60,7 +46,7 @@ def assign(names: Iterable[str], labels: Mapping[str, int]) -> dict[str, int]:
     short: dict[str, list[str]] = {}
     for name in exact:
         short.setdefault(PurePosixPath(name).name, []).append(name)
-    found: dict[str, int] = {}
+    found: dict[str, T] = {}
     for label, index in labels.items():
         candidates = [exact[label]] if label in exact else short.get(PurePosixPath(label).name, [])
         if len(candidates) != 1:

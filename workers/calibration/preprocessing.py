@@ -1,7 +1,7 @@
 """From 0..255 pixels to what an image input takes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +52,34 @@ class ImageInput:
     def record(self) -> dict[str, Any]:
         """What is applied, for the report."""
         return {key: value for key, value in asdict(self).items() if key not in ("name", "dtype", "item")}
+
+
+def alternatives(image: ImageInput) -> dict[str, ImageInput]:
+    """What models are commonly fed with instead, by what a person would call it; nothing that is the same."""
+    mean, scale = IMAGENET_MEAN, IMAGENET_SCALE
+    if image.color_order == "BGR":
+        mean, scale = mean[::-1], scale[::-1]
+    usual: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+        "raw 0..255": ((0.0,), (1.0,)),
+        "0..1": ((0.0,), (255.0,)),
+        "-1..1": ((127.5,), (127.5,)),
+    }
+    if image.channels == len(mean):
+        usual["ImageNet's mean and standard deviation"] = mean, scale
+    found = (
+        {}
+        if image.dtype == np.uint8
+        else {
+            what: replace(
+                image, mean_values=shift * (image.channels // len(shift)), scale_values=by * (image.channels // len(by))
+            )
+            for what, (shift, by) in usual.items()
+        }
+    )
+    if image.channels == len(mean):
+        other: Literal["RGB", "BGR"] = "BGR" if image.color_order == "RGB" else "RGB"
+        found[f"{other} in place of {image.color_order}"] = replace(image, color_order=other)
+    return {what: made for what, made in found.items() if made != image}
 
 
 def image_input(entry: Input, declared: Preprocessing) -> tuple[ImageInput, tuple[str, ...]] | None:

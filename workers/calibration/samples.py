@@ -29,6 +29,9 @@ class Samples:
     class_names: tuple[str, ...] = ()  # by class index
     pixels: Rows | None = None  # uint8 (n, height, width, channels), before preprocessing
     origins: Rows | None = None  # the same, of the fractals that the images were made from
+    other_feeds: Mapping[str, Mapping[str, Rows]] = field(default_factory=dict)  # with other preprocessing, by what it is
+    digest: Callable[[int], bytes] | None = None  # number of a sample -> what only an equal one has
+    title: Callable[[int], str] = "sample {}".format  # number of a sample -> what it is called
     notes: tuple[str, ...] = ()  # for the report
     applied: Mapping[str, Any] = field(default_factory=dict)  # how each input is prepared, for the report
 
@@ -80,14 +83,22 @@ def split(samples: Samples, fractions: Sequence[float], rng: np.random.Generator
     return tuple(samples.take(np.sort(order[start:stop])) for start, stop in pairwise(bounds))
 
 
-def held(rows: Rows, count: int, item: Sequence[int], progress: Callable[[int, int], None], most: int = 256 * 2**20) -> Rows:
-    """`rows` of uint8 items; the first `count` are made once and kept if they fit into `most` bytes."""
+def held(
+    rows: Rows, numbers: Numbers, item: Sequence[int], progress: Callable[[int, int], None], most: int = 256 * 2**20
+) -> Rows:
+    """`rows` of uint8 items; those of `numbers`, ascending, are made once and kept if they fit into `most` bytes."""
+    count = len(numbers)
     if count * int(np.prod(item)) > most:
         return rows
     kept = np.empty((count, *item), np.uint8)
     step = max(1, min(64, count // 20))
     for start in range(0, count, step):
         stop = min(start + step, count)
-        kept[start:stop] = rows(np.arange(start, stop))
+        kept[start:stop] = rows(numbers[start:stop])
         progress(stop, count)
-    return lambda numbers: kept[numbers] if numbers.max(initial=0) < count else rows(numbers)
+
+    def looked_up(wanted: Numbers) -> NDArray[Any]:
+        places = np.minimum(np.searchsorted(numbers, wanted), count - 1)
+        return kept[places] if np.array_equal(numbers[places], wanted) else rows(wanted)
+
+    return looked_up

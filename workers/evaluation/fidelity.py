@@ -16,7 +16,7 @@ from workers.annotations import TargetKind
 from workers.errors import LabelMismatch, NonFiniteResult
 from workers.evaluation.decoders import Frame, Output
 from workers.evaluation.task_report import change_reports, changed_samples, class_reports, metric_reports
-from workers.evaluation.tasks import Seen, Task, TaskRequest, choose_task
+from workers.evaluation.tasks import Seen, Task, TaskRequest, task_of
 from workers.ir.graph.frontier import EXACT
 from workers.ir.reading.canonicalise import set_batch
 from workers.ir.reading.inputs import describe_inputs
@@ -161,7 +161,7 @@ def find_task(original: ov.Model, samples: HeldOutSamples, threads: int, asked: 
 
 
 def _task(seen: Seen, samples: HeldOutSamples, asked: TaskRequest = NOTHING_SAID) -> Task:
-    task = choose_task(seen, asked, samples.target_kind)
+    task = task_of(seen, asked, samples.target_kind)
     if task.name == "classification":
         _check_labels(seen.readings[seen.headline], samples.labels)
     return task
@@ -217,6 +217,19 @@ def _notes(outputs: Sequence[OutputComparison], task: Task, samples: HeldOutSamp
     yield from task.notes
     if samples.target_kind is not None and samples.target_kind not in task.answers:
         yield f"The labels are not used: the task is {task.name}, and they are of the kind {samples.target_kind.value!r}."
+
+
+def compare_inputs(
+    model: ov.Model, task: Task, samples: HeldOutSamples, others: HeldOutSamples, threads: int, rng: np.random.Generator
+) -> Resampled | None:
+    """The first metric against the labels of one model, fed with the same samples in two ways; None where there is none."""
+    request = _request(model, 1, threads)
+    rows: list[Any] = []
+    for index in range(samples.count):
+        first, second = (_tamed(_infer(request, some.batch(index, index + 1), 1, 1)) for some in (samples, others))
+        rows += task.compare(first, second, samples.targets_of(index, index + 1))
+    measure = next((measure for measure in task.measures(rows) if measure.reference == "labels"), None)
+    return measure.resampled(rng) if measure else None
 
 
 def summarise(comparison: Comparison, rng: np.random.Generator) -> Fidelity:

@@ -16,9 +16,9 @@ TaskName = Literal[
 ]
 Metric = Literal[
     "accuracy", "agreement", "kl_divergence", "top1", "top5", "f1", "auc", "mAP", "mAP50", "mIoU", "psnr", "ssim", "rmse",
-    "mae", "r2", "spearman", "recall_at_k", "cer", "relative_error",
+    "mae", "r2", "spearman", "recall_at_k", "cer", "relative_error", "custom",
 ]  # fmt: skip
-UNBOUNDED = frozenset({"kl_divergence", "psnr", "rmse", "mae"})  # in units of their own: nats, dB, those of the labels
+UNBOUNDED = frozenset({"custom", "kl_divergence", "psnr", "rmse", "mae"})  # in units of their own
 
 
 class Block(BaseModel):
@@ -34,9 +34,14 @@ class Calibration(Block):
         default=None, description="`dataset` when data is given, else `fractals`."
     )
     count: int = Field(
-        default=1024, ge=1, le=100_000, description="How many samples calibrate; a dataset gives its first ones."
+        default=1024,
+        ge=1,
+        le=100_000,
+        description="How many samples calibrate; of a dataset they are drawn, as many of each class as it has.",
     )
-    seed: int | None = Field(default=None, ge=0, description="Seed of the fractals; the recipe's seed when absent.")
+    seed: int | None = Field(
+        default=None, ge=0, description="Seed of the fractals, or of the draw; the recipe's seed when absent."
+    )
     inversion_steps: int | None = Field(
         default=None,
         ge=0,
@@ -57,6 +62,12 @@ class Preprocessing(Block):
     color_order: Literal["RGB", "BGR"] = "RGB"
     resize: int | None = Field(default=None, ge=1, le=8192, description="Scale the shorter side to this many pixels.")
     crop: int | None = Field(default=None, ge=1, le=8192, description="Cut this many pixels square from the centre.")
+    fit: Literal["cover", "stretch", "letterbox"] | None = Field(
+        default=None,
+        description="How pictures of another shape are brought to the input's when neither resize nor crop is set: scaled to "
+        "cover it and cut, stretched, or scaled to fit and framed in grey. "
+        "`letterbox` for detectors, else `cover`, when absent.",
+    )
 
 
 class Constraint(Block):
@@ -137,7 +148,13 @@ class Recipe(Block):
     decoder: str | None = Field(
         default=None,
         max_length=200,
-        description="How the outputs of a detector are decoded: the name of a head, for example yolov8; found when absent.",
+        description="How the outputs are decoded: the name of a detector's head, for example yolov8, or the SHA-256 of an "
+        "uploaded model that turns them into boxes, scores and labels, or a class_map, or an embedding; found when absent.",
+    )
+    check_original: bool = Field(
+        default=True,
+        description="Stop where labels show that the original guesses, or does clearly better with other preprocessing. False "
+        "insists on the preprocessing as it is.",
     )
     constraint: Constraint | None = None
     search: Search | None = None

@@ -26,12 +26,14 @@ from workers.ir.reading.importer import Imported, load
 from workers.ir.reading.importer import describe_model as describe
 from workers.ir.writing.writer import saved_size
 from workers.jobs.job import JobTask, Stage
+from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 from workers.run.calibration_images import recognised
 from workers.run.candidates import CandidateFactory
 from workers.run.clock import Clock
 from workers.run.compression import batch_size, help_compression, make_context
 from workers.run.exploration import explore
+from workers.run.original_check import check_original
 from workers.run.plan import make_plan
 from workers.run.report_builder import RunResults, layer_row, write_report
 
@@ -83,7 +85,9 @@ def compress(task: JobTask, clock: Clock) -> None:
         splits = split_data(task, imported, recipe, clock.progress)
         calibration = _recognised(splits.calibration, task, imported, recipe, threads, clock)
         splits = hold_back(replace(splits, calibration=calibration), recipe)
-        meaning = find_task(original, splits.test, threads, TaskRequest(recipe.task, recipe.decoder))
+        meaning = find_task(original, splits.test, threads, _request(task, recipe, threads))
+        if recipe.check_original:
+            check_original(original, splits.test, meaning, threads, generator(recipe.seed, Stream.ORIGINAL_CHECK))
     exploring = bool(recipe.search or recipe.pareto)
 
     def on_layer(result: LayerResult) -> None:
@@ -135,6 +139,14 @@ def _recognised(samples: Samples, task: JobTask, imported: Imported, recipe: Rec
         clock.progress(done, total, message="images that the network recognises")
 
     return recognised(samples, imported, recipe, folder, threads, tell)
+
+
+def _request(task: JobTask, recipe: Recipe, threads: int) -> TaskRequest:
+    """What is said about the meaning of the outputs. Raises InvalidRecipe where something is named that is not given."""
+    if recipe.constraint and recipe.constraint.metric == "custom" and not task.metric:
+        raise InvalidRecipe("constraint.metric is `custom`, and no function is given.", hint="Give --metric MODULE:FUNCTION.")
+    head = None if task.decoder else recipe.decoder
+    return TaskRequest(recipe.task, head, Path(task.decoder) if task.decoder else None, task.metric, threads)
 
 
 def recipe_of(task: JobTask) -> Recipe:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -30,6 +31,8 @@ from workers.jobs.summary import summarize
 from workers.settings import Settings
 from workers.worker import sandbox
 from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
+
+SHA256 = "[0-9a-f]{64}"
 
 log = structlog.get_logger(__name__)
 LONGEST_JSON = 256 << 20  # characters of a report or an inspection
@@ -229,7 +232,9 @@ def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) 
     compressing = job.kind == Kind.COMPRESS
     checkpoints = str(artifacts.checkpoints(job.id)) if compressing else None
     cache = model_cache(artifacts.cache, job.model) if compressing else None
-    return JobTask(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache)
+    decoder = (job.recipe or {}).get("decoder") or ""
+    decoding = str(artifacts.path(AssetKind.MODEL, decoder)) if re.fullmatch(SHA256, decoder) else None
+    return JobTask(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache, decoding)
 
 
 def read_json(path: Path) -> dict[str, Any]:

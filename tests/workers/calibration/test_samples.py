@@ -54,7 +54,7 @@ def test_rows_are_kept_only_where_they_fit(most: int, calls: int) -> None:
         made.extend(numbers.tolist())
         return np.repeat(numbers.astype(np.uint8)[:, None], 4, axis=1)
 
-    kept = held(rows, 10, (4,), lambda done, total: None, most)
+    kept = held(rows, np.arange(10), (4,), lambda done, total: None, most)
     if not made:
         kept(np.arange(10))
     np.testing.assert_array_equal(kept(np.array([3, 1]))[:, 0], [3, 1])
@@ -63,6 +63,11 @@ def test_rows_are_kept_only_where_they_fit(most: int, calls: int) -> None:
 
 def test_progress_of_making_reaches_the_end() -> None:
     told: list[tuple[int, int]] = []
-    held(lambda numbers: np.zeros((len(numbers), 1), np.uint8), 150, (1,), lambda done, total: told.append((done, total)))
+    held(
+        lambda numbers: np.zeros((len(numbers), 1), np.uint8),
+        np.arange(150),
+        (1,),
+        lambda done, total: told.append((done, total)),
+    )
     assert told[-1] == (150, 150)
     assert len(told) > 10

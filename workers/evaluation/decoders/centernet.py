@@ -24,10 +24,13 @@ class CenterNet:
         """Two or three maps of one size, a quarter of the picture's side."""
         if len(outputs) not in (2, 3) or any(len(output.shape) != 3 for output in outputs):
             return None
-        pairs = [index for index, output in enumerate(outputs) if output.shape[0] == 2]
-        heat = [index for index in range(len(outputs)) if index not in pairs]
+        called = [
+            index for index, output in enumerate(outputs) if {"hm", "heat", "heatmap"} & set(output.name.lower().split("_"))
+        ]
+        heat = called or [index for index, output in enumerate(outputs) if output.shape[0] != 2]
+        pairs = [index for index, output in enumerate(outputs) if index not in heat and output.shape[0] == 2]
         sides = {output.shape[1:] for output in outputs}
-        if len(heat) != 1 or sides != {(frame.height // 4, frame.width // 4)}:
+        if len(heat) != 1 or len(pairs) != len(outputs) - 1 or sides != {(frame.height // 4, frame.width // 4)}:
             return None
         named = {index: outputs[index].name.lower() for index in pairs}
         size = next((index for index, name in named.items() if "wh" in name or "size" in name), pairs[0])

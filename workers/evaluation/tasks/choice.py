@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +45,9 @@ class TaskRequest:
 
     task: str | None = None
     decoder: str | None = None  # name of a head
+    decoder_model: Path | None = None  # in place of one
+    metric: str | None = None  # FILE:NAME of a function of the user's
+    threads: int = 1  # of the decoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ class Classification:
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.CLASS})
     notes: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def classes(self) -> int:
+        """Those that the output tells apart."""
+        return self.reading.classes
+
     def compare(self, before: Outputs, after: Outputs, targets: Sequence[int] | None) -> list[Scored]:
         """The probabilities of both models."""
         first, second = (probabilities(self.reading, outputs[self.output])[:, 0] for outputs in (before, after))

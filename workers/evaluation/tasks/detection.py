@@ -53,6 +53,7 @@ class Detection:
 
     decoder: Decoder
     name: ClassVar[str] = "detection"
+    classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.BOXES})
 
     @property
@@ -138,19 +139,32 @@ def match(truth: Sequence[Boxes], detections: Sequence[Detections]) -> dict[int,
 
 
 def average_precision(matches: Matches, counts: Values) -> Values:
-    """Average precision of a class by threshold of IoU (r, t), samples counted `counts` (r, n) times; NaN without objects."""
+    """Average precision of a class by threshold of IoU (r, t), samples counted `counts` (r, n) times; NaN without objects.
+
+    Precision is looked at where a detection is right: between those it only falls.
+    """
     weights = counts[:, matches.samples]  # (r, d)
     present = counts @ matches.present
-    hits = np.cumsum(weights[:, None] * (matches.right & matches.counted), axis=2)  # (r, t, d)
-    misses = np.cumsum(weights[:, None] * (~matches.right & matches.counted), axis=2)
+    seen = np.cumsum(weights * matches.counted[0], axis=1)
+    found = np.full((len(counts), len(matches.right)), np.nan)
+    for threshold, (right, counted) in enumerate(zip(matches.right, matches.counted, strict=True)):
+        same = np.array_equal(counted, matches.counted[0])  # mostly: only what lies on a crowd is not counted
+        all_seen = seen if same else np.cumsum(weights * counted, axis=1)
+        found[:, threshold] = _area(weights, all_seen, np.flatnonzero(right & counted), present)
+    found[present == 0] = np.nan
+    return found
+
+
+def _area(weights: Values, seen: Values, right: NDArray[np.int64], present: Values) -> Values:
+    """Precision averaged over COCO's recalls (r,): detections are `right` at these positions, `seen` (r, d) counts all."""
+    hits = np.cumsum(weights[:, right], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.nan_to_num(hits / (hits + misses))
-        recall = hits / present[:, None, None]
-    best = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
-    reached = np.searchsorted(RECALLS, np.nan_to_num(recall), side="right") * (hits > 0)
-    newly = np.diff(reached, axis=2, prepend=0)
-    summed: Values = np.where(present[:, None] > 0, (best * newly).sum(axis=2) / len(RECALLS), np.nan)
-    return summed
+        precision = np.nan_to_num(hits / seen[:, right])
+        recall = np.nan_to_num(hits / present[:, None])
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    reached = np.searchsorted(RECALLS, recall, side="right") * (hits > 0)
+    area: Values = (best * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS)
+    return area
 
 
 def _measures(
@@ -173,7 +187,7 @@ def _mean_over_classes(matched: Mapping[int, Matches], counts: Values, threshold
     totals, classes = np.zeros(len(counts)), np.zeros(len(counts))
     for matches in matched.values():
         some = Matches(matches.samples, matches.right[thresholds], matches.counted[thresholds], matches.present)
-        step = max(1, CELLS // max(some.right.size, 1))
+        step = max(1, CELLS // max(len(some.samples), 1))
         parts = [average_precision(some, counts[start : start + step]) for start in range(0, len(counts), step)]
         precision = np.concatenate(parts).mean(axis=1)
         totals += np.nan_to_num(precision)

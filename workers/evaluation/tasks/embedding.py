@@ -32,6 +32,7 @@ class Embedding:
 
     output: int  # its position
     name: ClassVar[str] = "embedding"
+    classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.CLASS})
     notes: ClassVar[tuple[str, ...]] = ("Embeddings are compared by their cosine.",)
 

@@ -33,6 +33,7 @@ class Image:
     channels_first: bool
     peak: float  # 1 or 255: what white is
     name: ClassVar[str] = "image"
+    classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.IMAGE})
 
     @property

@@ -28,6 +28,7 @@ class Multilabel:
 
     output: int  # its position
     name: ClassVar[str] = "multilabel"
+    classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.LABELS})
     notes: ClassVar[tuple[str, ...]] = ("A label is given from a probability of 0.5 on.",)
 

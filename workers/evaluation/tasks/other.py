@@ -29,6 +29,7 @@ class Other:
     output: int  # position of the one that tells most
     reading: Reading
     name: ClassVar[str] = "other"
+    classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset()
 
     @property

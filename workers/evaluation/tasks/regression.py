@@ -26,6 +26,7 @@ class Regression:
 
     output: int  # its position
     name: ClassVar[str] = "regression"
+    classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.VALUES})
     notes: ClassVar[tuple[str, ...]] = ()
 

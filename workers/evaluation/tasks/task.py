@@ -31,6 +31,10 @@ class Task(Protocol):
         """As recipes spell it."""
 
     @property
+    def classes(self) -> int | None:
+        """How many classes a guess would choose from; None where that says nothing."""
+
+    @property
     def answers(self) -> frozenset[TargetKind]:
         """What its samples may be labelled with."""
 

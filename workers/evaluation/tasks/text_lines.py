@@ -26,6 +26,7 @@ class TextLines:
     output: int  # its position
     blank: int = 0  # the class that stands for no character
     name: ClassVar[str] = "text_lines"
+    classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.TEXT})
 
     @property
@@ -43,7 +44,7 @@ class TextLines:
         for index, (first, second) in enumerate(zip(self.lines(before), self.lines(after), strict=True)):
             known = None
             if targets is not None:
-                label = np.asarray(targets[index]).tolist()
+                label = [int(character) for character in targets[index] if character >= 0]  # negative ones fill it up
                 known = (Levenshtein.distance(label, first), Levenshtein.distance(label, second), len(label))
             rows.append(Edits(known, (Levenshtein.distance(first, second), len(first))))
         return rows

@@ -51,7 +51,8 @@ def _inputs(task: JobTask) -> Iterator[Path]:
     yield model
     if not model.is_dir() and model.parent.is_dir():
         yield from islice((Path(entry) for entry in os.scandir(model.parent) if entry.is_file(follow_symlinks=False)), BESIDE)
-    for path in filter(None, (task.data, task.evaluation)):
+    metric = task.metric.rpartition(":")[0] if task.metric else None
+    for path in filter(None, (task.data, task.evaluation, task.decoder, metric)):
         yield Path(path)
         yield from _linked(Path(path))
 

@@ -1,0 +1,58 @@
+"""Whether the original answers the labels at all: most wrong results begin with preprocessing that is not the model's."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import sqrt
+
+import numpy as np
+import openvino as ov
+
+from workers.calibration import Samples
+from workers.errors import DoubtfulOriginal
+from workers.evaluation.fidelity import compare_inputs
+from workers.evaluation.tasks import Task
+from workers.report.formatting import metric as metric_name
+from workers.report.formatting import percent
+from workers.statistics.measures import Resampled
+
+SAMPLES = 64  # that are tried
+FEWEST = 16  # labelled samples that can tell
+CLEARLY = 0.05  # better by at least this, and by more than chance explains
+
+
+def check_original(original: ov.Model, samples: Samples, task: Task, threads: int, rng: np.random.Generator) -> None:
+    """Raises DoubtfulOriginal where the labels show that the model guesses, or that other preprocessing does clearly better."""
+    if samples.count < FEWEST or samples.target_kind not in task.answers:
+        return
+    some = samples.take(np.sort(rng.choice(samples.count, min(SAMPLES, samples.count), replace=False)))
+    tried = {what: replace(some, feeds=feeds) for what, feeds in some.other_feeds.items()}
+    found = {what: compare_inputs(original, task, some, other, threads, rng) for what, other in tried.items()}
+    as_it_is = compare_inputs(original, task, some, some, threads, rng)
+    if as_it_is is None or not as_it_is.defined or not as_it_is.measure.bounded:
+        return
+    better = {what: result for what, result in found.items() if result and _is_clearly_better(result)}
+    if better or _guesses(as_it_is, task):
+        raise DoubtfulOriginal(_told(as_it_is, found, better))
+
+
+def _is_clearly_better(result: Resampled) -> bool:
+    """Whether the paired interval of the gain lies above zero, and the gain is large."""
+    return result.defined and result.drop.high is not None and result.drop.high < 0 and -result.drop.value >= CLEARLY
+
+
+def _guesses(result: Resampled, task: Task) -> bool:
+    """Whether a classifier is no better than chance, by two standard errors; whether anything else gets nothing right."""
+    if not result.measure.higher_is_better:
+        return False
+    chance = 1 / task.classes if task.name == "classification" and task.classes else 0.0
+    return result.original.value <= chance + 2 * sqrt(chance * (1 - chance) / result.measure.n)
+
+
+def _told(as_it_is: Resampled, found: Mapping[str, Resampled | None], better: Mapping[str, Resampled]) -> str:
+    name = metric_name(as_it_is.measure.name)
+    text = f"{name} of the original on {as_it_is.measure.n} labelled samples is {percent(as_it_is.original.value)}"
+    if better:
+        best = max(better, key=lambda what: better[what].compressed.value)
+        return f"{text}; with {best} it is {percent(better[best].compressed.value)}."
+    tried = ", ".join(f"{what} {percent(result.compressed.value)}" for what, result in found.items() if result)
+    return f"{text}, no better than guessing." + (f" Tried as well: {tried}." if tried else "")
