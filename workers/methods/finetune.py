@@ -20,12 +20,21 @@ class Finetune(Pass):
         le=7 * 86400,
         description="Seconds after which training is over, if `steps` are not done before; bytes then depend on the machine.",
     )
-    batch_size: int = Field(default=64, ge=1, le=4096, description="Samples of a step.")
+    batch_size: int | None = Field(
+        default=None, ge=1, le=4096, description="Samples of a step; 64 when absent, 16 of large images."
+    )
     learning_rate: float = Field(
         default=2e-3,
         gt=0,
         le=1,
         description="Relative to the size of a layer's weights, falling to 0 as a cosine; centroids get a tenth.",
+    )
+    blockwise: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the training in which each block learns alone, from what the blocks before give it, to give what "
+        "the original's gives. When absent a quarter after pruning, and none where weights are quantised.",
     )
     temperature: float = Field(default=2.0, ge=1, le=20, description="Softens the class probabilities that are compared.")
     feature_weight: float = Field(

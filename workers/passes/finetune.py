@@ -24,6 +24,7 @@ from workers.training.network import Network, verify
 from workers.training.parametrizations import parametrize
 
 MOST_FEATURES = 8
+MANY, FEW = 64, 16  # samples of a training step, where a machine runs that many at once and where it does not
 MEASURED = 128  # samples on which the layers' errors are measured afterwards
 
 
@@ -49,7 +50,9 @@ def rewrite(step: Finetune, state: CompressionState, context: RunContext, progre
     model = state.model
     layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & context.excluded.keys()]
     biases = ensure_bias(model, layers)
-    size = min(step.batch_size, context.batch_size)
+    if step.batch_size is None:
+        step = step.model_copy(update={"batch_size": MANY if context.batch_size >= MANY else FEW})
+    size = min(step.batch_size or MANY, context.batch_size)
     batched, original = _batched(model, size), _batched(context.original, size)
     trained = _trained(batched, layers, state)
     network, teacher = Network(batched), Network(original)

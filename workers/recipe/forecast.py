@@ -21,6 +21,7 @@ from workers.recipe.skipped_layer import SkippedLayer
 FLOPS = 6e10  # of one core in convolutions and matrix products, f32
 TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
 PASSES = 4  # forward passes that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
+TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
 GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
 LEVELS = 13  # settings at which `allocation: optimal` solves every layer besides
 JUDGES = 500  # held-out samples, where their number is not known
@@ -167,7 +168,7 @@ def _inverting(recipe: Recipe, operations: float) -> float:
 
 def _training(step: Finetune, operations: float) -> float:
     """Seconds of a distillation; `operations` are those of one sample."""
-    needed = PASSES * step.steps * step.batch_size * operations / TRAINING_FLOPS
+    needed = PASSES * step.steps * (step.batch_size or TRAINING_BATCH) * operations / TRAINING_FLOPS
     return min(needed, step.max_time or needed)
 
 

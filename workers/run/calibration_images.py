@@ -13,6 +13,7 @@ from workers.calibration import Samples
 from workers.calibration.datasets import prepared
 from workers.calibration.image_file import ImageFile
 from workers.calibration.preprocessing import ImageInput, image_input
+from workers.calibration.samples import Rows
 from workers.errors import MissingExtra, NotTrainable
 from workers.ir.reading.importer import Imported
 from workers.recipe import Recipe
@@ -60,15 +61,21 @@ def _inverted(
             inversion = import_module("workers.training.inversion").Inversion
             made = inversion.of(imported.model, samples, image, steps, _seed(recipe), threads)
             made.run(file, progress)
+    pixels = _followed_by(file.read, file.count, samples.pixels)
     note = f"The fractals have moved by {steps} steps of the gradient of the network's own answers."
     return replace(
         samples,
-        feeds={**samples.feeds, image.name: prepared(file.read, image)},
-        endless=False,
-        pixels=file.read,
+        feeds={**samples.feeds, image.name: prepared(pixels, image)},
+        pixels=pixels,
         origins=samples.pixels,
         notes=(*samples.notes, note),
     )
+
+
+def _followed_by(made: Rows, count: int, plain: Rows | None) -> Rows:
+    """The first `count` pictures as they were made; those beyond are plain."""
+    assert plain is not None  # there is an image input
+    return lambda numbers: made(numbers) if numbers.max(initial=0) < count else plain(numbers)
 
 
 def _only_image(imported: Imported, recipe: Recipe) -> ImageInput:

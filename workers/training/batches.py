@@ -38,16 +38,20 @@ class TrainingBatches:
 
     def training(self, number: int) -> TrainingBatch:
         """Batch `number`, augmented."""
-        start = number * self.size
-        if self._samples.endless:
-            part = replace(self._samples, numbers=self._fresh + start + np.arange(self.size), labels=None)
-        else:
-            part = self._samples.take(self._shuffled(start))
-        batch = _tensors(part)
+        batch = _tensors(self._part(number))
         if not self.augment:
             return batch
         rng = generator(self.seed, Stream.AUGMENTATION, number)
         return TrainingBatch({name: self._augmented(name, value, rng) for name, value in batch.feeds.items()}, batch.labels)
+
+    def _part(self, number: int) -> Samples:
+        """The samples; where they were made from fractals, in turn with new ones; new ones alone where they are fractals."""
+        if not self._samples.endless:
+            return self._samples.take(self._shuffled(number * self.size))
+        if self._samples.origins is not None and number % 2 == 0:
+            return self._samples.take(self._shuffled(number // 2 * self.size))
+        fresh = self._fresh + number * self.size + np.arange(self.size)
+        return replace(self._samples, numbers=fresh, labels=None)
 
     def selection(self) -> list[TrainingBatch]:
         """Whole batches of the samples to select by; the last is filled up from the first."""
@@ -75,7 +79,7 @@ class TrainingBatches:
 def _held_back(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """Samples to train on, and a tenth to select by: new ones, where there is no end of them."""
     held = min(max(samples.count // 10, 1), MOST_SELECTING)
-    if samples.endless:
+    if samples.endless and samples.origins is None:
         return samples, replace(samples, numbers=samples.numbers.max() + 1 + np.arange(held), labels=None)
     order = generator(seed, Stream.TRAINING_SPLIT).permutation(samples.count)
     selecting = samples.take(np.sort(order[:held]))

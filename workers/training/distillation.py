@@ -22,6 +22,10 @@ from workers.training.parametrizations import QuantizedParameter, size_of
 log = structlog.get_logger(__name__)
 CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0
+WARM_UP = 0.05  # of the training: the rate rises
+BLOCKWISE = 0.25  # of the training, where the student is smooth and the recipe does not say
+SETBACK = 1.5  # times the best loss: further behind, a smooth student goes back to its best state
+SMALLER = 0.25  # of the rate, after a setback
 LARGEST_NORM = 1.0  # gradients are scaled down to it
 
 Tell = Callable[[int, int, str], None]  # done, total, message
@@ -49,6 +53,19 @@ class Student(nn.Module):
         """The value of every trained constant."""
         values = [weight() for weight in self.weights]
         return dict(zip(self.names[0], values, strict=True)) | dict(zip(self.names[1], self.biases, strict=True))
+
+    @property
+    def smooth(self) -> bool:
+        """Whether training can go on from any of its values; see `QuantizedParameter`."""
+        return all(weight.smooth for weight in self.weights)
+
+    def assign(self, values: Mapping[str, Tensor]) -> None:
+        """Go on from other values of a smooth student."""
+        for name, weight in zip(self.names[0], self.weights, strict=True):
+            weight.assign(values[name])  # type: ignore[operator]
+        with torch.no_grad():
+            for name, bias in zip(self.names[1], self.biases, strict=True):
+                bias.copy_(values[name])
 
     @property
     def complete(self) -> bool:
@@ -87,13 +104,14 @@ class Distillation:
     curve: LearningCurve = field(default_factory=LearningCurve)
     number: int = 0  # steps done
     seconds: float = 0.0
+    caution: float = 1.0  # part of the learning rate that setbacks have left
 
     def run(self, start: Mapping[str, Tensor], tell: Tell) -> Mapping[str, Tensor]:
         """The trained constants of the best state; `start` are those of the model as it came, which may be the best."""
         optimizer = torch.optim.Adam(self.student.groups(self.step.learning_rate))
         rates = [group["lr"] for group in optimizer.param_groups]
         selection = [(batch, self._teach(batch)) for batch in self.batches.selection()]
-        self.curve.best = self._judge(start, selection)
+        self.curve.best = float(self._judge(start, selection).mean())
         self.curve.points.append((0, self.curve.best, self.curve.best))
         best = self._restore(optimizer, dict(start))
         began, saved, since, sums = time.monotonic() - self.seconds, time.monotonic(), 0, 0.0
@@ -101,19 +119,20 @@ class Distillation:
         while self.progress < 1:
             self.student.settle(self.progress)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * (1 + cos(pi * self.progress)) / 2
+                group["lr"] = rate * self._share_of_rate()
             sums, since = sums + self._learn(optimizer), since + 1
             self.number, self.seconds = self.number + 1, time.monotonic() - began
             if self.progress < due:
                 continue
             self.student.settle(min(self.progress, 1.0))
             best = self._check(sums / since, selection, best)
+            self._step_back(optimizer, best)
             due, sums, since = self._next_check(), 0.0, 0
             tell(round(1000 * min(self.progress, 1)), 1000, f"finetune: loss {self.curve.points[-1][2]:.4f}")
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self._save(optimizer, best)
                 saved = time.monotonic()
-        return best
+        return self._better(start, best, selection)
 
     @property
     def progress(self) -> float:
@@ -121,18 +140,50 @@ class Distillation:
         timed = self.seconds / self.step.max_time if self.step.max_time else 0.0
         return max(self.number / self.step.steps, timed)
 
+    def _share_of_rate(self) -> float:
+        """What part of the learning rate is in force: it warms up, falls as a cosine, and is less after setbacks."""
+        return self.caution * min(1.0, (self.progress + 1e-3) / WARM_UP) * (1 + cos(pi * self.progress)) / 2
+
+    def _step_back(self, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]) -> None:
+        """Where the last check found the model far behind its best state, go on from there with smaller steps."""
+        if not self.student.smooth or self.curve.points[-1][2] <= SETBACK * self.curve.best:
+            return
+        self.student.assign(best)
+        optimizer.state.clear()
+        self.caution *= SMALLER
+
+    def _better(
+        self, start: Mapping[str, Tensor], best: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]
+    ) -> Mapping[str, Tensor]:
+        """The best state, where the selecting samples prefer it to the start by more than their standard error."""
+        if not self.curve.kept:
+            return best
+        gains = self._judge(start, selection) - self._judge(best, selection)
+        chance = float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+        if float(gains.mean()) > chance:
+            return best
+        self.curve.kept = 0
+        return start
+
     def _next_check(self) -> float:
         return min((int(self.progress * CHECKS + 1e-9) + 1) / CHECKS, 1.0)
+
+    @property
+    def _blockwise(self) -> bool:
+        """Whether every block still learns by itself."""
+        share = self.step.blockwise
+        return self.progress < (share if share is not None else BLOCKWISE * self.student.smooth)
 
     def _learn(self, optimizer: torch.optim.Optimizer) -> float:
         """One step of the optimiser, over as many batches as make up its samples; returns the loss."""
         optimizer.zero_grad()
-        parts = -(-self.step.batch_size // self.batches.size)
+        parts = -(-(self.step.batch_size or self.batches.size) // self.batches.size)
         total = 0.0
         for part in range(parts):
             batch = self.batches.training(self.number * parts + part)
             taught = self._teach(batch)
-            loss = self.loss.training(self.network.run(batch.feeds, self.student(), self.features), taught, batch.labels)
+            run = self.network.run(batch.feeds, self.student(), self.features, blockwise=self._blockwise)
+            loss = self.loss.training(run, taught, batch.labels)
             torch.autograd.backward(loss / parts)
             total += float(loss.detach()) / parts
         nn.utils.clip_grad_norm_(self.student.parameters(), LARGEST_NORM)
@@ -143,19 +194,19 @@ class Distillation:
         with torch.no_grad():
             return self.teacher.run(batch.feeds, {}, self.features)
 
-    def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]) -> float:
-        """The loss of the outputs on the selecting samples."""
+    def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]) -> Tensor:
+        """The loss of the outputs on each batch of the selecting samples."""
         with torch.no_grad():
             runs = [self.network.run(batch.feeds, values)[0] for batch, _ in selection]
             losses = [self.loss.outputs(run, taught[0]) for run, (_, taught) in zip(runs, selection, strict=True)]
-        return float(torch.stack(losses).mean())
+        return torch.stack(losses)
 
     def _check(
         self, training: float, selection: Sequence[tuple[TrainingBatch, Run]], best: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
         """The better of the state now, where it is complete, and the best so far."""
         values = self.student.values()
-        found = self._judge(values, selection)
+        found = float(self._judge(values, selection).mean())
         self.curve.points.append((self.number, training, found))
         if not self.student.complete or found >= self.curve.best:
             return best
@@ -172,6 +223,7 @@ class Distillation:
             "best": dict(best),
             "number": self.number,
             "seconds": self.seconds,
+            "caution": self.caution,
             "curve": (self.curve.points, self.curve.kept, self.curve.best),
         }
         partial = self.folder / "training.part"
@@ -192,7 +244,7 @@ class Distillation:
             return start
         self.student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
-        self.number, self.seconds = state["number"], state["seconds"]
+        self.number, self.seconds, self.caution = state["number"], state["seconds"], state["caution"]
         self.curve = LearningCurve([*map(tuple, state["curve"][0])], *state["curve"][1:])
         best: dict[str, Tensor] = state["best"]
         return best

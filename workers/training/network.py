@@ -46,18 +46,30 @@ class Network:
         self._last = {key: number for number, call in enumerate(self.calls) for key in call.inputs}
 
     def run(
-        self, feeds: Mapping[str, Tensor], weights: Mapping[str, Tensor], wanted: Collection[str] = ()
+        self,
+        feeds: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor],
+        wanted: Collection[str] = (),
+        *,
+        blockwise: bool = False,
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """The model's outputs, and first outputs of the `wanted` operations; `weights` replace constants of their names."""
+        """The model's outputs, and first outputs of the `wanted` operations; `weights` replace constants of their names.
+
+        `blockwise` lets no gradient pass a wanted operation: what comes after it cannot move what comes before.
+        """
         known: dict[Key, Tensor] = {(name, 0): value for name, value in {**self.constants, **weights}.items()}
         known |= {(name, 0): _channels_last(feeds[port]) for name, port in self.parameters.items()}
+        taken: dict[str, Tensor] = {}
         kept = {*self.results, *((name, 0) for name in wanted)}
         for number, call in enumerate(self.calls):
             known |= _carry_out(call, [known[key] for key in call.inputs])
+            if call.name in wanted:
+                taken[call.name] = known[call.name, 0]
+                known[call.name, 0] = taken[call.name].detach() if blockwise else taken[call.name]
             for key in set(call.inputs):
                 if self._last[key] == number and key not in kept:
                     del known[key]
-        return [known[key] for key in self.results], {name: known[name, 0] for name in wanted}
+        return [known[key] for key in self.results], {name: taken[name] for name in wanted}
 
 
 ENDS = {"Parameter", "Constant", "Result"}

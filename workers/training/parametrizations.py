@@ -31,6 +31,7 @@ class QuantizedParameter(nn.Module):
     """A weight tensor inside an allowed set; `complete` while it is whole there."""
 
     complete = True
+    smooth = False  # whether any value that the mask allows is in the set, so that a state can be taken up again
 
     def settle(self, progress: float) -> None:
         """Choose anew what gradients do not move, `progress` (0 to 1) into the training."""
@@ -43,6 +44,7 @@ class QuantizedParameter(nn.Module):
 class MaskedParameter(QuantizedParameter):
     """Any value where the mask has a one (layer-wise calibration pruning)."""
 
+    smooth = True
     mask: Tensor
 
     def __init__(self, weight: Values, mask: NDArray[np.bool_]) -> None:
@@ -52,6 +54,11 @@ class MaskedParameter(QuantizedParameter):
 
     def forward(self) -> Tensor:
         return self.latent * self.mask
+
+    def assign(self, value: Tensor) -> None:
+        """Go on from another value."""
+        with torch.no_grad():
+            self.latent.copy_(value)
 
 
 class PowersOfTwoParameter(QuantizedParameter):

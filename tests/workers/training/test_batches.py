@@ -87,3 +87,13 @@ def test_samples_that_select_may_be_given_and_then_all_others_train():
     order = [number for index in range(5) for number in seen(batches.training(index))]
     assert sorted(order) == list(range(40))
     assert batches.selecting.numbers.tolist() == list(range(40, 50))
+
+
+def test_images_made_from_fractals_train_in_turn_with_new_fractals():
+    samples = numbered(40, "fractals", labels=False)
+    samples = replace(samples, endless=True, origins=lambda numbers: numbers)
+    batches = TrainingBatches(samples, 6, augment=False, seed=0)
+    order = [seen(batches.training(index)) for index in range(12)]
+    made = [number for batch in order[::2] for number in batch]
+    assert sorted(made) == sorted(set(range(40)) - set(batches.selecting.numbers.tolist()))
+    assert min(number for batch in order[1::2] for number in batch) >= 40

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import openvino as ov
 import pytest
+import torch
 
 from tests.workers.engine.test_sequential import compress, residual_network
 from workers.calibration.samples import Samples
@@ -73,10 +74,30 @@ def test_the_same_seed_gives_the_same_weights():
 def test_a_training_that_only_harms_is_not_kept():
     state, _ = compressed(LayerwisePruning(sparsity_level=0.1))
     before = weights(state)
-    done = tuned(Finetune(steps=25, batch_size=16, learning_rate=1.0), LayerwisePruning(sparsity_level=0.1))
+    done = tuned(Finetune(steps=2, batch_size=16, learning_rate=1.0), LayerwisePruning(sparsity_level=0.1))
     assert done.training.kept == 0
     for name, weight in weights(done).items():
         np.testing.assert_array_equal(weight, before[name])
+
+
+def test_a_rate_that_harms_a_solved_model_is_reduced_until_it_helps():
+    training = tuned(Finetune(steps=50, batch_size=16, learning_rate=1.0), LayerwisePruning(sparsity_level=0.1)).training
+    losses = [point[2] for point in training.curve]
+    assert max(losses) > 10 * losses[0]
+    assert training.kept > 0
+    assert losses[-1] < 1.5 * losses[0]
+
+
+def test_an_improvement_within_chance_is_not_kept(monkeypatch):
+    monkeypatch.setattr(distillation.Distillation, "_judge", lambda self, values, selection: next(losses))
+    losses = iter([torch.full((3,), 2.0), torch.tensor([1.0, 0.9, 3.8]), torch.full((3,), 2.0), torch.tensor([1.0, 0.9, 3.8])])
+    assert tuned(Finetune(steps=1, batch_size=16), LayerwisePruning(sparsity_level=0.5)).training.kept == 0
+
+
+def test_blocks_learn_by_themselves():
+    """No gradient of a later block reaches the layers before it, and all blocks come nearer to the original's."""
+    training = tuned(Finetune(steps=50, batch_size=16, blockwise=1.0), LayerwisePruning(sparsity_level=0.5)).training
+    assert min(point[2] for point in training.curve) < training.curve[0][2]
 
 
 def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
