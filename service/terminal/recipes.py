@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
 
-SHAPE = re.compile(r"(?P<name>.*?)\[(?P<lengths>\d+(,\d+)*)\]")
+SHAPE = re.compile(r"\s*(?P<name>.*)\[(?P<lengths>\s*\d+\s*(,\s*\d+\s*)*)\]\s*", re.DOTALL)
 
 
 def read_recipe(
@@ -67,7 +67,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _shape(text: str) -> tuple[str, list[int]]:
     """`input[1,3,224,224]`; without a name it is for the only input."""
-    match = SHAPE.fullmatch(text.replace(" ", ""))
+    match = SHAPE.fullmatch(text)
     if match is None:
         raise InvalidRecipe(f"{text!r} is not a shape.", hint="Write it as --shape 'input[1,3,224,224]'.")
     return match["name"], [int(length) for length in match["lengths"].split(",")]

@@ -52,16 +52,17 @@ def _mapped(file: Path, name: str) -> Array:
 
 
 def match_arrays(arrays: Mapping[str, Array], inputs: tuple[Input, ...]) -> dict[str, Array]:
-    """The array of every input: by its name, or `x` where there is one input. Raises DataMismatch naming what is missing."""
+    """The array of every input: by one of its names, or `x` where there is one. Raises DataMismatch for what is missing."""
     names = [entry.name for entry in inputs]
-    missing = [name for name in names if name not in arrays]
+    found = {entry.name: next((n for n in (entry.name, *entry.names) if n in arrays), None) for entry in inputs}
+    missing = [name for name in names if found[name] is None]
     if missing and len(names) == 1 and IMAGES in arrays:
         return {names[0]: arrays[IMAGES]}
     if missing:
         held = ", ".join(sorted(arrays)) or "nothing"
         hint = f"Give one array for each of the inputs {', '.join(names)}."
         raise DataMismatch(f"The file holds {held}; arrays are missing for the inputs {', '.join(missing)}.", hint=hint)
-    return {name: arrays[name] for name in names}
+    return {name: arrays[key] for name, key in found.items() if key is not None}
 
 
 def length(arrays: Mapping[str, Array]) -> int:

@@ -48,7 +48,8 @@ def assign(names: Iterable[str], labels: Mapping[str, T]) -> dict[str, T]:
         short.setdefault(PurePosixPath(name).name, []).append(name)
     found: dict[str, T] = {}
     for label, index in labels.items():
-        candidates = [exact[label]] if label in exact else short.get(PurePosixPath(label).name, [])
+        plain = label if label in exact else label.replace("\\", "/")  # as Windows writes paths
+        candidates = [exact[plain]] if plain in exact else short.get(PurePosixPath(plain).name, [])
         if len(candidates) != 1:
             raise LabelMismatch(f"labels.csv names {label!r}, and there {'are several' if candidates else 'is no'} such image.")
         found[candidates[0]] = index

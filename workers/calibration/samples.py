@@ -49,7 +49,7 @@ class Samples:
         if not self.stacked and len(numbers) != 1:
             raise ValueError(f"the model takes one sample at a time, not {len(numbers)}")
         values = {name: rows(numbers) for name, rows in self.feeds.items()}
-        return values if self.stacked else {name: value[0] for name, value in values.items()}
+        return values if self.stacked else {name: np.asarray(value[0]) for name, value in values.items()}
 
     def images(self, start: int, stop: int) -> NDArray[np.uint8] | None:
         """uint8 (n, height, width, channels) as the first image input sees them before preprocessing; None for non-images."""

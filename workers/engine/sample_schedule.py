@@ -73,4 +73,5 @@ class BatchStream:
             yield {(name, 0): self._filled(value) for name, value in values.items()}
 
     def _filled(self, value: NDArray[Any]) -> NDArray[Any]:
-        return value if len(value) == self._size else np.resize(value, (self._size, *value.shape[1:]))
+        """A model of one sample at a time need not have an axis of samples."""
+        return value if self._size == 1 or len(value) == self._size else np.resize(value, (self._size, *value.shape[1:]))

@@ -83,7 +83,7 @@ class LayerSolver:
             solution = method.solve(problem, rng)
             problem = replace(problem, original=solution.weight, support=solution.weight != 0)
             statistics |= solution.statistics
-        kind = self._options.stored if solution.scale is None else np.float32
+        kind = self._options.stored if solution.scale is None and _fits(solution.weight, self._options.stored) else np.float32
         weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
         moments = pool(seen.outputs.values())
         return LayerResult(
@@ -112,3 +112,8 @@ class LayerSolver:
         """b + E[z] − Ŵ E[y], (channels,): the bias absorbs the means."""
         shift = seen.mean - np.einsum("grc,gc->gr", weight, seen.inputs.mean)
         return np.asarray(read_bias(self._model, self._biases[node]) + shift.reshape(-1), np.float64)
+
+
+def _fits(weight: Array, kind: type[np.float32] | type[np.float16]) -> bool:
+    """Whether no weight is beyond the largest number of a type: half precision ends at 65,504."""
+    return bool(np.abs(weight).max(initial=0) <= np.finfo(kind).max)

@@ -18,7 +18,8 @@ from workers.evaluation.decoders import Frame, Output
 from workers.evaluation.task_report import change_reports, changed_samples, class_reports, metric_reports
 from workers.evaluation.tasks import Seen, Task, TaskRequest, task_of
 from workers.ir.graph.frontier import EXACT
-from workers.ir.reading.canonicalise import set_batch
+from workers.ir.graph.interface import interface_of
+from workers.ir.graph.shapes import set_shapes
 from workers.ir.reading.inputs import describe_inputs
 from workers.randomness import Stream, generator
 from workers.report import Fidelity, OutputFidelity
@@ -188,7 +189,7 @@ def compare_models(
     outputs = [OutputComparison(output.name, reading) for output, reading in _pairs(seen)]
     labelled = samples.target_kind in task.answers
     rows: list[Any] = []
-    requests = [_request(model, batch_size, threads) for model in (original, compressed)]
+    requests = [_request(model, samples, batch_size, threads) for model in (original, compressed)]
     for start in range(0, samples.count, batch_size):
         stop = min(start + batch_size, samples.count)
         inputs = {name: _filled(value, stop - start, batch_size) for name, value in samples.batch(start, stop).items()}
@@ -325,7 +326,7 @@ def _headline(outputs: Iterable[OutputComparison]) -> OutputComparison | None:
 
 def _see(original: ov.Model, samples: HeldOutSamples, threads: int) -> Seen:
     """What the outputs of a model look like, by its answer to the first sample."""
-    values = _infer(_request(original, 1, threads), samples.batch(0, 1), 1, 1)
+    values = _infer(_request(original, samples, 1, threads), samples.batch(0, 1), 1, 1)
     made = []
     for port, value in zip(original.outputs, values, strict=True):
         name = min(port.get_names(), default=port.get_node().friendly_name)
@@ -341,7 +342,7 @@ def _pairs(seen: Seen) -> Iterable[tuple[Output, Reading]]:
 
 def _frame(model: ov.Model) -> Frame | None:
     """The size of the first input that takes images."""
-    for entry in describe_inputs(model, {}):
+    for entry in describe_inputs(model, interface_of(model)):
         if entry.layout is not None:
             sides = dict(zip(entry.layout, entry.shape, strict=True))
             return Frame(sides["H"], sides["W"], sides["C"])
@@ -372,11 +373,12 @@ def activation_of(output: ov.Output) -> Activation:
     return ACTIVATIONS.get(node.get_type_name())
 
 
-def _request(model: ov.Model, batch_size: int, threads: int) -> ov.InferRequest:
-    """Compiled for one size of batch: a model of an open batch would be compiled for every size it meets."""
+def _request(model: ov.Model, samples: HeldOutSamples, batch_size: int, threads: int) -> ov.InferRequest:
+    """Compiled for one size of batch: a model of open axes would be compiled for every size it meets."""
     copy = model.clone()
-    if batch_size > 1:
-        set_batch(copy, [port.get_any_name() for port in copy.inputs], batch_size)
+    first = samples.batch(0, 1)
+    values = [next(first[name] for name in port.get_names() if name in first) for port in copy.inputs]
+    set_shapes(copy, [(batch_size, *value.shape[1:]) if batch_size > 1 else value.shape for value in values])
     return ov.Core().compile_model(copy, "CPU", {**EXACT, "INFERENCE_NUM_THREADS": threads}).create_infer_request()
 
 

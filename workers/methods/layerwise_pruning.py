@@ -108,7 +108,7 @@ def normalized_levels(weights: Iterable[Array], sparsity: float) -> list[float]:
     """The share of each layer below one threshold on |w| / ‖W‖₂ (Eq. 2).
 
     The threshold prunes `sparsity` of all weights together; a layer that would keep less than `LEAST_KEPT` keeps that, and
-    the others give the difference.
+    the others give the difference. Where all come to that, less is pruned than asked for.
     """
     importance = [np.abs(weight).ravel() / max(float(np.linalg.norm(weight)), np.finfo(float).tiny) for weight in weights]
     sizes = np.array([scores.size for scores in importance])
@@ -125,6 +125,8 @@ def normalized_levels(weights: Iterable[Array], sparsity: float) -> list[float]:
         if not fresh.any():
             return [float(level) for level in levels]
         capped |= fresh
+        if capped.all():
+            return [float(level) for level in np.minimum(levels, 1 - LEAST_KEPT)]
 
 
 def prune_gradually(problem: LayerProblem, levels: Iterable[float], pattern: str = "unstructured") -> Iterator[Array]:

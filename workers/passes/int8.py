@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from traceback import walk_tb
 
 import nncf
 import numpy as np
@@ -21,18 +22,6 @@ from workers.passes.quiet_nncf import Tell, quiet_nncf
 from workers.passes.state import CompressionState, RunContext, StepProgress
 from workers.recipe.skipped_layer import SkippedLayer
 
-REFUSALS = (
-    nncf.ValidationError,
-    nncf.InternalError,
-    nncf.UnsupportedModelError,
-    nncf.UnsupportedDatasetError,
-    nncf.InvalidQuantizerGroupError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    AssertionError,
-)
-
 
 def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """Quantise the model and measure every quantised layer against the original.
@@ -40,7 +29,7 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     Raises NotQuantizable where NNCF refuses the model or finds nothing in it to quantise.
     """
     model = state.model
-    own = excluded_operations(model, step.ignored_scope)
+    own = excluded_operations(model, step.ignored_scope, context.origins)
     layers, _ = find_layers(model)
     ignored = [layer for layer in layers if {*own, *context.excluded} & set(layer.nodes)]
     candidates = [layer for layer in layers if layer not in ignored]
@@ -83,10 +72,18 @@ def _quantise(step: Int8, model: ov.Model, ignored: Sequence[str], context: RunC
                 ignored_scope=nncf.IgnoredScope(names=list(ignored), validate=False),
                 advanced_parameters=_advanced(step.advanced_parameters),
             )
-    except REFUSALS as error:
+    except Exception as error:
         if "bad_alloc" in str(error):
             raise OutOfMemory from error
+        if not _raised_in_nncf(error):
+            raise
         raise NotQuantizable(f"NNCF cannot quantise the model: {plain_sentence(str(error))}") from error
+
+
+def _raised_in_nncf(error: Exception) -> bool:
+    """Whether an error comes from NNCF, or what it calls, and not from the samples that we feed it with."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return any(name.startswith("nncf.") for name in frames) and not frames[-1].startswith("workers.")
 
 
 def _model_type(step: Int8, model: ov.Model) -> nncf.ModelType | None:

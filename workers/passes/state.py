@@ -15,6 +15,7 @@ import openvino as ov
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.engine.solver import DAMPING, SYNTHETIC_LAST_DAMPING, EngineOptions
+from workers.ir.graph.origins import Origin
 from workers.ir.reading.importer import Precision
 from workers.recipe.skipped_layer import SkippedLayer
 
@@ -39,6 +40,7 @@ class RunContext:
     batch_size: int  # how many samples to run at once; 1 for a model that takes no batches
     precision: Precision  # in which most of the model's weights were stored
     excluded: Mapping[str, str]  # operations that the recipe leaves alone, and the rule that says so
+    origins: Mapping[str, Origin]  # what operations are called in the source
     seed: int
     threads: int
     on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed

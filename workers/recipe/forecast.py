@@ -3,7 +3,7 @@
 Sizes follow from the methods' bits. Time and memory are rough: a model of the work, at the speed of one common core.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, log2, prod
 from typing import Any
 
@@ -66,8 +66,9 @@ class Forecast(BaseModel):
 def foresee(inspection: Mapping[str, Any], recipe: Recipe) -> Forecast:
     """The forecast for an inspected model. Raises InvalidRecipe for a bad pattern."""
     layers: Sequence[Mapping[str, Any]] = inspection["layers"]
-    kinds = {name: layer["type"] for layer in layers for name in layer.get("operations") or [layer["name"]]}
-    rules = list(plain_rules(recipe.ignored_scope, kinds))
+    named = _listed(layers, lambda layer: layer.get("known_as") or layer.get("operations") or [layer["name"]])
+    typed = _listed(layers, lambda layer: layer.get("types") or [layer["type"]])
+    rules = list(plain_rules(recipe.ignored_scope, named, typed))
     excluded = {name: f"ignored_scope.{rule}" for rule, matched, _ in reversed(rules) for name in matched}
     chosen = [layer for layer in layers if not _reason(layer, excluded)]
     planned = tuple(_planned(layer, _steps(recipe, number, len(chosen))) for number, layer in enumerate(chosen))
@@ -93,6 +94,15 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe) -> Forecast:
         memory_bytes=_memory(chosen, inspection, recipe),
         notes=_notes(recipe, planned),
     )
+
+
+def _listed(layers: Sequence[Mapping[str, Any]], known: Callable[[Mapping[str, Any]], Sequence[str]]) -> dict[str, list[str]]:
+    """The layers by each of the texts that they are known by."""
+    found: dict[str, list[str]] = {}
+    for layer in layers:
+        for text in known(layer):
+            found.setdefault(text, []).append(layer["name"])
+    return found
 
 
 def _reason(layer: Mapping[str, Any], excluded: Mapping[str, str]) -> str:

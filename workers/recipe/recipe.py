@@ -51,11 +51,16 @@ class Calibration(Block):
     )
 
 
+MOST_PIXEL = 1e6  # beyond it nothing that was a pixel is left of a value in single precision
+
+
 class Preprocessing(Block):
     """From 0..255 pixels to the model's input: `(x - mean_values) / scale_values`, channel by channel."""
 
-    mean_values: tuple[float, ...] | None = Field(default=None, max_length=1024, description="Subtracted, in units of 0..255.")
-    scale_values: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+    mean_values: tuple[Annotated[float, Field(ge=-MOST_PIXEL, le=MOST_PIXEL)], ...] | None = Field(
+        default=None, max_length=1024, description="Subtracted, in units of 0..255."
+    )
+    scale_values: tuple[Annotated[float, Field(ge=1 / MOST_PIXEL, le=MOST_PIXEL)], ...] | None = Field(
         default=None, max_length=1024, description="Divided by, in units of 0..255."
     )
     layout: Literal["NCHW", "NHWC"] | None = Field(default=None, description="Read off the input's shape when absent.")
@@ -162,7 +167,15 @@ class Recipe(Block):
     benchmark: BenchmarkSettings | None = BenchmarkSettings()
     ignored_scope: IgnoredScope = IgnoredScope()
     shapes: dict[Name, Annotated[tuple[int, ...], Field(max_length=32)]] = Field(
-        default_factory=dict, max_length=256, description="Input shapes, for inputs that are dynamic."
+        default_factory=dict,
+        max_length=256,
+        description="Shapes in which inputs of open shape are calibrated; the result keeps what is open.",
+    )
+    batch: dict[Name, Literal[0] | None] = Field(
+        default_factory=dict,
+        max_length=256,
+        description="By input: 0 where its first axis is the samples', null where a sample has no such axis. What is not named "
+        "is found out by running two samples stacked and one by one.",
     )
     seed: int = Field(default=0, ge=0)
 

@@ -8,6 +8,7 @@ import re2
 from workers.errors import InvalidRecipe
 from workers.methods.ignored_scope import IgnoredScope
 
+Operations = Mapping[str, Collection[str]]  # several may go by one name: in the source, where a layer absorbs others
 Rule = tuple[str, list[str], str]  # as it is named in messages, the operations it matches, and what may have been meant
 PATTERN_BYTES = 1 << 20  # of memory for one compiled pattern
 COMPARED = 2000  # names among which a likely one is looked for: comparing takes time, and a rule may come from anybody
@@ -15,16 +16,16 @@ LONGEST_COMPARED = 200
 HINT = "Patterns are RE2's: without look-around and back-references, so that no pattern takes long."
 
 
-def plain_rules(scope: IgnoredScope, operations: Mapping[str, str]) -> Iterator[Rule]:
-    """All rules but subgraphs; `operations` gives types by name. Raises InvalidRecipe for a bad pattern."""
+def plain_rules(scope: IgnoredScope, named: Operations, typed: Operations) -> Iterator[Rule]:
+    """All rules but subgraphs, by the operations of each name and of each type. Raises InvalidRecipe for a bad pattern."""
     for name in scope.names:
-        yield _rule(f"names: {name!r}", [name] if name in operations else [], name, operations)
+        yield _rule(f"names: {name!r}", list(named.get(name, ())), name, named)
     for pattern in scope.patterns:
         matches = _compiled(pattern)
-        yield _rule(f"patterns: {pattern!r}", [name for name in operations if matches(name)], pattern, operations)
+        matched = dict.fromkeys(operation for name, found in named.items() if matches(name) for operation in found)
+        yield _rule(f"patterns: {pattern!r}", list(matched), pattern, named)
     for kind in scope.types:
-        matched = [name for name, found in operations.items() if found == kind]
-        yield _rule(f"types: {kind!r}", matched, kind, set(operations.values()))
+        yield _rule(f"types: {kind!r}", list(typed.get(kind, ())), kind, typed)
 
 
 def meant(rule: str, known: Collection[str]) -> str:

@@ -38,6 +38,7 @@ class ModelReport(Part):
     parameters: int = Field(description="Weights of all constants.")
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    sizes_kept: bool = Field(default=True, description="Whether the result takes every size of input that the original does.")
 
 
 class Ratio(Part):

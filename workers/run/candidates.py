@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
 from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits
@@ -16,8 +18,8 @@ from workers.evaluation.benchmark import compare_speed
 from workers.evaluation.fidelity import Comparison, compare_models
 from workers.evaluation.tasks import Task
 from workers.ir.reading.importer import Imported
-from workers.ir.reading.inputs import restore_batch
 from workers.ir.writing.exporter import Exported, export
+from workers.ir.writing.reopening import reopen
 from workers.jobs.job import Stage
 from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe
@@ -27,8 +29,10 @@ from workers.run.compression import Compressed, ProfileCache, batch_size, compre
 from workers.run.plan import CompressionPlan
 from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
 
+PROBE = 23  # of the seed of values on which a written model is compared with what was meant
+
 # The parts of a recipe that make the model.
-MAKING = {"steps", "calibration", "calibrate_on", "preprocessing", "ignored_scope", "shapes", "seed"}
+MAKING = {"steps", "calibration", "calibrate_on", "preprocessing", "ignored_scope", "shapes", "batch", "seed"}
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class Candidate:
     on_fractals: Comparison | None = None  # on held-out fractals, for comparison with the same on data
     verdict: Verdict | None = None
     benchmark: Benchmark | None = None
+    warnings: tuple[str, ...] = ()  # of what it does not keep of the original's interface
 
     @property
     def sparsity(self) -> float:
@@ -87,11 +92,13 @@ class CandidateFactory:
             )
             compressed = compress_model(plan, context, self.clock.progress, self.profiles, self.cache)
         with self.clock.run(Stage.EXPORT):
-            restore_batch(compressed.model, self.imported.inputs)
+            given = self.imported
+            warnings = reopen(compressed.model, given.interface, given.shapes, given.trial, given.inputs)
             layers = [(result.layer, result.scale) for result in compressed.results]
-            exported = export(compressed.model, layers, folder, _metadata(recipe, self.imported))
+            exported = export(compressed.model, layers, folder, _metadata(recipe, given), _probes(given))
         results = tuple(map(_without_original, compressed.results))
-        return Candidate(recipe, setting, replace(compressed, results=results), exported, time.perf_counter() - began)
+        compressed = replace(compressed, results=results)
+        return Candidate(recipe, setting, compressed, exported, time.perf_counter() - began, warnings=warnings)
 
     def select(self, candidate: Candidate, samples: Samples) -> None:
         """Estimate the fidelity of a candidate on samples that select."""
@@ -128,6 +135,11 @@ class CandidateFactory:
                 seed=candidate.recipe.seed,
                 progress=self.clock.progress,
             )
+
+
+def _probes(imported: Imported) -> list[NDArray[Any]]:
+    """A value for every input, of a size that calibrates."""
+    return [entry.draw(np.random.default_rng([PROBE, number])) for number, entry in enumerate(imported.inputs)]
 
 
 def _without_original(result: LayerResult) -> LayerResult:

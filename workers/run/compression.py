@@ -67,7 +67,17 @@ def make_context(
     """What all parts of a plan share; `original` is the model as it was imported."""
     size, precision = batch_size(plan.imported, samples), plan.imported.precision
     return RunContext(
-        original, samples, size, precision, plan.excluded, seed, threads, on_layer, independent, early_stopping=early_stopping
+        original,
+        samples,
+        size,
+        precision,
+        plan.excluded,
+        plan.imported.origins,
+        seed,
+        threads,
+        on_layer,
+        independent,
+        early_stopping=early_stopping,
     )
 
 

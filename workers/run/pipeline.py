@@ -4,7 +4,11 @@ Knows neither queue nor database: the same code runs behind the service and behi
 """
 
 import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,10 +22,12 @@ from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits, calibration_samples, hold_back, split_data
 from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
-from workers.errors import InvalidRecipe
+from workers.errors import FractuneError, InvalidRecipe
 from workers.evaluation.fidelity import find_task
 from workers.evaluation.tasks import TaskRequest
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
+from workers.ir.graph.origins import Origin
+from workers.ir.reading.error_translation import plain_sentence
 from workers.ir.reading.importer import Imported, load
 from workers.ir.reading.importer import describe_model as describe
 from workers.ir.writing.writer import saved_size
@@ -40,11 +46,12 @@ from workers.run.report_builder import RunResults, layer_row, write_report
 
 def inspect(task: JobTask, clock: Clock) -> None:
     """Read a model and write out/inspection.json: inputs, outputs, layers, parameters. Raises a Refusal."""
+    recipe = recipe_of(task) if task.recipe else None
     with clock.run(Stage.IMPORT):
-        imported = load(Path(task.model), _shapes(task))
+        imported = load(Path(task.model), recipe.shapes if recipe else {}, recipe.batch if recipe else {})
         layers, skipped = find_layers(imported.model)
         found = describe(imported) | {
-            "layers": [_layer(imported.model, layer) for layer in layers],
+            "layers": [_layer(imported.model, layer, imported.origins) for layer in layers],
             "skipped": [{"name": entry.name, "type": entry.type, "reason": entry.reason} for entry in skipped],
         }
     out = Path(task.out)
@@ -52,7 +59,7 @@ def inspect(task: JobTask, clock: Clock) -> None:
     (out / "inspection.json").write_text(json.dumps(found, indent=1))
 
 
-def _layer(model: ov.Model, layer: Layer) -> dict[str, Any]:
+def _layer(model: ov.Model, layer: Layer, origins: Mapping[str, Origin]) -> dict[str, Any]:
     """A layer of an inspection; its work and the size of its outputs are null where they depend on the data."""
     nodes = nodes_by_name(model)
     outputs = [nodes[name].get_output_partial_shape(0) for name in layer.nodes]
@@ -65,9 +72,15 @@ def _layer(model: ov.Model, layer: Layer) -> dict[str, Any]:
         "weights": layer.size,
         "columns": layer.cols,
         "operations": layer.nodes if len(layer.nodes) > 1 else None,
+        "known_as": _known(layer.nodes, [origins[name].names for name in layer.nodes]),
+        "types": _known([layer.type], [origins[name].types for name in layer.nodes]),
         "macs": sum(layer.geometry.positions(shape) for shape in shapes) * layer.size if known else None,
         "outputs": sum(map(prod, shapes)) if known else None,
     }
+
+
+def _known(first: Iterable[str], more: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys((*first, *chain.from_iterable(more))))
 
 
 def compress(task: JobTask, clock: Clock) -> None:
@@ -78,7 +91,7 @@ def compress(task: JobTask, clock: Clock) -> None:
     recipe = recipe_of(task)
     threads = task.threads or machine.threads()
     with clock.run(Stage.IMPORT):
-        imported = load(Path(task.model), recipe.shapes)
+        imported = load(Path(task.model), recipe.shapes, recipe.batch)
         original = imported.model.clone()
         plan = make_plan(imported, recipe)  # refuses what cannot be used before anything is computed
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
@@ -101,25 +114,42 @@ def compress(task: JobTask, clock: Clock) -> None:
     if exploring:
         for result in chosen.compressed.results:
             on_layer(result)
-    if recipe.benchmark:
-        factory.time(chosen, recipe.benchmark)
+    failed: list[str] = []
+    if settings := recipe.benchmark:
+        with optional("The benchmark", failed):
+            factory.time(chosen, settings)
     with clock.run(Stage.REPORT):
-        lost = output_errors_per_layer(
-            plan.imported.model,
-            chosen.compressed.results,
-            splits.calibration,
-            batch_size=batch_size(imported, splits.calibration),
-            threads=threads,
-        )
+        lost: dict[str, float] = {}
+        with optional("What each layer costs the outputs", failed):
+            lost = output_errors_per_layer(
+                plan.imported.model,
+                chosen.compressed.results,
+                splits.calibration,
+                batch_size=batch_size(imported, splits.calibration),
+                threads=threads,
+            )
         sizes = saved_size(original, half=imported.precision == "f16")
-        write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), cache.reused))
+        write_report(
+            RunResults(task, recipe, imported, splits, explored, sizes, lost, dict(clock.spent), tuple(failed), cache.reused)
+        )
+
+
+@contextmanager
+def optional(figure: str, failed: list[str]) -> Iterator[None]:
+    """Go on where a figure cannot be had that the result does not depend on; `failed` gets a sentence for the report."""
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger(__name__).exception(figure)
+        reason = error.message if isinstance(error, FractuneError) else f"{type(error).__name__}: {error}"
+        failed.append(f"{figure} could not be determined: {plain_sentence(reason)}")
 
 
 def assist(task: JobTask, clock: Clock) -> None:
     """Solve layers for the process that compresses by the same task: they appear among its checkpoints. Raises as it does."""
     recipe = recipe_of(task)
     with clock.run(Stage.IMPORT):
-        imported = load(Path(task.model), recipe.shapes)
+        imported = load(Path(task.model), recipe.shapes, recipe.batch)
         plan = make_plan(imported, recipe)
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
         threads = task.threads or machine.threads()
@@ -157,7 +187,3 @@ def recipe_of(task: JobTask) -> Recipe:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidRecipe(f"{where}: {first['msg']}") from error
-
-
-def _shapes(task: JobTask) -> dict[str, tuple[int, ...]]:
-    return dict(Recipe.model_validate(task.recipe).shapes) if task.recipe else {}

@@ -61,7 +61,7 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     if growth:
         grow(imported, growth, generator(recipe.seed, Stream.GROWTH))
     layers, skipped = find_layers(imported.model)
-    excluded = excluded_operations(imported.model, recipe.ignored_scope)
+    excluded = excluded_operations(imported.model, recipe.ignored_scope, imported.origins)
     rules = {layer.name: excluded[name] for layer in layers for name in layer.nodes if name in excluded}
     chosen = tuple(layer for layer in layers if layer.name not in rules)
     skipped += [SkippedLayer(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]

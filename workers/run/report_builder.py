@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from fractal_data import contact_sheet
@@ -19,6 +18,7 @@ from workers.calibration.data_splits import DataSplits
 from workers.digest import file_sha256
 from workers.engine.layer import LayerResult
 from workers.evaluation.fidelity import summarise
+from workers.ir.graph.interface import Port
 from workers.ir.reading.importer import Imported
 from workers.ir.writing.writer import SavedSize as DiskSize
 from workers.jobs.job import JobTask
@@ -62,6 +62,7 @@ class RunResults:
     original_size: DiskSize
     losses: Mapping[str, float]  # of the outputs, by layer
     spent: dict[str, dict[str, float]]
+    failed: tuple[str, ...]  # figures that could not be had, and why
     reused: int  # layers that an interrupted attempt, or another worker, had solved
 
     @property
@@ -89,7 +90,7 @@ def assemble(found: RunResults) -> Report:
     layers = _layers(found)
     assert chosen.comparison is not None  # a chosen candidate has been judged
     return Report(
-        model=_model(found.task, found.imported),
+        model=_model(found),
         recipe=chosen.recipe,
         sparsity=chosen.sparsity,
         layers=layers,
@@ -145,21 +146,24 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _model(task: JobTask, imported: Imported) -> ModelReport:
+def _model(found: RunResults) -> ModelReport:
+    imported = found.imported
     constants = [node for node in imported.model.get_ops() if node.get_type_name() == "Constant"]
     return ModelReport(
-        name=Path(task.model).name,
+        name=Path(found.task.model).name,
         format=imported.format,
         sha256=imported.sha256,
         parameters=sum(prod(node.shape) for node in constants if node.get_element_type().is_real()),
-        inputs=tuple(map(_tensor, imported.model.inputs)),
-        outputs=tuple(map(_tensor, imported.model.outputs)),
+        inputs=tuple(map(_tensor, imported.source.inputs)),
+        outputs=tuple(map(_tensor, imported.source.outputs)),
+        sizes_kept=not imported.narrowed and not found.chosen.warnings,
     )
 
 
-def _tensor(port: ov.Output) -> Tensor:
-    shape = tuple(-1 if axis.is_dynamic else axis.get_length() for axis in port.get_partial_shape())
-    return Tensor(name=min(port.get_names(), default=""), shape=shape, type=port.get_element_type().get_type_name())
+def _tensor(port: Port) -> Tensor:
+    axes = port.shape if port.shape.rank.is_static else ()
+    shape = tuple(-1 if axis.is_dynamic else axis.get_length() for axis in axes)
+    return Tensor(name=port.name, shape=shape, type=port.type.get_type_name())
 
 
 def _layers(found: RunResults) -> tuple[LayerReport, ...]:
@@ -203,7 +207,7 @@ def _size(found: RunResults) -> Size:
 
 
 def _warnings(found: RunResults) -> tuple[str, ...]:
-    warnings = []
+    warnings = [*found.imported.warnings, *found.chosen.warnings, *found.failed]
     if found.splits.test.source != "dataset":
         warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
     if not found.chosen.compressed.results:

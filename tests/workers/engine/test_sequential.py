@@ -5,6 +5,7 @@ import openvino as ov
 import openvino.opset13 as ops
 import pytest
 
+from tests.workers.ir.tiny import named
 from workers.engine.layer import make_tasks
 from workers.engine.moments import LayerMoments
 from workers.engine.sequential import compress_sequentially
@@ -12,7 +13,6 @@ from workers.engine.solver import EngineOptions, pose
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import find_layers
-from workers.ir.graph.naming import name_operations, operation_types
 from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import LayerSolution, Method
@@ -63,8 +63,7 @@ def residual_network(biased=True):
     pooled = ops.reduce_mean(depthwise, ops.constant([2, 3]), False)
     logits = ops.matmul(pooled, ops.constant(rng.normal(size=(8, 5)).astype(np.float32)), False, False, name="head")
     model = ov.Model([ops.result(logits)], [x])
-    name_operations(model, operation_types(model))
-    return model
+    return named(model)
 
 
 def outputs(model, samples):

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino as ov
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from workers.ir.graph.origins import name_operations, tag
 
 RNG = np.random.default_rng(0)
 Weights = dict[str, NDArray[np.generic]]
@@ -70,3 +73,10 @@ def matmul(value: NDArray[np.generic] | None = None, shape: Sequence[int | None]
 def save(model: onnx.ModelProto, path: Path) -> Path:
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def named(model: ov.Model) -> ov.Model:
+    """The same model, with names that differ and stay."""
+    inputs = [node.friendly_name for node in model.get_parameters()]
+    name_operations(model, tag(model, None, named=False), inputs)
+    return model

@@ -10,8 +10,8 @@ from workers.calibration import from_fractals
 from workers.errors import UnmatchedScope
 from workers.ir.graph.frontier import EXACT
 from workers.ir.reading.importer import load
-from workers.ir.reading.inputs import restore_batch
 from workers.ir.writing.exporter import export
+from workers.ir.writing.reopening import reopen
 from workers.passes.mcq_activations import insert_sampler
 from workers.recipe import Recipe
 from workers.run.compression import compress_model, make_context
@@ -79,7 +79,7 @@ def job(tmp_path):
         samples = from_fractals(imported, 8, 0, recipe.preprocessing)
         original = imported.model.clone()
         done = compress_model(plan, make_context(plan, original, samples, seed=0, threads=1))
-        restore_batch(done.model, imported.inputs)
+        reopen(done.model, imported.interface, imported.shapes, imported.trial, imported.inputs)
         return original, export(done.model, [], tmp_path / "out", {}).xml, samples
 
     return do

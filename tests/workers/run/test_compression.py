@@ -45,13 +45,13 @@ def compress(tmp_path, monkeypatch):
 
 def test_consecutive_methods_share_a_sweep(compress):
     done, told = compress(PRUNING, GRID)
-    assert told == [(1, 3, "n1"), (2, 3, "second"), (3, 3, "out")]
+    assert told == [(1, 3, "first"), (2, 3, "second"), (3, 3, "third")]
     assert all([step.method for step in result.steps] == ["layerwise_pruning", "uniform"] for result in done.results)
 
 
 def test_a_pass_ends_a_sweep_and_the_next_method_begins_another(compress):
     _, told = compress(PRUNING, Doubling(), GRID)
-    assert [what for _, _, what in told] == ["n1", "second", "out", "doubled", "n1", "second", "out"]
+    assert [what for _, _, what in told] == ["first", "second", "third", "doubled", "first", "second", "third"]
     assert [done for done, _, _ in told] == [1, 2, 3, 6, 7, 8, 9]
     assert {total for _, total, _ in told} == {9}
 

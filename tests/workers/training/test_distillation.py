@@ -29,7 +29,7 @@ def compressed(step, precision="f32"):
     original = model.clone()
     plan = [(layer, (step,)) for layer in find_layers(model)[0]]
     results = compress(model, plan, SAMPLES)
-    context = RunContext(original, SAMPLES, 16, precision, {}, 0, 1, lambda result: None)
+    context = RunContext(original, SAMPLES, 16, precision, {}, {}, 0, 1, lambda result: None)
     return CompressionState(model, {result.layer.name: result for result in results}), context
 
 

@@ -1,11 +1,59 @@
-"""The same model for many samples at once."""
+"""The same model for many samples at once, and whether there is such a thing."""
 
 import re
+from collections.abc import Sequence
+from enum import StrEnum
 
+import numpy as np
 import openvino as ov
 from openvino._offline_transformations import apply_moc_transformations
 
-from workers.ir.reading.canonicalise import set_batch
+from workers.errors import Refusal, UnresolvedShape
+from workers.ir.graph.probe import Values, alike, runner, stacked
+from workers.ir.graph.shapes import set_batch
+
+
+class Stacking(StrEnum):
+    """What becomes of two samples that are put together along the first axis."""
+
+    APART = "apart"  # each gives what it gives alone
+    MIXED = "mixed"  # there are outputs for both, and they influence each other
+    NONE = "none"  # the model does not take them, or does not give outputs for both
+
+
+def try_stacking(model: ov.Model, names: Sequence[str], first: Sequence[Values], second: Sequence[Values]) -> Stacking:
+    """Run two samples, a value for every input each, one by one and stacked; `model` is of batch 1, and is not changed.
+
+    `names` are the inputs with an axis of samples; the others are as in the first sample.
+    """
+    axes = {number: 0 if port.get_names() & set(names) else None for number, port in enumerate(model.inputs)}
+    second = [values if axes[number] == 0 else first[number] for number, values in enumerate(second)]
+    together = model.clone()
+    try:
+        set_batch(together, names, 2)
+        both = runner(together)(stacked([first, second], axes))
+    except Refusal:
+        return Stacking.NONE
+    alone = list(map(runner(model), (first, second)))
+    if any(one.ndim == 0 or len(one) != 1 or two.shape != (2, *one.shape[1:]) for one, two in zip(alone[0], both, strict=True)):
+        return Stacking.NONE
+    expected = [np.concatenate(pair) for pair in zip(*alone, strict=True)]
+    return Stacking.APART if alike(expected, both) else Stacking.MIXED
+
+
+def takes_batch(model: ov.Model, names: Sequence[str], batch: int, size: int) -> bool:
+    """Whether the outputs' first axis follows, and nothing else, when that of the named inputs goes from `batch` to `size`."""
+    copy = model.clone()
+    try:
+        set_batch(copy, names, size)
+    except UnresolvedShape:
+        return False
+    shapes = [
+        (list(a.get_partial_shape()), list(b.get_partial_shape())) for a, b in zip(model.outputs, copy.outputs, strict=True)
+    ]
+    return all(
+        before and before[0] == ov.Dimension(batch) and after == [ov.Dimension(size), *before[1:]] for before, after in shapes
+    )
 
 
 def rebatch(model: ov.Model, size: int) -> ov.Model:

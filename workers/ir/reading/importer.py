@@ -9,22 +9,28 @@ from typing import Any, Literal
 import numpy as np
 import openvino as ov
 
-from workers.ir.reading.canonicalise import canonicalise
+from workers.ir.graph.interface import Interface, interface_of, name_tensors
+from workers.ir.graph.origins import Origin
+from workers.ir.graph.shapes import Shape
+from workers.ir.reading.canonical_form import Source, Trial, canonical_form
 from workers.ir.reading.error_translation import refusing
 from workers.ir.reading.formats import Format
-from workers.ir.reading.inputs import Input, describe_inputs
+from workers.ir.reading.inputs import Input
+from workers.ir.reading.onnx_file import node_by_tensor
+from workers.ir.reading.sampling import Declared
 from workers.ir.reading.sources import open_source
-from workers.ir.reading.validation import check_complete, check_finite, check_has_layers, check_names, check_not_quantized
+from workers.ir.reading.validation import check_complete, check_deterministic, check_names
 
 Precision = Literal["f32", "f16"]
-NO_SHAPES: Mapping[str, tuple[int, ...]] = {}
+NO_SHAPES: Mapping[str, Shape] = {}
+NOT_DECLARED: Declared = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
     """A model ready for compression, and what is to be said about where it came from."""
 
-    model: ov.Model  # in the plain form of `workers.ir.reading.canonicalise`
+    model: ov.Model  # in the plain form of `workers.ir.reading.canonicalise`, of the shapes of one sample
     format: Format
     sha256: str  # of the upload
     original_bytes: int  # of the model with all files of its weights, unpacked
@@ -32,32 +38,53 @@ class Imported:
     outputs: tuple[str, ...]
     precision: Precision  # in which most of its weights were stored
     notes: tuple[str, ...]  # for the report
+    warnings: tuple[str, ...]  # of what the result does not keep
+    origins: Mapping[str, Origin]  # what its operations are called in the source
+    source: Interface  # its inputs and outputs as they came
+    interface: Interface  # the same, as they are to be in the result
+    shapes: tuple[Shape, ...]  # of the inputs, that calibrate; their batch as in the source
+    trial: Trial | None  # another size, where the result must work too
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether some axis that is open in the source had to be fixed."""
+        return [port.open_axes for port in self.source.inputs] != [port.open_axes for port in self.interface.inputs]
 
 
-def load(path: Path, shapes: Mapping[str, tuple[int, ...]] = NO_SHAPES) -> Imported:
-    """Read, check and normalise the model in a file, folder or zip; `shapes` resolves inputs whose shape is open.
+def load(path: Path, shapes: Mapping[str, Shape] = NO_SHAPES, batch: Declared = NOT_DECLARED) -> Imported:
+    """Read, check and normalise the model in a file, folder or zip.
 
-    Nothing is compiled. Raises a Refusal for whatever is not a sound model, OutOfMemory where it does not fit.
+    `shapes` gives lengths to open axes, by input; `batch` says which inputs have an axis of samples, where the recipe does. The
+    model is run on values that mean nothing: to see that its plain form computes the same, at another size too where axes are
+    open, and whether samples can be stacked. Raises a Refusal for whatever is not a sound model, OutOfMemory where it does
+    not fit.
     """
     with open_source(path) as source:
         with refusing("read the model"):
             model = ov.Core().read_model(source.path)
         check_names(model)
         check_complete(model)
+        check_deterministic(model)
         precision = _precision(model)
-        batches = canonicalise(model, shapes)
-        check_not_quantized(model)
-        check_finite(model)
-        check_has_layers(model)
+        name_tensors(model)
+        interface = interface_of(model)
+        nodes = node_by_tensor(source.path) if source.format == "onnx" else None
+        form = canonical_form(Source(model, interface, nodes, named=source.format == "openvino"), shapes, batch)
         return Imported(
-            model=model,
+            model=form.model,
             format=source.format,
             sha256=source.sha256,
             original_bytes=source.bytes,
-            inputs=describe_inputs(model, batches),
-            outputs=tuple(port.get_any_name() for port in model.outputs),
+            inputs=form.sampling.inputs,
+            outputs=tuple(port.name for port in interface.outputs),
             precision=precision,
-            notes=_notes(source.format, precision),
+            notes=(*_notes(source.format, precision), *form.sampling.notes),
+            warnings=form.warnings,
+            origins=form.origins,
+            source=interface,
+            interface=form.interface,
+            shapes=form.shapes,
+            trial=form.trial,
         )
 
 
@@ -70,14 +97,19 @@ def describe_model(imported: Imported) -> dict[str, Any]:
         "sha256": imported.sha256,
         "bytes": imported.original_bytes,
         "precision": imported.precision,
-        "inputs": [asdict(entry) | {"shape": list(entry.shape), "dtype": entry.dtype.name} for entry in imported.inputs],
+        "inputs": [
+            asdict(entry)
+            | {"names": list(entry.names), "shape": list(entry.shape), "source_shape": list(entry.source_shape)}
+            | {"dtype": entry.dtype.name}
+            for entry in imported.inputs
+        ],
         "outputs": [
             {"name": name, "shape": _shape(port), "dtype": np.dtype(port.get_element_type().to_dtype()).name}
             for name, port in zip(imported.outputs, imported.model.outputs, strict=True)
         ],
         "operations": sum(node.get_type_name() not in ("Constant", "Parameter", "Result") for node in nodes),
         "parameters": sum(prod(node.shape) for node in constants),
-        "notes": list(imported.notes),
+        "notes": [*imported.warnings, *imported.notes],
     }
 
 

@@ -1,13 +1,14 @@
 """What the inputs of a model want: shape, type, layout, batch axis, and the range of token numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import openvino as ov
 
-from workers.ir.reading.canonicalise import outputs_follow_batch, set_batch
+from workers.ir.graph.interface import Interface
+from workers.ir.graph.probe import Values, draw
 
 Layout = Literal["NCHW", "NHWC"]
 LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
@@ -22,11 +23,12 @@ class Input:
     """One input of a normalised model."""
 
     name: str
-    shape: tuple[int, ...]  # with batch 1 where the batch is open
+    names: tuple[str, ...]  # all that it goes by
+    shape: tuple[int, ...]  # of one sample, with batch 1 where samples can be stacked
     dtype: np.dtype[Any]
     layout: Layout | None  # where the input is an image
     batch_axis: int | None  # 0 where samples can be stacked; None where the model takes one at a time
-    source_batch: int | None  # length of the batch axis in the source, -1 where it is open; None where there is no such axis
+    source_shape: tuple[int, ...]  # in the source, -1 for an open axis
     vocabulary: int | None  # of token numbers: they run from 0 to vocabulary - 1
 
     @property
@@ -34,37 +36,38 @@ class Input:
         """The shape of one sample: without the batch axis where samples can be stacked."""
         return self.shape if self.batch_axis is None else self.shape[1:]
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest value of an input of integers."""
+        if self.dtype.kind not in "iu":
+            return 0, 1
+        limits = np.iinfo(self.dtype)
+        if self.vocabulary is not None:
+            return 0, min(self.vocabulary - 1, int(limits.max))
+        if self.dtype.itemsize == 1:
+            return int(limits.min), int(limits.max)
+        return 1, 1  # lengths, flags and masks: the value that hides nothing
 
-def describe_inputs(model: ov.Model, source_batch: Mapping[str, int]) -> tuple[Input, ...]:
-    """The inputs of a normalised model; `source_batch` says whose batch axis was set to one, and what it was."""
-    axis = 0 if takes_batches(model) else None
+    def draw(self, rng: np.random.Generator) -> Values:
+        """Values of the shape, type and range of the input, and of no meaning."""
+        return draw(self.shape, self.dtype, self.bounds, rng)
+
+
+def describe_inputs(model: ov.Model, interface: Interface) -> tuple[Input, ...]:
+    """The inputs of a normalised model of static shapes; which axis is the samples' is not known yet."""
     return tuple(
         Input(
-            name=port.get_any_name(),
+            name=wanted.name,
+            names=tuple(sorted(wanted.names)),
             shape=tuple(port.shape),
             dtype=np.dtype(port.get_element_type().to_dtype()),
             layout=_layout(port, node),
-            batch_axis=axis,
-            source_batch=source_batch.get(port.get_any_name(), None if axis is None else 1),
+            batch_axis=None,
+            source_shape=tuple(-1 if axis.is_dynamic else axis.get_length() for axis in wanted.shape),
             vocabulary=_vocabulary(port),
         )
-        for port, node in zip(model.inputs, model.get_parameters(), strict=True)
+        for port, node, wanted in zip(model.inputs, model.get_parameters(), interface.inputs, strict=True)
     )
-
-
-def restore_batch(model: ov.Model, inputs: Iterable[Input]) -> None:
-    """Give the inputs of a model, compressed or not, the batch axis that they have in the source.
-
-    Raises UnresolvedShape where an edit of the model does not allow it.
-    """
-    for entry in inputs:
-        if entry.source_batch not in (None, 1):
-            set_batch(model, [entry.name], entry.source_batch)
-
-
-def takes_batches(model: ov.Model) -> bool:
-    """Whether n stacked samples give n stacked outputs, as far as shapes tell."""
-    return all(port.shape[:1] == [1] for port in model.inputs) and outputs_follow_batch(model, 3)
 
 
 def _layout(port: ov.Output, parameter: ov.Node) -> Layout | None:
@@ -77,8 +80,8 @@ def _layout(port: ov.Output, parameter: ov.Node) -> Layout | None:
 
 
 def _is_image(shape: list[int], layout: str) -> bool:
-    number, channels, *sides = (shape[layout.index(axis)] for axis in "NCHW")
-    return number == 1 and channels <= MOST_CHANNELS and min(sides) >= LEAST_IMAGE_SIDE
+    channels, *sides = (shape[layout.index(axis)] for axis in "CHW")
+    return channels <= MOST_CHANNELS and min(sides) >= LEAST_IMAGE_SIDE
 
 
 def _vocabulary(port: ov.Output) -> int | None:

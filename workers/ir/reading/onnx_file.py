@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from workers.errors import IncompleteModel, UnreadableModel, UnsafeArchive
+from workers.ir.graph.origins import SourceNode
 from workers.ir.reading import wire
 
 # ONNX 1.23 has IR version 14 and operator set 28. OpenVINO reads any number, and takes the newest meaning it knows.
@@ -83,3 +84,21 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 20:
         raise wire.Malformed(f"{text[:20]!r} is no number of bytes")
     return int(text)
+
+
+def node_by_tensor(path: Path) -> dict[str, SourceNode]:
+    """The operations of an ONNX graph, by each tensor that they compute; one without a name goes by its first tensor."""
+    with path.open("rb") as file:
+        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    graphs = [value for number, value in wire.fields(content) if number == 7 and isinstance(value, memoryview)]
+    nodes = [value for graph in graphs for number, value in wire.fields(graph) if number == 1 and isinstance(value, memoryview)]
+    found: dict[str, SourceNode] = {}
+    for node in nodes:
+        texts: dict[int, list[str]] = {2: [], 3: [], 4: []}
+        for number, text in wire.fields(node):
+            if number in texts and isinstance(text, memoryview):
+                texts[number].append(bytes(text).decode(errors="replace"))
+        outputs = [name for name in texts[2] if name]
+        name, kind = (next(iter(texts[number]), "") for number in (3, 4))
+        found |= dict.fromkeys(outputs, SourceNode(name or next(iter(outputs), ""), kind))
+    return found

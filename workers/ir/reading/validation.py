@@ -42,6 +42,19 @@ def check_complete(model: ov.Model) -> None:
         raise UnsupportedOperation("The model keeps state from one inference to the next.", hint=hint)
 
 
+RANDOM = {"RandomUniform", "Multinomial", "RandomPoisson"}
+
+
+def check_deterministic(model: ov.Model) -> None:
+    """Raise UnsupportedOperation for a model that draws random numbers: no two of its answers can be compared."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() in RANDOM:
+            raise UnsupportedOperation(
+                f"The model draws random numbers ({node.get_type_name()} {node.friendly_name!r}): no two runs of it agree.",
+                hint="Export the model for inference, or give the random numbers as an input.",
+            )
+
+
 def check_not_quantized(model: ov.Model) -> None:
     """Raise AlreadyQuantized where activations pass quantisers or a layer's weights are stored in 8 bits or fewer."""
     nodes = model.get_ordered_ops()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from workers.ir.graph.constants import constants_of, merge_constants
 from workers.ir.graph.layers import Layer
+from workers.ir.graph.probe import Values
 from workers.ir.storage import Encoded, entropy_bits, recode
 from workers.ir.writing.deterministic_names import number_operations
 from workers.ir.writing.round_trip_check import prove_same
@@ -50,12 +51,15 @@ class Exported:
         return bits / max(sum(layer.weights for layer in self.layers), 1)
 
 
-def export(model: ov.Model, layers: Steps, folder: Path, metadata: Mapping[str, str]) -> Exported:
+def export(
+    model: ov.Model, layers: Steps, folder: Path, metadata: Mapping[str, str], probes: Sequence[Values] = ()
+) -> Exported:
     """Write `model` as `folder`/1/model.xml and .bin; the same model gives the same bytes in every process.
 
     `layers` gives the compressed layers with their `LayerSolution.scale`, which broadcasts to a layer's matrix (g, r, c).
     `metadata` becomes rt_info of the section `fractune`, and so do, as JSON by name, the schemes of the layers that are not
-    stored plainly. What was written is read back and compared with `model`: raises Internal if any constant or output differs.
+    stored plainly. What was written is read back and compared with `model`, on the inputs `probes` or, without any, on made-up
+    ones whose open axes are one: raises Internal if any output or constant differs.
     """
     meant = model.clone()
     number_operations(meant)

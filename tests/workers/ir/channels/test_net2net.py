@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workers.engine.test_sequential import Images, outputs, residual_network
+from tests.workers.ir.tiny import named
 from workers.errors import NotExtensible
 from workers.ir.channels.net2net import MULTIPLE, deepen, widen
 from workers.ir.graph.layers import find_layers
-from workers.ir.graph.naming import name_operations, operation_types
 
 RNG = np.random.default_rng(0)
 
@@ -53,8 +53,7 @@ def network(kind, width):
 
 def finished(head, x):
     model = ov.Model([ops.result(head)], [x])
-    name_operations(model, operation_types(model))
-    return model
+    return named(model)
 
 
 def channels(model):

@@ -2,9 +2,9 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
+from tests.workers.ir.tiny import named
 from workers.ir.graph.frontier import EXACT, advance_frontier, enter_frontier
 from workers.ir.graph.layers import find_layers
-from workers.ir.graph.naming import name_operations, operation_types
 from workers.ir.graph.segments import cut
 
 
@@ -19,8 +19,7 @@ def network():
     left, right = ops.relu(layer(x)), ops.tanh(layer(x))
     deep = layer(ops.add(left, right))
     model = ov.Model([ops.result(ops.relu(ops.add(deep, ops.exp(x))))], [x])
-    name_operations(model, operation_types(model))
-    return model
+    return named(model)
 
 
 def test_layers_that_do_not_wait_for_one_another_share_a_phase():

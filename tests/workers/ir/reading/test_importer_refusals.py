@@ -43,7 +43,7 @@ def test_bias_that_is_not_finite_is_named(tmp_path: Path) -> None:
     model = tiny.cnn()
     bias = next(entry for entry in model.graph.initializer if entry.name == "b3")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.inf, np.float32), "b3"))
-    refuse(model, tmp_path, NonFiniteModel, "'out.*' hold infinity")
+    refuse(model, tmp_path, NonFiniteModel, "'third.*' hold infinity")
 
 
 @pytest.mark.parametrize("end", ["output", "input"])
@@ -126,7 +126,7 @@ def test_open_shape_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 def test_open_shape_is_resolved_by_a_given_one(tmp_path: Path) -> None:
     (entry,) = load(tiny.save(tiny.cnn(side=None), tmp_path / "model.onnx"), {"in": (1, 3, 20, 24)}).inputs
-    assert (entry.shape, entry.source_batch) == ((1, 3, 20, 24), -1)
+    assert (entry.shape, entry.source_shape) == ((1, 3, 20, 24), (-1, 3, -1, -1))
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 20), (1, 4, 20, 20), (0, 3, 20, 20), (1, 3, -1, 20)])
