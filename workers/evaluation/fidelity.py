@@ -224,7 +224,7 @@ def compare_inputs(
     model: ov.Model, task: Task, samples: HeldOutSamples, others: HeldOutSamples, threads: int, rng: np.random.Generator
 ) -> Resampled | None:
     """The first metric against the labels of one model, fed with the same samples in two ways; None where there is none."""
-    request = _request(model, 1, threads)
+    request = _request(model, samples, 1, threads)
     rows: list[Any] = []
     for index in range(samples.count):
         first, second = (_tamed(_infer(request, some.batch(index, index + 1), 1, 1)) for some in (samples, others))
