@@ -15,7 +15,7 @@ import pytest
 from tests.waiting import PATIENCE_S, until
 from workers.jobs.job import JobTask, Kind, Stage
 from workers.settings import Limits
-from workers.worker.sandbox import Outcome, run
+from workers.worker.sandbox import Outcome, run_sandboxed
 
 SAY = """
 import json, os, sys, time
@@ -35,7 +35,7 @@ class Child:
         task = JobTask(Kind.COMPRESS, model="model.onnx", out=str(self.folder / "out"), threads=1)
         command = [sys.executable, "-c", SAY + textwrap.dedent(program)]
         settings = Limits.model_validate({"wall_clock_s": PATIENCE_S, "grace_s": 0.5} | limits)
-        return run(task, self.folder, settings, self.events.append, should_stop, command=command)
+        return run_sandboxed(task, self.folder, settings, self.events.append, should_stop, command=command)
 
     @property
     def log(self) -> str:
