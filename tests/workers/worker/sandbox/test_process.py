@@ -313,7 +313,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
     task = JobTask(Kind.INSPECT, model="m", out="o")
-    assert code(run(task, tmp_path, Limits(), lambda _: None, command=["/no/such/program"])) == "INTERNAL"
+    assert code(run_sandboxed(task, tmp_path, Limits(), lambda _: None, command=["/no/such/program"])) == "INTERNAL"
 
 
 def test_the_disk_of_a_job_is_watched(child: Child) -> None:
