@@ -49,5 +49,7 @@ def optimize(
     report = read_report(folder / "report.json")
     if not quiet:
         output.print(summary(report))
+        for warning in report["warnings"]:
+            messages.print(warning, style="yellow", markup=False)
         messages.print(f"Model   {folder / '1' / 'model.xml'}\nReport  {folder / 'report.html'}", highlight=False)
     raise typer.Exit(exit_codes.of_constraint(report.get("constraint")))

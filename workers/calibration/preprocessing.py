@@ -14,6 +14,7 @@ from workers.recipe import Preprocessing
 IMAGENET_MEAN: tuple[float, ...] = (123.675, 116.28, 103.53)  # RGB, in units of 0..255
 IMAGENET_SCALE: tuple[float, ...] = (58.395, 57.12, 57.375)
 
+ASSUMED = "No mean_values and scale_values are declared"  # begins what is said where they are assumed
 HINT = "Correct the recipe's preprocessing, or leave it out."
 
 
@@ -136,7 +137,7 @@ def _assumed(name: str, declared: Preprocessing, channels: int) -> tuple[tuple[f
     else:
         mean, scale = (0.0,) * channels, (255.0,) * channels
         what = "pixels are divided by 255"
-    return mean, scale, (f"No mean_values and scale_values are declared for input {name!r}: {what}.",)
+    return mean, scale, (f"{ASSUMED} for input {name!r}: {what}.",)
 
 
 def _per_channel(what: str, values: Sequence[float], channels: int) -> tuple[float, ...]:

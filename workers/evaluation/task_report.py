@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.evaluation.tasks import Task, innermost
 from workers.evaluation.tasks.task import ClassScore
 from workers.report import ChangedSample, ChangeReport, ClassReport, MetricReport
 from workers.statistics.decisions import Rows
@@ -44,8 +45,9 @@ def metric_reports(measures: Sequence[Resampled]) -> tuple[MetricReport, ...]:
     )
 
 
-def class_reports(task: object, rows: Sequence[Any], names: Sequence[str]) -> tuple[ClassReport, ...]:
+def class_reports(task: Task, rows: Sequence[Any], names: Sequence[str]) -> tuple[ClassReport, ...]:
     """The classes that lost most, then the others, the largest first."""
+    task, rows = innermost(task, rows)
     if not isinstance(task, Classed):
         return ()
     scores = sorted(task.by_class(rows), key=lambda score: (score.after - score.before, -score.n))
@@ -62,8 +64,9 @@ def class_reports(task: object, rows: Sequence[Any], names: Sequence[str]) -> tu
     )
 
 
-def change_reports(task: object, rows: Sequence[Any]) -> tuple[ChangeReport, ...]:
+def change_reports(task: Task, rows: Sequence[Any]) -> tuple[ChangeReport, ...]:
     """The pairs of answers that changed most often."""
+    task, rows = innermost(task, rows)
     if not isinstance(task, Classed):
         return ()
     common = task.changes(rows).most_common(MOST_CHANGES)

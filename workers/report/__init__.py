@@ -2,7 +2,7 @@
 
 from workers.report.card import render_card
 from workers.report.page import content_security_policy, render_html
-from workers.report.sample_gallery import Picture, save_pictures, telling_pictures
+from workers.report.sample_gallery import Picture, encode_png, save_pictures, telling_pictures
 from workers.report.schema import (
     Benchmark,
     CalibrationReport,
@@ -49,6 +49,7 @@ __all__ = [
     "Tensor",
     "TrainingReport",
     "content_security_policy",
+    "encode_png",
     "render_card",
     "render_html",
     "save_pictures",

@@ -26,6 +26,7 @@ class Picture:
     original_confidence: float
     compressed_confidence: float
     label: int | None = None
+    unit: str = "class"  # of the answers: or how many `objects` or `classes` there are
 
 
 def telling_pictures(

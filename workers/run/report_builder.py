@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from fractal_data import contact_sheet
 from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
 from workers.calibration.data_splits import DataSplits
+from workers.calibration.preprocessing import ASSUMED
 from workers.digest import file_sha256
 from workers.engine.layer import LayerResult
 from workers.evaluation.fidelity import summarise
+from workers.evaluation.task_pictures import task_pictures
 from workers.ir.graph.interface import Port
 from workers.ir.reading.importer import Imported
 from workers.ir.writing.writer import SavedSize as DiskSize
@@ -212,6 +214,8 @@ def _warnings(found: RunResults) -> tuple[str, ...]:
         warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
     if not found.chosen.compressed.results:
         warnings.append("No layer was compressed.")
+    notes = (*found.splits.calibration.notes, *found.splits.test.notes)
+    warnings += dict.fromkeys(note for note in notes if ASSUMED in note)
     return tuple(warnings)
 
 
@@ -235,6 +239,8 @@ def _pictures(found: RunResults) -> tuple[Picture, ...]:
     comparison = found.chosen.comparison
     if comparison is None or comparison.headline is None:
         return ()
+    if comparison.decisions is None:
+        return task_pictures(comparison.task, comparison.rows, found.splits.test.images)
     return telling_pictures(comparison.headline.rows, comparison.labels, found.splits.test.images)
 
 

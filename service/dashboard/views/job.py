@@ -192,4 +192,4 @@ def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> d
 def _samples(artifacts: Artifacts, job: Job, where: str) -> list[JsonObject]:
     """Samples with both models' answers, their images by address."""
     told = json.loads(artifacts.result(job.id, job.attempt, "samples/samples.json").read_bytes())
-    return [{**sample, "png": f"{where}/samples/{number:02}.png"} for number, sample in enumerate(told, 1)]
+    return [{"unit": "class", **sample, "png": f"{where}/samples/{number:02}.png"} for number, sample in enumerate(told, 1)]

@@ -34,4 +34,4 @@ def find(listing: Listing, classes: int | None) -> Annotation | None:
         return None
     names = listed or tuple(sorted(index, key=lambda folder: index[folder]) if len(index) == classes else ())
     entries = {name: index[folder] for name, folder in folders.items()}
-    return Annotation(TargetKind.CLASS, entries, names, 0, "class folders")
+    return Annotation(TargetKind.CLASS, entries, names, int(bool(listed)), "class folders")

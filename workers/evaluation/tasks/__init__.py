@@ -1,5 +1,8 @@
 """Tasks: what the answers of a model mean, and what they are worth. One file a task, all of the form in `task.py`."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from workers.annotations import TargetKind
 from workers.evaluation.decoders.decoder_model import DecoderModel
 from workers.evaluation.tasks.choice import Seen, TaskRequest, choose_task
@@ -7,7 +10,7 @@ from workers.evaluation.tasks.custom import Custom, load_metric
 from workers.evaluation.tasks.decoded import Decoded
 from workers.evaluation.tasks.task import Task
 
-__all__ = ["Seen", "Task", "TaskRequest", "task_of"]
+__all__ = ["Seen", "Task", "TaskRequest", "innermost", "task_of"]
 
 
 def task_of(seen: Seen, asked: TaskRequest, labelled: TargetKind | None) -> Task:
@@ -19,3 +22,10 @@ def task_of(seen: Seen, asked: TaskRequest, labelled: TargetKind | None) -> Task
     else:
         task = choose_task(seen, asked, labelled)
     return Custom(task, load_metric(asked.metric), [output.name for output in seen.outputs]) if asked.metric else task
+
+
+def innermost(task: Task, rows: Sequence[Any]) -> tuple[Task, Sequence[Any]]:
+    """The task within a decoder and a metric of the user's, with what it has kept of every sample."""
+    if isinstance(task, Custom):
+        return innermost(task.task, [row[0] for row in rows])
+    return innermost(task.task, rows) if isinstance(task, Decoded) else (task, rows)

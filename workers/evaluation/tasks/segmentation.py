@@ -13,6 +13,8 @@ from workers.evaluation.tasks.task import Array, ClassScore, Outputs
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, Reference
 
+LONGEST_SIDE = 112  # pixels of maps that are kept to be looked at
+
 
 class Overlaps(NamedTuple):
     """Pixels of a sample by class (k,): in both maps, and in either; before and after, stacked (2, k)."""
@@ -26,6 +28,8 @@ class Maps(NamedTuple):
 
     labels: Overlaps | None
     original: Overlaps
+    before: Array  # uint8, a small map to be looked at
+    after: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,12 @@ class Segmentation:
         maps = list(zip(self.class_maps(before), self.class_maps(after), strict=True))
         truths = [None] * len(maps) if targets is None else [_resized(target, maps[0][0].shape) for target in targets]
         return [
-            Maps(None if truth is None else self._overlaps(truth, first, second), self._overlaps(first, first, second))
+            Maps(
+                None if truth is None else self._overlaps(truth, first, second),
+                self._overlaps(first, first, second),
+                _small(first),
+                _small(second),
+            )
             for (first, second), truth in zip(maps, truths, strict=True)
         ]
 
@@ -102,6 +111,12 @@ def _measure(rows: Sequence[Overlaps], reference: Reference) -> Measure:
         return mean
 
     return Measure("mIoU", len(rows), scores, reference)
+
+
+def _small(found: Array) -> Array:
+    """Every so many rows and columns of a map."""
+    step = max(1, -(-max(found.shape) // LONGEST_SIDE))
+    return np.minimum(found[::step, ::step], IGNORED).astype(np.uint8)
 
 
 def _resized(target: Array, shape: tuple[int, ...]) -> Array:
