@@ -64,11 +64,14 @@ class DatasetView(View):
     created_at: datetime
 
 
-class ModelView(DatasetView):
+class ModelSummary(DatasetView):
     job_id: str | None = Field(description="The job that inspects it.")
     job_state: State | None
-    inspection: dict[str, Any] | None = Field(description="Inputs, layers, parameters; null until inspected.")
     failure: FailureView | None = Field(description="Why it cannot be used.")
+
+
+class ModelView(ModelSummary):
+    inspection: dict[str, Any] | None = Field(description="Inputs, layers, parameters; null until inspected.")
 
 
 class UploadCreate(Body):
@@ -99,14 +102,13 @@ class JobCreate(Body):
     )
 
 
-class JobView(View):
+class JobSummary(View):
     id: str
     kind: Kind
     state: State
     model: Sha256
     dataset: Sha256 | None
     evaluation: Sha256 | None
-    recipe: dict[str, Any] | None
     methods: str = Field(description="The recipe's methods in order, joined by +.")
     name: str
     labels: dict[str, str]
@@ -126,6 +128,10 @@ class JobView(View):
     summary: dict[str, Any] | None = Field(description="The report in a few figures.")
     stages: dict[Stage, float] | None = Field(description="Seconds spent in each stage, once ended.")
     last_event: int
+
+
+class JobView(JobSummary):
+    recipe: dict[str, Any] | None
 
 
 class EventView(View):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.access.authentication import Operator, StoreDep, Viewer
 from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, Limit, Part, SettingsDep
-from service.http.schemas import JobCreate, JobView, PageView
+from service.http.schemas import JobCreate, JobSummary, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Asset, AssetKind, Job
@@ -70,9 +70,9 @@ class Selection:
         }
 
 
-@router.get("", response_model=PageView[JobView])
+@router.get("", response_model=PageView[JobSummary])
 def page(store: StoreDep, _: Viewer, chosen: Annotated[Selection, Depends()], cursor: Cursor = None, limit: Limit = 50) -> Any:
-    """List, newest first."""
+    """List, newest first; each without its recipe."""
     return store.jobs.page(cursor, limit, **chosen.filters)
 
 

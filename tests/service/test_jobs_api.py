@@ -200,3 +200,28 @@ def test_the_catalogue_describes_every_knob(http: httpx.Client) -> None:
 )
 def test_pointers_follow_the_body(location: tuple[int | str, ...], body: Any, expected: str) -> None:
     assert pointer(location, body) == expected
+
+
+def test_listings_carry_summaries(http: httpx.Client, service: Installation) -> None:
+    model = http.post("/v1/models?name=m.onnx", content=b"listed").json()["sha256"]
+    job = http.post("/v1/jobs", json={"model": model, "recipe": RECIPE}).json()
+    assert job["recipe"]["steps"]
+    [listed] = [each for each in http.get(f"/v1/jobs?model={model}&kind=compress").json()["items"] if each["id"] == job["id"]]
+    assert "recipe" not in listed
+    assert all("inspection" not in each for each in http.get("/v1/models").json()["items"])
+    assert "inspection" in http.get(f"/v1/models/{model}").json()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": RECIPE["steps"] * 17},
+        {"ignored_scope": {"patterns": ["a" * 1001]}},
+        {"ignored_scope": {"patterns": ["a"] * 101}},
+        {"shapes": {f"input {n}": [1] for n in range(257)}},
+    ],
+    ids=["steps", "a long pattern", "many patterns", "shapes"],
+)
+def test_recipes_are_bounded(http: httpx.Client, change: dict[str, object]) -> None:
+    refused = http.post("/v1/jobs", json={"model": "0" * 64, "recipe": RECIPE | change})
+    assert (refused.status_code, refused.json()["code"]) == (422, "RECIPE_INVALID")

@@ -6,9 +6,10 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, Table, tuple_
+from sqlalchemy import ColumnElement, Row, Select, Table, null, tuple_
 
 from workers.errors import NotFound
+from workers.jobs.database.tables import jobs
 from workers.jobs.job import Failure, Kind, Progress, Stage, State
 from workers.jobs.records import Job, Page
 
@@ -20,6 +21,11 @@ def record(cls: type[T], row: AnyRow, **converted: Any) -> T:
     """An instance of the dataclass `cls` from the columns of the same names."""
     fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**{name: value for name, value in row._mapping.items() if name in fields} | converted)
+
+
+def without_recipe() -> list[ColumnElement[Any]]:
+    """The columns of a job as listings have them: a recipe may be long, and a listing has many."""
+    return [*(column for column in jobs.c if column.name != "recipe"), null().label("recipe")]
 
 
 def job_of(row: AnyRow) -> Job:

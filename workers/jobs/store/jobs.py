@@ -75,7 +75,7 @@ class Jobs:
         name: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Page[Job]:
-        """Newest first; `method` is one of the recipe's, `name` a part of the name, all of `labels` must fit."""
+        """Newest first, without recipes; `method` is one of the recipe's, `name` a part, all of `labels` must fit."""
         equal = {"state": state, "kind": kind, "model": model}
         conditions = [jobs.c[column] == value for column, value in equal.items() if value is not None]
         conditions.append(self._scope.sees(jobs.c.project))
@@ -84,7 +84,7 @@ class Jobs:
         if name is not None:
             conditions.append(jobs.c.name.icontains(name, autoescape=True))
         conditions += [jobs.c.labels[label].as_string() == value for label, value in (labels or {}).items()]
-        query = rows.newest_first(select(jobs).where(*conditions), jobs, cursor, limit)
+        query = rows.newest_first(select(*rows.without_recipe()).where(*conditions), jobs, cursor, limit)
         with self._database.read() as connection:
             return rows.page_of(connection.execute(query).all(), limit, rows.job_of)
 

@@ -77,9 +77,10 @@ class Listing:
         self._scope = scope
 
     def page(self, wanted: JobFilter, page: int = 1, limit: int = 50) -> JobRows:
-        """Page number `page` of the compressions that are wanted; those without a figure come last."""
+        """Page number `page` of the compressions that are wanted; those without a figure come last. Without recipes."""
         found = (
-            select(jobs, assets.c.name.label("model_name"))
+            select(*rows.without_recipe(), assets.c.name.label("model_name"))
+            .select_from(jobs)
             .outerjoin(assets, MODEL)
             .where(*_conditions(wanted), self._scope.sees(jobs.c.project))
         )
