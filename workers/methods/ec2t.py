@@ -36,10 +36,14 @@ class Ec2t(Method):
         "at the means beyond the thresholds of ternary weight networks when absent.",
     )
     sensitive_bits: int | None = Field(
-        default=8,
+        default=5,
         ge=2,
         le=8,
-        description="Bits of the first, the last and depthwise layers, which three values would ruin; null: they are ternary.",
+        description="Mean bits of the first, the last, depthwise and the smallest layers, which three values would ruin; null: "
+        "they are ternary.",
+    )
+    sensitive_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of all weights that the smallest of these layers may hold."
     )
     keep_ends: bool = Field(default=False, description="Leave the first and the last layer as they are, as the paper does.")
     rounds: int = Field(default=12, ge=1, le=100, description="Turns of choosing the assignment and fitting the centroids.")
@@ -63,7 +67,7 @@ class Ec2t(Method):
         names = [name for number, name in enumerate(sizes) if self.reaches(number, len(sizes))]
         largest = max((sizes[name] for name in names), default=1)
         priced = {name: self.model_copy(update={"gamma": self.gamma * size_factor(sizes[name], largest)}) for name in names}
-        fine = on_fine_grid(self.method, self.sensitive_bits, sizes, read)
+        fine = on_fine_grid(self.method, self.sensitive_bits, self.sensitive_share, sizes, read)
         return {name: fine.get(name, step) for name, step in priced.items()}
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:

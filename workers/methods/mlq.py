@@ -24,10 +24,14 @@ class Mlq(Method):
 
     method: Literal["mlq"] = "mlq"
     sensitive_bits: int | None = Field(
-        default=8,
+        default=5,
         ge=2,
         le=8,
-        description="Bits of the first, the last and depthwise layers, which three values would ruin; null: they are ternary.",
+        description="Mean bits of the first, the last, depthwise and the smallest layers, which three values would ruin; null: "
+        "they are ternary.",
+    )
+    sensitive_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of all weights that the smallest of these layers may hold."
     )
     iterations: int = Field(default=50, ge=1, le=1000, description="Iterations of k-means.")
     rounds: int = Field(default=12, ge=0, le=100, description="Turns of choosing clusters and fitting centroids.")
@@ -44,7 +48,8 @@ class Mlq(Method):
 
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
         """Sensitive layers on a finer grid, the others ternary."""
-        return {**dict.fromkeys(sizes, self), **on_fine_grid(self.method, self.sensitive_bits, sizes, read)}
+        fine = on_fine_grid(self.method, self.sensitive_bits, self.sensitive_share, sizes, read)
+        return {**dict.fromkeys(sizes, self), **fine}
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Cluster, then choose clusters and fit centroids in turn."""

@@ -15,10 +15,11 @@ from pydantic import Field
 from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.bit_allocation import bits_by_size
 from workers.methods.solvers.clusters import ScaledLevels, alternate, channel_scale, k_means
-from workers.methods.solvers.column_pass import coordinate_descent, nearest, places
+from workers.methods.solvers.column_pass import coordinate_descent, nearest, places, taken
 from workers.methods.solvers.least_squares import re_solve
 from workers.methods.solvers.portions import Portions
 
+MOST_BITS = 8  # of a small layer
 PORTIONS = (0.29, 0.53, 0.76, 0.88, 1.0)  # of the clusters: 5, 9, 13, 15, 17 at 5 bits, the released AlexNet
 
 
@@ -51,7 +52,7 @@ class Slq(Method):
         """Every layer at its bits."""
         if self.allocation == "uniform":
             return dict.fromkeys(sizes, self)
-        bits = bits_by_size(list(sizes.values()), self.bits, 2, 6)
+        bits = bits_by_size(list(sizes.values()), self.bits, 2, MOST_BITS)
         return {name: self.model_copy(update={"bits": each}) for name, each in zip(sizes, bits, strict=True)}
 
     def ladder(self, resolution: float) -> Ladder:
@@ -66,10 +67,21 @@ class Slq(Method):
         return LayerSolution(weight, book.scale)
 
     def _book(self, problem: LayerProblem) -> ScaledLevels:
-        """k-means on the rows in units of their size."""
-        scale = channel_scale(problem.original)
-        unit = problem.original / scale
-        return ScaledLevels(half(k_means(unit, first_levels(unit, self.bits), self.iterations)), scale)
+        """k-means on rows in units of their size or their range, from powers of two or evenly spread: what comes nearest."""
+        size = channel_scale(problem.original)
+        largest = np.abs(problem.original).max(axis=2, keepdims=True)
+        scales = (size, half(np.where(largest > 0, largest, 1.0)))
+        books = [self._clustered(problem.original, scale, start) for scale in scales for start in (first_levels, even_levels)]
+
+        def distance(book: ScaledLevels) -> float:
+            chosen = taken(book.table, places(book.table, problem.original))
+            return float(np.square((problem.original - chosen) / size).sum())
+
+        return min(books, key=distance)
+
+    def _clustered(self, weight: Array, scale: Array, start: Callable[[Array, int], Array]) -> ScaledLevels:
+        levels = k_means(weight / scale, start(weight / scale, self.bits), self.iterations)
+        return ScaledLevels(half(levels), scale)
 
     def _incremental(self, problem: LayerProblem, book: ScaledLevels) -> tuple[Array, ScaledLevels]:
         """Freeze the clusters portion by portion; the others, with the weights that are free, move on."""
@@ -93,6 +105,12 @@ class Slq(Method):
         loss = np.bincount(member, np.square(weight.ravel() - levels[member]), levels.size)
         ends = np.rint(np.array(self.portions[:-1]) * levels.size).astype(np.intp)
         return np.split(np.argsort(-loss, kind="stable"), ends)
+
+
+def even_levels(weight: Array, bits: int) -> Array:
+    """Zero and multiples of a step up to max|w|, sorted: of many levels, most powers of two would be without a weight."""
+    side = 2 ** (bits - 2)
+    return np.linspace(-1.0, 1.0, 2 * side + 1) * float(np.abs(weight).max())
 
 
 def first_levels(weight: Array, bits: int) -> Array:

@@ -52,7 +52,7 @@ def test_uniform_gives_every_layer_the_same():
 
 
 def test_ec2t_keeps_the_ends_and_spares_small_layers():
-    given_gamma = allocate(Ec2t(gamma=0.2, keep_ends=True), layers((100, 400, 4000, 100)))
+    given_gamma = allocate(Ec2t(gamma=0.2, keep_ends=True, sensitive_share=0), layers((100, 400, 4000, 100)))
     assert list(given_gamma) == ["layer_1", "layer_2"]
     assert given_gamma["layer_2"].gamma == pytest.approx(0.2)
     assert given_gamma["layer_1"].gamma == pytest.approx(0.2 * (0.1 + 0.05) / 1.05)
@@ -86,8 +86,15 @@ def test_ends_and_depthwise_layers_are_not_ternary(step):
     found = allocate(step, weights)
     assert {name for name, method in found.items() if isinstance(method, SensitiveLayer)} == {"first", "depthwise", "last"}
     assert {found[name].method for name in found} == {step.method}
+    more = allocate(step.model_copy(update={"sensitive_share": 0.2}), weights)
+    assert {name for name, method in more.items() if isinstance(method, SensitiveLayer)} == {*weights} - {"grouped"}
     ternary = allocate(step.model_copy(update={"sensitive_bits": None}), weights)
     assert {type(method) for method in ternary.values()} == {type(step)}
+
+
+def test_small_sensitive_layers_have_more_bits():
+    found = allocate(Mlq(sensitive_share=0.5), layers((100, 400, 4000, 40_000, 4000)))
+    assert [getattr(method, "bits", None) for method in found.values()] == [8, 8, 4, None, 5]
 
 
 def test_a_sensitive_layer_is_solved_like_a_uniform_grid():
