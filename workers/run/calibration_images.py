@@ -59,7 +59,7 @@ def _inverted(
     with file.making():
         if not file.complete:
             inversion = import_module("workers.training.inversion").Inversion
-            made = inversion.of(imported.model, samples, image, steps, _seed(recipe), threads)
+            made = inversion.of(imported, samples, image, steps, _seed(recipe), threads)
             made.run(file, progress)
     pixels = _followed_by(file.read, file.count, samples.pixels)
     note = f"The fractals have moved by {steps} steps of the gradient of the network's own answers."

@@ -4,7 +4,8 @@ Plain fractals have the statistics of photographs, and the late layers of a netw
 a class as its target, the classes shared out evenly and each to a picture that already leans towards it, and moves by a few
 steps of Adam on its Fourier coefficients. These are weighted by 1/f, as the spectrum of photographs falls, so that the picture
 keeps the statistics it has. It is shifted and mirrored at random before every step, held near its start, and stays within what
-pixels can be. A network that tells no classes apart is asked for large values of its last features instead, each in turn.
+pixels can be. Where the file still holds BatchNorm, the statistics of a batch are drawn to those that it holds (DeepInversion,
+Yin 2020). A network that tells no classes apart is asked for large values of its last features instead, each in turn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,9 @@ from workers.calibration.preprocessing import ImageInput
 from workers.errors import NotTrainable
 from workers.evaluation.fidelity import activation_of
 from workers.ir.graph.layers import find_layers, nodes_by_name
+from workers.ir.reading.batch_norms import ChannelStatistics
 from workers.ir.reading.batching import rebatch
+from workers.ir.reading.importer import Imported
 from workers.randomness import Stream, generator
 from workers.statistics.decisions import OutputKind, Reading, read
 from workers.training.losses import TINY, class_logits
@@ -36,6 +39,8 @@ VARIATION, DISTANCE = 80.0, 4.0  # weights of the squared differences of neighbo
 VALUES_AT_ONCE = 5 * 2**17  # input elements of a batch: what convolutions read stays within caches
 MOST_AT_ONCE = 64
 BLOCK = 1024  # pictures that share the classes out among them
+MOST_OFF = 16.0  # of a channel's statistics, squared, in its deviations: a few channels are not to drown the others
+NO_STATISTICS: Mapping[str, ChannelStatistics] = {}
 FLAT = 1e-6  # standard deviation below which a feature counts as dead
 
 Tell = Callable[[int, int], None]
@@ -53,10 +58,21 @@ class Shelf(Protocol):
 
 
 class Answers:
-    """A network's answers as scores (n, K): of classes where it tells any apart, else of its last features."""
+    """A network's answers as scores (n, K): of classes where it tells any apart, else of its last features.
 
-    def __init__(self, model: ov.Model, network: Network, feeds: Mapping[str, Tensor], size: int) -> None:
+    `statistics` are those that BatchNorm held, by a name of the tensor.
+    """
+
+    def __init__(
+        self,
+        model: ov.Model,
+        network: Network,
+        feeds: Mapping[str, Tensor],
+        size: int,
+        statistics: Mapping[str, ChannelStatistics] = NO_STATISTICS,
+    ) -> None:
         self.network, self.size = network, size
+        self._normalised = _by_operation(model, statistics)
         with torch.no_grad():
             outputs, _ = network.run(feeds, {})
         activations = [activation_of(result.input_value(0)) for result in model.get_results()]
@@ -72,7 +88,16 @@ class Answers:
 
     def scores(self, feeds: Mapping[str, Tensor]) -> Tensor:
         """Logarithms of probabilities (n, K) up to a constant: of each class at the place where it is surest."""
-        outputs, kept = self.network.run(feeds, {}, [self.features] if self.features else [])
+        return self._scores(*self.network.run(feeds, {}, [self.features] if self.features else []))
+
+    def scores_and_distance(self, feeds: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The scores, and how far the statistics of the batch are from those that BatchNorm held: 0 where it held none."""
+        wanted = {*self._normalised, *([self.features] if self.features else [])}
+        outputs, kept = self.network.run(feeds, {}, wanted)
+        apart = [_apart(kept[name], *held) for name, held in self._normalised.items()]
+        return self._scores(outputs, kept), torch.stack(apart).mean() if apart else torch.zeros(())
+
+    def _scores(self, outputs: Sequence[Tensor], kept: Mapping[str, Tensor]) -> Tensor:
         if self.features:
             found = _pooled(kept[self.features], self.size)
             alive = found if self._alive is None else found[:, self._alive]
@@ -103,6 +128,27 @@ class Answers:
             return torch.cat([-found, found], 1) if reading.kind is OutputKind.PROBABILITY else found
         logits = class_logits(reading, self.size, value)
         return logits.log_softmax(-1).reshape(self.size, -1, logits.shape[-1]).amax(1)
+
+
+def _by_operation(model: ov.Model, statistics: Mapping[str, ChannelStatistics]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Means and deviations by the operation whose output they are of; what another form of the model has lost is left out."""
+    found = {}
+    for node in model.get_ordered_ops():
+        names = node.output(0).get_names() & statistics.keys() if node.get_output_size() == 1 else ()
+        if names and node.get_type_name() not in ("Parameter", "Constant", "Result"):
+            held = statistics[min(names)]
+            shape = node.output(0).get_partial_shape()
+            if shape.rank.get_length() > 1 and shape[1] == len(held.mean):
+                found[str(node.friendly_name)] = (torch.from_numpy(held.mean), torch.from_numpy(held.deviation))
+    return found
+
+
+def _apart(value: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """How far the means and deviations of channels are from those wanted, in units of these deviations, squared."""
+    axes = [0, *range(2, value.dim())]
+    unit = deviation.clamp(min=FLAT)
+    off = ((value.mean(axes) - mean) / unit).square() + ((value.std(axes) - deviation) / unit).square()
+    return off.clamp(max=MOST_OFF).mean()
 
 
 def _by_sample(value: Tensor, size: int) -> Tensor:
@@ -155,18 +201,18 @@ class Inversion:
     seed: int
 
     @classmethod
-    def of(cls, model: ov.Model, samples: Samples, image: ImageInput, steps: int, seed: int, threads: int) -> "Inversion":
-        """For a model of batch 1 and fractals that it is fed with; its operations are compared with OpenVINO's first."""
+    def of(cls, imported: Imported, samples: Samples, image: ImageInput, steps: int, seed: int, threads: int) -> "Inversion":
+        """For a model and fractals that it is fed with; its operations are compared with OpenVINO's first."""
         torch.set_num_threads(threads)
         values = sum(rows(samples.numbers[:1]).size for rows in samples.feeds.values())
         size = max(1, min(MOST_AT_ONCE, VALUES_AT_ONCE // values)) if samples.stacked else 1
-        batched = rebatch(model, size) if size > 1 else model.clone()
+        batched = rebatch(imported.model, size) if size > 1 else imported.model.clone()
         network = Network(batched)
         numbers = np.resize(samples.numbers, size)
         feeds = replace(samples, numbers=numbers, labels=None).batch(0, size)
         verify(batched, network, feeds, threads)
         tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in feeds.items()}
-        return cls(Answers(batched, network, tensors, size), samples, image, steps, seed)
+        return cls(Answers(batched, network, tensors, size, imported.statistics), samples, image, steps, seed)
 
     def run(self, shelf: Shelf, tell: Tell) -> None:
         """Bring the pictures of all samples onto the shelf, from where an earlier attempt was interrupted."""
@@ -207,8 +253,8 @@ class Inversion:
         adam = torch.optim.Adam([spectrum], lr=RATE)
         for _ in range(self.steps):
             picture = _drawn(first, spectrum, weights)
-            scores = self.answers.scores(self._feeds(_shaken(picture, rng), numbers))
-            loss = doubt(scores, wanted) + _roughness(picture, first)
+            scores, apart = self.answers.scores_and_distance(self._feeds(_shaken(picture, rng), numbers))
+            loss = doubt(scores, wanted) + _roughness(picture, first) + len(picture) * apart
             adam.zero_grad()
             torch.autograd.backward(loss)
             adam.step()

@@ -43,7 +43,7 @@ def classifier(tmp_path):
 def start(imported, count=24, steps=4, declared=PLAIN):
     samples = from_fractals(imported, count, 0, declared)
     image = next(found[0] for entry in imported.inputs if (found := image_input(entry, declared)))
-    return samples, Inversion.of(imported.model, samples, image, steps, 0, 1)
+    return samples, Inversion.of(imported, samples, image, steps, 0, 1)
 
 
 def moved(imported, count=24, steps=4, shelf=None, declared=PLAIN):
@@ -54,7 +54,7 @@ def moved(imported, count=24, steps=4, shelf=None, declared=PLAIN):
 
 
 def test_pictures_keep_their_statistics(classifier):
-    after, before = (pixels.astype(float) for pixels in moved(classifier))
+    after, before = (pixels.astype(float) for pixels in moved(replace(classifier, statistics={})))
     assert np.abs(after - before).max() > 0
     assert abs(after.mean() - before.mean()) < 4
     assert abs(after.std() / before.std() - 1) < 0.05
@@ -107,7 +107,7 @@ def network(tail):
 
 
 def dense(value, rng, width):
-    kernel = ops.constant(rng.normal(size=(width, 8, 1, 1)).astype(np.float32))
+    kernel = ops.constant(5 * rng.normal(size=(width, 8, 1, 1)).astype(np.float32))
     return ops.convolution(value, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
 
 
@@ -141,6 +141,24 @@ def test_a_network_answers_more_surely_what_it_was_asked_for(tmp_path, kind):
 
     before, after = mean_doubt(samples.images(0, 24)), mean_doubt(np.stack(shelf.pictures))
     assert after < before
+
+
+def test_statistics_that_batch_norm_held_are_approached(classifier):
+    """The first layer of the network is followed by BatchNorm; what it held is found again after it was folded."""
+    without, image = replace(classifier, statistics={}), image_input(classifier.inputs[0], PLAIN)[0]
+    far = {name: replace(held, mean=held.mean + 0.3) for name, held in classifier.statistics.items()}
+    assert len(far) == 1
+    samples = from_fractals(classifier, 24, 0, PLAIN)
+    distances = []
+    for known in (without, replace(classifier, statistics=far)):
+        made, shelf = Inversion.of(known, samples, image, 10, 0, 1), Shelf()
+        made.run(shelf, lambda done, total: None)
+        judge = Inversion.of(replace(classifier, statistics=far), samples, image, 1, 0, 1)
+        feeds = judge._feeds(
+            inversion._picture(np.resize(np.stack(shelf.pictures), (judge.answers.size, 32, 32, 3))), judge._numbers(0, 24)
+        )
+        distances.append(float(judge.answers.scores_and_distance(feeds)[1]))
+    assert distances[1] < distances[0]
 
 
 def test_a_network_that_torch_cannot_follow_is_refused(classifier, monkeypatch):

@@ -1,7 +1,7 @@
 """An upload becomes a model in plain form, or a refusal that says what is wrong with it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import openvino as ov
 from workers.ir.graph.interface import Interface, interface_of, name_tensors
 from workers.ir.graph.origins import Origin
 from workers.ir.graph.shapes import Shape
+from workers.ir.reading.batch_norms import ChannelStatistics, batch_norm_statistics
 from workers.ir.reading.canonical_form import Source, Trial, canonical_form
 from workers.ir.reading.error_translation import refusing
 from workers.ir.reading.formats import Format
@@ -44,6 +45,7 @@ class Imported:
     interface: Interface  # the same, as they are to be in the result
     shapes: tuple[Shape, ...]  # of the inputs, that calibrate; their batch as in the source
     trial: Trial | None  # another size, where the result must work too
+    statistics: Mapping[str, ChannelStatistics] = field(default_factory=dict)  # that BatchNorm held, by a name of the tensor
 
     @property
     def narrowed(self) -> bool:
@@ -67,6 +69,7 @@ def load(path: Path, shapes: Mapping[str, Shape] = NO_SHAPES, batch: Declared = 
         check_deterministic(model)
         precision = _precision(model)
         name_tensors(model)
+        statistics = batch_norm_statistics(model)
         interface = interface_of(model)
         nodes = node_by_tensor(source.path) if source.format == "onnx" else None
         form = canonical_form(Source(model, interface, nodes, named=source.format == "openvino"), shapes, batch)
@@ -85,6 +88,7 @@ def load(path: Path, shapes: Mapping[str, Shape] = NO_SHAPES, batch: Declared = 
             interface=form.interface,
             shapes=form.shapes,
             trial=form.trial,
+            statistics=statistics,
         )
 
 
