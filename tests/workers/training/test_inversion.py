@@ -126,7 +126,8 @@ TAILS = {
 
 
 @pytest.mark.parametrize("kind", TAILS)
-def test_a_network_answers_more_surely_what_it_was_asked_for(tmp_path, kind):
+def test_a_network_answers_more_surely_what_it_was_asked_for(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(inversion, "VARIATION", 0.0)  # weights that mean nothing answer too weakly to stand against it
     path = tmp_path / "m.xml"
     ov.save_model(network(TAILS[kind]), path, compress_to_fp16=False)
     imported = load(path)

@@ -37,4 +37,4 @@ def _constant(port: ov.Output) -> NDArray[np.float32] | None:
     node = port.get_node()
     while node.get_type_name() == "Convert":
         node = node.input_value(0).get_node()
-    return node.get_data(dtype="float32").reshape(-1) if node.get_type_name() == "Constant" else None
+    return np.array(node.get_data(), np.float32).reshape(-1) if node.get_type_name() == "Constant" else None
