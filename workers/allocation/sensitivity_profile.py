@@ -1,7 +1,8 @@
 """What pruning each layer would do to the model's outputs, measured, and the levels that `allocation: optimal` makes of it.
 
-The harm of a layer at a level is its relative error there, from statistics captured once, times what the outputs lose per unit
-of that error, from pruning this layer alone.
+The harm of a layer at a level is its relative error there, on samples that did not solve it, times what the outputs lose per
+unit of that error, from pruning this layer alone. Layers that hold next to none of the weights stay whole: there is nothing to
+gain from them, and most come first, where a change runs through the whole model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,16 @@ import numpy as np
 import openvino as ov
 
 from workers.allocation.assignment import GRID, optimal_levels
-from workers.allocation.error_curves import REFERENCE, SMALLEST, error_curves
+from workers.allocation.error_curves import SMALLEST, error_curves
 from workers.allocation.sensitivity import output_errors
 from workers.calibration import Samples
+from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import Layer
 from workers.methods.problem import Array, Method
 
-SAMPLES = 128  # that show how much one layer matters
+SAMPLES = 24  # that show how much one layer matters
+SPARED = 0.01  # of all weights, in the smallest layers: these are pruned last
+LAST = 1e6  # what they cost at any level, in units of the output
 
 LayerMethods = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
 
@@ -38,24 +42,38 @@ class SensitivityProfile:
 
 
 def profile_sensitivities(
-    batched: ov.Model, layers: Sequence[Layer], samples: Samples, *, batch_size: int, seed: int, threads: int
+    batched: ov.Model, layers: Sequence[Layer], samples: Samples, options: EngineOptions
 ) -> SensitivityProfile:
-    """Profile `layers`; `batched` is their model for `batch_size` samples at once, not consumed.
+    """Profile `layers`; `batched` is their model for `options.batch_size` samples at once, not consumed.
 
     Costs one pass over all samples, one solve of every layer, and for every layer a pass over a few samples.
     """
-    curves = error_curves(batched, layers, samples, batch_size=batch_size, seed=seed, threads=threads)
-    few = samples.take(range(min(samples.count, SAMPLES)))
+    spared = smallest(layers, SPARED)
+    curves = error_curves(batched, [layer for layer in layers if layer.name not in spared], samples, options)
     pruned = [(curve.layer, curve.weight) for curve in curves]
-    lost = output_errors(batched, pruned, few, batch_size=batch_size, threads=threads)
-    sensitivities = [lost[curve.layer.name] / max(float(curve.errors[REFERENCE]), SMALLEST) for curve in curves]
-    harms = [factor * curve.errors_at(GRID) for factor, curve in zip(sensitivities, curves, strict=True)]
+    few = samples.take(unseen(samples.count, options.batch_size))
+    lost = output_errors(batched, pruned, few, batch_size=options.batch_size, threads=options.threads)
+    sensitivities = {curve.layer.name: lost[curve.layer.name] / max(curve.error, SMALLEST) for curve in curves}
+    harms = {curve.layer.name: sensitivities[curve.layer.name] * curve.errors_at(GRID) for curve in curves}
     return SensitivityProfile(
-        tuple(curve.layer.name for curve in curves),
-        tuple(curve.layer.size for curve in curves),
-        tuple(sensitivities),
-        np.array(harms),
+        tuple(layer.name for layer in layers),
+        tuple(layer.size for layer in layers),
+        tuple(sensitivities.get(layer.name, LAST) for layer in layers),
+        np.array([harms.get(layer.name, LAST * GRID) for layer in layers]),
     )
+
+
+def smallest(layers: Sequence[Layer], share: float) -> set[str]:
+    """The names of the smallest layers, which together hold less than this share of the weights."""
+    ordered = sorted(layers, key=lambda layer: layer.size)
+    held = np.cumsum([layer.size for layer in ordered])
+    return {layer.name for layer, so_far in zip(ordered, held, strict=True) if so_far < share * held[-1]}
+
+
+def unseen(count: int, batch_size: int) -> list[int]:
+    """Some samples of the half that judges curves, every second batch, spread over all."""
+    second = [number for number in range(count) if number // batch_size % 2] or list(range(count))
+    return [second[round(at)] for at in np.linspace(0, len(second) - 1, min(SAMPLES, len(second)))]
 
 
 def needs_profile(methods: LayerMethods) -> bool:

@@ -81,41 +81,45 @@ class StatisticsCollector:
         for site in sites:
             self._inputs.setdefault(_reading(site), InputMoments())
         self._outputs = {} if own else {site.node: OutputMoments(self._inputs[_reading(site)]) for site in sites}
-        self._rows: dict[object, list[Float32]] = {reading: [] for reading in self._inputs}  # (g, n, c) each
-        self._targets: dict[str, list[Float32]] = {site.node: [] for site in sites}  # (g, n, r) each
+        self._rows: dict[tuple[object, int], list[Float32]] = {}  # of a reading in one half of the batches, (g, n, c) each
+        self._targets: dict[tuple[str, int], list[Float32]] = {}  # (g, n, r) each
 
     def add(self, dense: Batch, sparse: Batch, share: float) -> None:
         """Count one batch: the original's and the compressed model's tensors, and how much of it is samples, not padding."""
         drawn: dict[object, tuple[Indices, Float32]] = {}
         rng = (self._seed, Stream.STATISTICS_ROWS, self._phase, self._seen)
+        half = self._seen % 2
         self._seen += 1
         for site in self._sites:
             reading, read = _reading(site), site.layer.geometry.input_rows
             if reading not in drawn:
                 index = _rows(site, dense[site.source].shape, share, self._batches, generator(*rng))
-                self._rows[reading].append(read(sparse[site.source], index))
-                drawn[reading] = index, read(dense[site.source], index) if self._outputs else self._rows[reading][-1]
+                rows = self._rows.setdefault((reading, half), [])
+                rows.append(read(sparse[site.source], index))
+                drawn[reading] = index, read(dense[site.source], index) if self._outputs else rows[-1]
             if self._outputs:
-                self._targets[site.node].append(_target(site, dense, sparse, *drawn[reading]))
-        for reading, rows in self._rows.items():
+                self._targets.setdefault((site.node, half), []).append(_target(site, dense, sparse, *drawn[reading]))
+        for (reading, number), rows in self._rows.items():
             if sum(part.shape[1] for part in rows) >= ROWS_AT_ONCE or sum(part.size for part in rows) >= VALUES_AT_ONCE:
-                self._count(reading)
+                self._count(reading, number)
 
     def outputs(self) -> Outputs:
         """The statistics of all that was added, by operation."""
-        for reading, rows in self._rows.items():
+        for (reading, half), rows in self._rows.items():
             if rows:
-                self._count(reading)
+                self._count(reading, half)
         own = {site.node: ImpliedOutputs(self._inputs[_reading(site)], site.weight.astype(np.float64)) for site in self._sites}
         return self._outputs or own
 
-    def _count(self, reading: object) -> None:
-        shifted = self._inputs[reading].add(np.concatenate(self._rows[reading], axis=1))
-        self._rows[reading].clear()
+    def _count(self, reading: object, half: int) -> None:
+        rows = self._rows[reading, half]
+        shifted = self._inputs[reading].add(np.concatenate(rows, axis=1), half)
+        rows.clear()
         for site in self._sites if self._outputs else ():
             if _reading(site) == reading:
-                self._outputs[site.node].add(np.concatenate(self._targets[site.node], axis=1), shifted)
-                self._targets[site.node].clear()
+                targets = self._targets[site.node, half]
+                self._outputs[site.node].add(np.concatenate(targets, axis=1), shifted)
+                targets.clear()
 
 
 def _reading(site: Site) -> object:

@@ -6,7 +6,6 @@ import openvino as ov
 
 from workers.engine.capture import StatisticsCollector, find_sites
 from workers.engine.layer import LayerTask
-from workers.engine.moments import Outputs
 from workers.engine.sample_schedule import BatchStream, SampleSource, schedule
 from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose_task
 from workers.ir.graph.edit import ensure_bias
@@ -40,13 +39,6 @@ class StatisticsPass:
 
     def collect(self, wanted: Callable[[Layer], bool] = lambda layer: True) -> Iterator[tuple[Layer, LayerStatistics]]:
         """The statistics of the layers that are `wanted` by the time the pass comes to them, in the order of phases."""
-        for layer, folds in self.collect_folds(1, wanted):
-            yield layer, folds[0]
-
-    def collect_folds(
-        self, folds: int, wanted: Callable[[Layer], bool] = lambda layer: True
-    ) -> Iterator[tuple[Layer, list[LayerStatistics]]]:
-        """The same, from `folds` disjoint parts of the samples each, or as many as there are batches."""
         frontier: Frontier = []
         threads = self._options.threads
         for phase, batches in enumerate(schedule(self._parts.held, self._stream.length), start=1):
@@ -56,18 +48,13 @@ class StatisticsPass:
             here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
             sites = [site for site in self._sites if site.node in names]
-            parts = [range(fold, batches, folds) for fold in range(min(folds, batches))]
-            collectors = [StatisticsCollector(sites, len(part), self._options.seed, phase, own=True) for part in parts]
+            collector = StatisticsCollector(sites, batches, self._options.seed, phase, own=True)
             for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, threads)):
-                collectors[number % len(parts)].add(seen, seen, self._stream.share(number))
-            known = [collector.outputs() for collector in collectors]
-            counts = [sum(map(self._stream.size, part)) for part in parts]
+                collector.add(seen, seen, self._stream.share(number))
+            known = collector.outputs()
             for layer in here:
-                yield layer, [LayerStatistics(_of(layer, seen), count) for seen, count in zip(known, counts, strict=True)]
-
-
-def _of(layer: Layer, seen: Outputs) -> Outputs:
-    return {node: known for node, known in seen.items() if node in layer.nodes}
+                outputs = {node: known[node] for node in layer.nodes if node in known}
+                yield layer, LayerStatistics(outputs, self._stream.samples(batches))
 
 
 def pose_layers(

@@ -11,34 +11,46 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.methods.problem import Array
+from workers.methods.problem import Array, Work
 
 Float32 = NDArray[np.float32]
 
 
 class InputMoments:
-    """Mean and covariance of the input rows y of a layer."""
+    """Mean and covariance of the input rows y of a layer, also of two halves of the samples, which tell how far both are known.
+
+    Rows of one sample are alike, so that the halves are of whole samples: a classifier has seen as many inputs as samples.
+    """
 
     def __init__(self) -> None:
-        self.count = 0
+        self._counts = np.zeros(2)  # rows of each half
         self._origin: Float32 | None = None  # (g, 1, c)
-        self._sum: Array = np.zeros(())  # (g, c) of y - origin
+        self._sums: Array = np.zeros((2, 1, 1))  # (2, g, c) of y - origin
         self._gram: Array = np.zeros(())  # (g, c, c) of y - origin
+        self._contrast: Work = np.zeros((), np.float32)  # (g, c, c)  that of the first half less that of the second
 
-    def add(self, rows: Float32) -> Float32:
-        """Count the rows (g, n, c) of a batch, which are moved: returns them about the origin."""
+    def add(self, rows: Float32, half: int = 0) -> Float32:
+        """Count the rows (g, n, c) of a batch of one half, which are moved: returns them about the origin."""
         if self._origin is None:
             self._origin = rows.mean(axis=1, keepdims=True)
+            self._sums = np.zeros((2, rows.shape[0], rows.shape[2]))
         rows -= self._origin
-        self.count += rows.shape[1]
-        self._sum = self._sum + rows.sum(axis=1)
-        self._gram = accumulated(self._gram, gram(rows, rows))
+        self._counts[half] += rows.shape[1]
+        self._sums[half] += rows.sum(axis=1)
+        product = gram(rows, rows)
+        self._gram = accumulated(self._gram, product)
+        self._contrast = accumulated(self._contrast, np.negative(product, out=product) if half else product)
         return rows
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self._counts.sum())
 
     @property
     def offset(self) -> Array:
         """Mean of y - origin, (g, c)."""
-        return self._sum / self.count
+        return np.asarray(self._sums.sum(axis=0) / self.count)
 
     @property
     def mean(self) -> Array:
@@ -50,6 +62,37 @@ class InputMoments:
     def covariance(self) -> Array:
         """E[(y - E y)(y - E y)ᵀ], (g, c, c)."""
         return self._gram / self.count - self.offset[:, :, None] * self.offset[:, None, :]
+
+    @property
+    def halves(self) -> tuple[Array, Array]:
+        """The covariance of each half of the samples; twice that of all where there is but one."""
+        if not self._counts.all():
+            return self.covariance, self.covariance
+        means = self._sums / self._counts[:, None, None]
+        grams = (self._gram + self._contrast) / 2, (self._gram - self._contrast) / 2
+        first, second = (g / n - m[:, :, None] * m[:, None, :] for g, n, m in zip(grams, self._counts, means, strict=True))
+        return first, second
+
+    @property
+    def noise(self) -> float:
+        """How much of the covariance is chance: the part that a multiple of the identity should make up for.
+
+        Ledoit and Wolf 2004, Eq. 10-14, with the variance of H taken from its two halves; 0 where there is but one.
+        """
+        if not self._counts.all():
+            return 0.0
+        first, second = self._counts
+        both, apart = (1 / first - 1 / second) / 2, (1 / first + 1 / second) / 2  # H of one half less that of the other
+        squares = [
+            np.einsum("gij,gij->g", *pair) for pair in ((self._gram,) * 2, (self._gram, self._contrast), (self._contrast,) * 2)
+        ]
+        gap = both**2 * squares[0] + 2 * both * apart * squares[1] + apart**2 * squares[2]
+        size = np.einsum("gcc->g", self._gram) / self.count / self._gram.shape[1]  # of the diagonal, on average
+        spread = squares[0] / self.count**2 - self._gram.shape[1] * size**2
+        live = size > 0
+        chance = float(np.sum(gap[live] / size[live] ** 2)) * first * second / self.count**2
+        total = float(np.sum(spread[live] / size[live] ** 2))
+        return min(chance / total, 1.0) if total > 0 else 0.0
 
 
 class OutputMoments:
@@ -116,7 +159,7 @@ class ImpliedOutputs:
         return np.asarray(np.einsum("grc,grc->gr", self.covariance, self._weight))
 
 
-def accumulated(total: Array, part: Float32) -> Array:
+def accumulated(total: Work, part: Float32) -> Work:
     """total + part, in the memory of `total` once it has the shape; H of a large layer takes 170 MB."""
     return np.add(total, part, out=total if total.ndim else None)
 
@@ -135,6 +178,7 @@ class LayerMoments:
     covariance: Array  # (g, c, c)  H, not damped
     cross: Array  # (g, r, c)  E[z yᵀ]
     energy: float  # E‖z‖², summed over rows and groups
+    noise: float = 0.0  # share of H that is chance
 
     def error(self, weight: Array) -> float:
         """E‖z − Ŵ y‖² about the means, for `weight` (g, r, c)."""
@@ -154,4 +198,14 @@ def pool(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> LayerMoments:
         covariance=sum((p * m.inputs.covariance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
         cross=sum((p * m.covariance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
         energy=sum(p * float(m.variance.sum()) for p, m in zip(share, outputs, strict=True)),
+        noise=sum(p * m.inputs.noise for p, m in zip(share, outputs, strict=True)),
     )
+
+
+def pool_halves(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> tuple[Array, Array]:
+    """The covariance (g, c, c) of the inputs of such operations in each half of the samples."""
+    inputs = [moments.inputs for moments in outputs]
+    total = sum(entry.count for entry in inputs)
+    parts = [(entry.count / total, entry.halves) for entry in inputs]
+    first, second = (sum((share * halves[half] for share, halves in parts), start=np.zeros(())) for half in (0, 1))
+    return first, second

@@ -58,10 +58,6 @@ class BatchStream:
         """How much of a batch is samples and not repetition."""
         return min(self._samples.count - number * self._size, self._size) / self._size
 
-    def size(self, number: int) -> int:
-        """How many samples a batch holds."""
-        return min(self._samples.count - number * self._size, self._size)
-
     def samples(self, batches: int) -> int:
         """How many samples the first `batches` batches hold."""
         return min(batches * self._size, self._samples.count)

@@ -14,8 +14,10 @@ from workers.ir.graph.layers import Layer, nodes_by_name
 from workers.methods.problem import Array, LayerProblem
 from workers.randomness import Stream, generator
 
-DAMPING = 1e-3  # of the mean diagonal of H
-SYNTHETIC_LAST_DAMPING = 0.3  # of the last layer, where samples are made up: the deeper, the less they tell of real ones
+DAMPING = 1e-3  # of the mean diagonal of H, at least
+LARGEST_DAMPING = 1.0  # whatever chance there is in H
+SYNTHETIC_LAST_DAMPING = 1.0  # of the last layers, where samples are made up: the deeper, the less they tell of real ones
+RISE = 0.5  # depth at which the damping for made-up samples has risen to that
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ class EngineOptions:
     batch_size: int  # samples at once
     seed: int
     threads: int
-    last_damping: float = DAMPING  # the damping of H rises geometrically from DAMPING in the first layer to this in the last
+    last_damping: float = (
+        DAMPING  # the least damping of H rises geometrically from DAMPING to this, from the first layer to RISE
+    )
     stored: type[np.float32] | type[np.float16] = np.float32  # the type in which the model keeps its weights
 
 
@@ -51,19 +55,31 @@ class LayerStatistics:
     samples: int  # that they were taken from
 
 
+def damped(covariance: Array, damping: float) -> Array:
+    """H (g, c, c) with a share of its mean diagonal added to its diagonal; an identity where it is zero."""
+    level = damping * np.einsum("gcc->g", covariance) / covariance.shape[2]
+    ridge = np.where(level > 0, level, 1.0)[:, None, None]
+    return np.asarray(covariance + ridge * np.eye(covariance.shape[2]))
+
+
 def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING) -> LayerProblem:
     """The problem of `layer` with weights `original` (g, r, c), damped towards them by a share of H's mean diagonal."""
-    level = damping * np.einsum("gcc->g", moments.covariance) / original.shape[2]
-    ridge = np.where(level > 0, level, 1.0)[:, None, None].astype(np.float64)
-    hessian = moments.covariance + ridge * np.eye(original.shape[2])
+    hessian = damped(moments.covariance, damping)
+    ridge = np.einsum("gcc->gc", hessian - moments.covariance)[:, None, :]
     target = solve_normal_equations(hessian, moments.cross + ridge * original)
     return LayerProblem(layer.name, target, hessian, original, taps=layer.geometry.taps)
 
 
 def pose_task(task: LayerTask, seen: LayerStatistics, position: Position, options: EngineOptions) -> LayerProblem:
-    """The problem of a task, damped as its depth asks for."""
-    damping = DAMPING * (options.last_damping / DAMPING) ** position.depth
-    return replace(pose(task.layer, task.weight, pool(seen.outputs.values()), damping), support=task.support)
+    """The problem of a task, damped as its statistics and its depth ask for."""
+    moments = pool(seen.outputs.values())
+    return replace(pose(task.layer, task.weight, moments, damping_of(moments, position, options)), support=task.support)
+
+
+def damping_of(moments: LayerMoments, position: Position, options: EngineOptions) -> float:
+    """The damping of H, as a share of its mean diagonal: as much as there is chance in H, and at least what the depth asks for."""
+    least = DAMPING * (options.last_damping / DAMPING) ** min(position.depth / RISE, 1.0)
+    return max(least, min(moments.noise / max(1 - moments.noise, 1e-9), LARGEST_DAMPING))
 
 
 class LayerSolver:

@@ -45,9 +45,7 @@ class ProfileCache:
         if self.known and not state.results:
             return self.known
         copy = batched(state.model, context.batch_size)
-        made = profile_sensitivities(
-            copy, layers, context.samples, batch_size=context.batch_size, seed=context.seed, threads=context.threads
-        )
+        made = profile_sensitivities(copy, layers, context.samples, context.engine)
         if not state.results:
             self.known = made
         return made

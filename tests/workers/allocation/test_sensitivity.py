@@ -9,6 +9,7 @@ from workers.allocation.error_curves import LEVELS, error_curves
 from workers.allocation.sensitivity import output_errors
 from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profile_sensitivities
 from workers.calibration import Samples
+from workers.engine.solver import EngineOptions
 from workers.ir.graph.edit import read_weight, write_weight
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import rebatch
@@ -48,7 +49,7 @@ def test_unchanged_weights_have_no_error():
 def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone():
     model, samples = normalised(), Images()
     layers = find_layers(model)[0]
-    curves = {c.layer.name: c for c in error_curves(rebatch(model, 16), layers, samples, batch_size=16, seed=0, threads=1)}
+    curves = {c.layer.name: c for c in error_curves(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))}
     assert list(curves) == [layer.name for layer in layers]
     assert all(np.all(np.diff(curve.errors) >= -1e-6) for curve in curves.values())
     second = next(layer for layer in layers if layer.name == "second")
@@ -67,7 +68,7 @@ def test_optimal_levels_replace_the_one_that_was_asked_for():
     layers = find_layers(model)[0]
     sweep = {layer.name: (step,) for layer in layers}
     assert needs_profile(sweep)
-    profile = profile_sensitivities(rebatch(model, 16), layers, samples, batch_size=16, seed=0, threads=1)
+    profile = profile_sensitivities(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))
     settled = assign_levels(sweep, profile)
     pruned = sum(methods[0].sparsity_level * layer.size for layer in layers if (methods := settled[layer.name]))
     assert pruned == pytest.approx(0.6 * sum(layer.size for layer in layers))
