@@ -14,7 +14,7 @@ from workers.engine.collect import StatisticsPass
 from workers.engine.layer import LayerTask, make_tasks
 from workers.engine.moments import pool, pool_halves
 from workers.engine.sample_schedule import SampleSource
-from workers.engine.solver import EngineOptions, damped, damping_of
+from workers.engine.solver import EngineOptions, damped, damping_of, prior
 from workers.ir.graph.layers import Layer
 from workers.methods.layerwise_pruning import prune_gradually
 from workers.methods.problem import Array, LayerProblem, working_precision
@@ -54,8 +54,9 @@ def error_curves(batched: ov.Model, layers: Sequence[Layer], samples: SampleSour
 
 
 def _curve(task: LayerTask, halves: tuple[Array, Array], damping: float) -> ErrorCurve:
-    known, unseen = (damped(half, damping) for half in halves)
-    problem = LayerProblem(task.layer.name, task.weight, known, task.weight, taps=task.layer.geometry.taps)
+    taps = task.layer.geometry.taps
+    known, unseen = (damped(half, prior(half, damping, taps)) for half in halves)
+    problem = LayerProblem(task.layer.name, task.weight, known, task.weight, taps=taps)
     solved = list(prune_gradually(problem, LEVELS))
     energy = _energy(task.weight, halves[1]) or 1.0
     errors = np.array([_energy(weight - task.weight, unseen) for weight in solved]) / energy

@@ -83,16 +83,20 @@ class InputMoments:
             return 0.0
         first, second = self._counts
         both, apart = (1 / first - 1 / second) / 2, (1 / first + 1 / second) / 2  # H of one half less that of the other
-        squares = [
-            np.einsum("gij,gij->g", *pair) for pair in ((self._gram,) * 2, (self._gram, self._contrast), (self._contrast,) * 2)
-        ]
-        gap = both**2 * squares[0] + 2 * both * apart * squares[1] + apart**2 * squares[2]
+        square = _inner(self._gram, self._gram)
+        gap = both**2 * square + apart**2 * _inner(self._contrast, self._contrast)
+        gap += 2 * both * apart * _inner(self._gram, self._contrast)
         size = np.einsum("gcc->g", self._gram) / self.count / self._gram.shape[1]  # of the diagonal, on average
-        spread = squares[0] / self.count**2 - self._gram.shape[1] * size**2
+        spread = square / self.count**2 - self._gram.shape[1] * size**2
         live = size > 0
         chance = float(np.sum(gap[live] / size[live] ** 2)) * first * second / self.count**2
         total = float(np.sum(spread[live] / size[live] ** 2))
         return min(chance / total, 1.0) if total > 0 else 0.0
+
+
+def _inner(one: Work, other: Work) -> Array:
+    """Σ over both axes of matrices (g, c, c), by group."""
+    return np.asarray(np.einsum("gij,gij->g", one, other, dtype=np.float64))
 
 
 class OutputMoments:

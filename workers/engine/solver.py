@@ -16,7 +16,7 @@ from workers.randomness import Stream, generator
 
 DAMPING = 1e-3  # of the mean diagonal of H, at least
 LARGEST_DAMPING = 1.0  # whatever chance there is in H
-SYNTHETIC_LAST_DAMPING = 1.0  # of the last layers, where samples are made up: the deeper, the less they tell of real ones
+SYNTHETIC_LAST_DAMPING = 0.8  # of the last layers, where samples are made up: the deeper, the less they tell of real ones
 RISE = 0.5  # depth at which the damping for made-up samples has risen to that
 
 
@@ -55,19 +55,36 @@ class LayerStatistics:
     samples: int  # that they were taken from
 
 
-def damped(covariance: Array, damping: float) -> Array:
-    """H (g, c, c) with a share of its mean diagonal added to its diagonal; an identity where it is zero."""
-    level = damping * np.einsum("gcc->g", covariance) / covariance.shape[2]
-    ridge = np.where(level > 0, level, 1.0)[:, None, None]
-    return np.asarray(covariance + ridge * np.eye(covariance.shape[2]))
+def prior(covariance: Array, damping: float, taps: int) -> Array:
+    """What is added to H (g, c, c) for every input channel, (g, taps, taps).
+
+    It is `damping` times the mean covariance of the taps of a channel: how pixels beside one another go together is known from
+    any picture, how channels go together is not. DAMPING of the mean diagonal keeps H definite; an identity where it is zero.
+    """
+    groups, cols, _ = covariance.shape
+    by_tap = covariance.reshape(groups, cols // taps, taps, cols // taps, taps)
+    level = DAMPING * np.einsum("gcc->g", covariance) / cols
+    ridge = np.where(level > 0, level, 1.0)[:, None, None] * np.eye(taps)
+    return np.asarray(ridge + max(damping - DAMPING, 0.0) * np.einsum("gitiu->gtu", by_tap) / (cols // taps))
+
+
+def damped(covariance: Array, added: Array) -> Array:
+    """H (g, c, c) with `added` (g, taps, taps) in the block of every input channel."""
+    groups, cols, _ = covariance.shape
+    taps = added.shape[1]
+    hessian = covariance.copy()
+    channel = np.arange(cols // taps)
+    hessian.reshape(groups, cols // taps, taps, cols // taps, taps)[:, channel, :, channel, :] += added
+    return hessian
 
 
 def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING) -> LayerProblem:
-    """The problem of `layer` with weights `original` (g, r, c), damped towards them by a share of H's mean diagonal."""
-    hessian = damped(moments.covariance, damping)
-    ridge = np.einsum("gcc->gc", hessian - moments.covariance)[:, None, :]
-    target = solve_normal_equations(hessian, moments.cross + ridge * original)
-    return LayerProblem(layer.name, target, hessian, original, taps=layer.geometry.taps)
+    """The problem of `layer` with weights `original` (g, r, c), damped towards them."""
+    added = prior(moments.covariance, damping, layer.geometry.taps)
+    hessian = damped(moments.covariance, added)
+    by_tap = original.reshape(*original.shape[:2], -1, layer.geometry.taps)
+    pull = moments.cross + np.einsum("grit,gtu->griu", by_tap, added).reshape(original.shape)
+    return LayerProblem(layer.name, solve_normal_equations(hessian, pull), hessian, original, taps=layer.geometry.taps)
 
 
 def pose_task(task: LayerTask, seen: LayerStatistics, position: Position, options: EngineOptions) -> LayerProblem:
@@ -77,9 +94,9 @@ def pose_task(task: LayerTask, seen: LayerStatistics, position: Position, option
 
 
 def damping_of(moments: LayerMoments, position: Position, options: EngineOptions) -> float:
-    """The damping of H, as a share of its mean diagonal: as much as there is chance in H, and at least what the depth asks for."""
+    """The damping, as a share of H's mean diagonal: as much as there is chance in H, and at least what the depth asks for."""
     least = DAMPING * (options.last_damping / DAMPING) ** min(position.depth / RISE, 1.0)
-    return max(least, min(moments.noise / max(1 - moments.noise, 1e-9), LARGEST_DAMPING))
+    return float(max(least, min(moments.noise / max(1 - moments.noise, 1e-9), LARGEST_DAMPING)))
 
 
 class LayerSolver:

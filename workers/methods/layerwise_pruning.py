@@ -28,10 +28,10 @@ class LayerwisePruning(Method):
 
     method: Literal["layerwise_pruning"] = "layerwise_pruning"
     sparsity_level: float = Field(gt=0, lt=1, description="Share of the weights set to zero, over all compressed layers.")
-    allocation: Literal["normalized", "uniform", "optimal"] = Field(
-        default="normalized",
-        description="`normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: the same share in each; "
-        "`optimal`: the shares that together harm the model's outputs least, as measured. "
+    allocation: Literal["optimal", "normalized", "uniform"] = Field(
+        default="optimal",
+        description="`optimal`: the shares that together harm the model's outputs least, as measured on samples that did not "
+        "solve the layers; `normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: all the same. "
         "2:4 and 4:8 are the same in all layers; channels go from all alike if `uniform`, else where they cost least.",
     )
     pattern: Literal["unstructured", "2:4", "4:8", "channel"] = Field(
@@ -57,7 +57,7 @@ class LayerwisePruning(Method):
             raise ValueError("budget: operations are saved by pattern: channel alone")
         if self.pattern == "channel" and self.gradual_steps != GRADUAL_STEPS:
             raise ValueError("gradual_steps: channels are removed at once; leave it out")
-        if self.pattern in ZEROS and self.allocation == "optimal":
+        if self.pattern in ZEROS and self.allocation == "normalized":
             raise ValueError(f"allocation: pattern {self.pattern} zeroes the same share of every layer; leave it out")
         return self
 

@@ -23,12 +23,13 @@ TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
 PASSES = 4  # forward passes that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
 TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
 GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
-LEVELS = 13  # settings at which `allocation: optimal` solves every layer besides
+PROBES = 12  # samples through half of the layers, for each of them
+LEVELS = 7  # settings at which `allocation: optimal` solves every layer besides
 JUDGES = 500  # held-out samples, where their number is not known
 BASE_BYTES = 400e6  # of a process that has loaded OpenVINO
 ROWS_PER_COLUMN = 10  # that the statistics of a layer are taken from
 COPIES = 40  # bytes per weight of the models and solutions in memory
-FRONTIER_BYTES = 2**30  # that the engine lets activations take
+FRONTIER_BYTES = 2**28  # that the engine lets activations take
 XML_BYTES, XML_INT8_BYTES = 400, 4500  # of model.xml for an operation, and for a layer with quantised activations
 GAP_BITS = 8  # of the distance to the next weight that is not zero
 XML_ZIPS = 8  # times smaller when zipped
@@ -150,7 +151,7 @@ def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | Non
     solve = sum(_solving(int(layer["weights"]), _columns(layer)) for layer in layers) / FLOPS
     passes = 1 if recipe.calibrate_on == "original" else 2
     once = passes * recipe.calibration.count * forward + solve + 2 * JUDGES * forward
-    weighing = recipe.calibration.count * forward + 0.2 * LEVELS * solve + 64 * len(layers) * forward
+    weighing = recipe.calibration.count * forward + 0.1 * LEVELS * solve + PROBES * len(layers) * forward
     optimal = any(isinstance(step, Method) and step.measured_level is not None for step in recipe.steps)
     speed = recipe.benchmark.time if recipe.benchmark else 0.0
     speed += _inverting(recipe, forward * FLOPS)

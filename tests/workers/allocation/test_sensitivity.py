@@ -2,12 +2,22 @@
 
 import numpy as np
 import openvino as ov
+import openvino.opset13 as ops
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.workers.engine.test_sequential import Images, compress, outputs, residual_network
 from workers.allocation.error_curves import LEVELS, error_curves
 from workers.allocation.sensitivity import output_errors
-from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profile_sensitivities
+from workers.allocation.sensitivity_profile import (
+    SAMPLES,
+    assign_levels,
+    needs_profile,
+    profile_sensitivities,
+    smallest,
+    unseen,
+)
 from workers.calibration import Samples
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.edit import read_weight, write_weight
@@ -53,12 +63,12 @@ def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone():
     assert list(curves) == [layer.name for layer in layers]
     assert all(np.all(np.diff(curve.errors) >= -1e-6) for curve in curves.values())
     second = next(layer for layer in layers if layer.name == "second")
-    plan = [(second, (LayerwisePruning(sparsity_level=LEVELS[5]),))]
+    plan = [(second, (LayerwisePruning(sparsity_level=LEVELS[3]),))]
     (alone,) = compress(model.clone(), plan, samples)
-    assert curves["second"].errors[5] == pytest.approx(alone.relative_error, rel=0.2)
+    assert curves["second"].error == pytest.approx(alone.relative_error, rel=0.3)
     grid = np.linspace(0, 0.98, 50)
-    known = np.interp(LEVELS[5], grid, curves["second"].errors_at(grid))
-    assert known == pytest.approx(curves["second"].errors[5], rel=0.05)
+    known = np.interp(LEVELS[3], grid, curves["second"].errors_at(grid))
+    assert known == pytest.approx(curves["second"].errors[3], rel=0.05)
 
 
 def test_optimal_levels_replace_the_one_that_was_asked_for():
@@ -73,3 +83,39 @@ def test_optimal_levels_replace_the_one_that_was_asked_for():
     pruned = sum(methods[0].sparsity_level * layer.size for layer in layers if (methods := settled[layer.name]))
     assert pruned == pytest.approx(0.6 * sum(layer.size for layer in layers))
     assert len({methods[0].sparsity_level for methods in settled.values() if methods}) > 1
+
+
+def test_a_layer_that_fits_its_samples_by_heart_does_not_look_perfect():
+    """40 rows for 64 columns: on them alone nearly any weight can make up for the others."""
+    rng = np.random.default_rng(0)
+    x = ops.parameter([1, 64], name="x")
+    x.output(0).set_names({"x"})
+    weight = ops.constant(rng.normal(size=(10, 64)).astype(np.float32))
+    model = ov.Model([ops.result(ops.matmul(x, weight, False, True, name="head"))], [x])
+    values = rng.normal(size=(40, 64)).astype(np.float32)
+    samples = Samples("dataset", {"x": lambda numbers: values[numbers]}, np.arange(40))
+    layers = find_layers(model)[0]
+    (curve,) = error_curves(rebatch(model, 4), layers, samples, EngineOptions(4, 0, 1))
+    plan = [(layers[0], (LayerwisePruning(sparsity_level=LEVELS[1]),))]
+    (result,) = compress(model, plan, samples, EngineOptions(4, 0, 1))
+    assert result.relative_error < 0.5 * curve.errors[1]
+
+
+def test_layers_that_hold_next_to_nothing_stay_whole_while_others_can_give():
+    model, images = normalised(), Images()
+    samples = Samples("synthetic", {"x": lambda numbers: images.values[numbers]}, np.arange(images.count))
+    layers = find_layers(model)[0]
+    (least,) = smallest(layers, 0.04)
+    assert least == "head"
+    profile = profile_sensitivities(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))
+    assert set(profile.levels(0.5)) == {layer.name for layer in layers}
+
+
+@given(count=st.integers(1, 400), batch_size=st.integers(1, 64))
+def test_few_samples_are_of_the_half_that_judges(count, batch_size):
+    chosen = unseen(count, batch_size)
+    assert 1 <= len(chosen) <= SAMPLES
+    assert sorted(set(chosen)) == chosen
+    assert chosen[-1] < count
+    if count > batch_size:
+        assert all(number // batch_size % 2 for number in chosen)

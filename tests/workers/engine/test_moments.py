@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workers.engine.moments import InputMoments, OutputMoments, pool
+from workers.engine.moments import ImpliedOutputs, InputMoments, OutputMoments, pool, pool_halves
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -34,3 +34,60 @@ def test_error_of_pooled_moments_is_the_mean_over_their_rows():
         residue = (z - z.mean(axis=1, keepdims=True)) - (y - y.mean(axis=1, keepdims=True)) @ weight.swapaxes(1, 2)
         squares.append(np.square(residue).sum())
     assert pool(parts).error(weight) == pytest.approx(sum(squares) / 400, rel=1e-4)
+
+
+def test_outputs_of_the_own_inputs_follow_from_them():
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(2, 3, 5))
+    y = rng.normal(1, 2, size=(2, 400, 5)).astype(np.float32)
+    inputs = InputMoments()
+    inputs.add(y.copy())
+    implied, z = ImpliedOutputs(inputs, weight), y.astype(np.float64) @ weight.swapaxes(1, 2)
+    centred_y, centred_z = y - y.mean(axis=1, keepdims=True), z - z.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(implied.mean, z.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(implied.covariance, centred_z.swapaxes(1, 2) @ centred_y / 400, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(implied.variance, np.square(centred_z).mean(axis=1), rtol=1e-3)
+    assert pool([implied]).error(weight) == pytest.approx(0, abs=1e-9 * pool([implied]).energy)
+
+
+def halves_of(values):
+    """Moments of samples (n, rows, c), every second one in the other half."""
+    inputs = InputMoments()
+    for number, rows in enumerate(values):
+        inputs.add(rows[None].astype(np.float32), number % 2)
+    return inputs
+
+
+def test_halves_have_covariances_of_their_own():
+    values = np.random.default_rng(0).normal(3, 1, size=(21, 40, 6))
+    inputs = halves_of(values)
+    for half, found in enumerate(pool_halves([ImpliedOutputs(inputs, np.eye(6)[None])])):
+        np.testing.assert_allclose(found[0], np.cov(values[half::2].reshape(-1, 6).T, bias=True), rtol=1e-3, atol=1e-3)
+    assert inputs.count == 21 * 40
+
+
+def test_where_all_rows_are_of_one_half_it_stands_for_both():
+    inputs = InputMoments()
+    inputs.add(np.random.default_rng(0).normal(size=(1, 50, 4)).astype(np.float32))
+    first, second = inputs.halves
+    np.testing.assert_array_equal(first, second)
+    assert inputs.noise == 0
+
+
+def test_noise_is_what_ledoit_and_wolf_say_of_independent_rows():
+    """Their intensity E‖S − Σ‖² / E‖S − μI‖², here by drawing anew; Σ has a spread of its own."""
+    rng, scale = np.random.default_rng(0), np.linspace(0.5, 2, 12)
+    cov = np.diag(scale**2)
+    drawn = [rng.normal(size=(240, 12)) * scale for _ in range(200)]
+    apart = np.mean([np.square(np.cov(rows.T, bias=True) - cov).sum() for rows in drawn])
+    whole = np.mean([np.square(s - np.trace(s) / 12 * np.eye(12)).sum() for s in (np.cov(rows.T, bias=True) for rows in drawn)])
+    found = np.mean([halves_of(rows.reshape(2, 120, 12)).noise for rows in drawn])
+    assert found == pytest.approx(apart / whole, rel=0.1)
+
+
+def test_rows_that_repeat_one_another_are_known_for_it():
+    """Ten times the rows, all alike within a sample, tell no more."""
+    samples = np.random.default_rng(0).normal(size=(60, 1, 8))
+    one, ten = halves_of(samples).noise, halves_of(np.repeat(samples, 10, axis=1)).noise
+    assert ten == pytest.approx(one, rel=1e-3)
+    assert one > 0.05

@@ -9,7 +9,7 @@ from tests.workers.ir.tiny import named
 from workers.engine.layer import make_tasks
 from workers.engine.moments import LayerMoments
 from workers.engine.sequential import compress_sequentially
-from workers.engine.solver import EngineOptions, pose
+from workers.engine.solver import DAMPING, EngineOptions, damped, pose, prior
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import find_layers
@@ -160,3 +160,19 @@ def test_pose_gives_the_optimum_of_the_centred_problem():
     problem = pose(layer, weight[None], moments)
     np.testing.assert_allclose(problem.target[0], np.linalg.lstsq(y, z, rcond=None)[0].T, atol=1e-3)
     assert moments.error(problem.target) == pytest.approx(np.square(z - y @ problem.target[0].T).mean(axis=0).sum(), rel=1e-3)
+
+
+def test_damping_believes_how_taps_go_together_and_doubts_how_channels_do():
+    """The oracle is written with a Kronecker product."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(500, 12)) @ rng.normal(size=(12, 12))
+    hessian = (rows.T @ rows / 500)[None]
+    blocks = [hessian[0, start : start + 4, start : start + 4] for start in (0, 4, 8)]
+    expected = hessian[0] + 0.3 * np.kron(np.eye(3), np.mean(blocks, axis=0))
+    found = damped(hessian, prior(hessian, 0.3 + DAMPING, 4))[0]
+    np.testing.assert_allclose(found - DAMPING * np.trace(hessian[0]) / 12 * np.eye(12), expected)
+
+
+def test_damping_makes_a_dead_layer_definite():
+    hessian = np.zeros((2, 9, 9))
+    assert np.linalg.eigvalsh(damped(hessian, prior(hessian, 0.5, 9))).min() > 0

@@ -94,7 +94,7 @@ def test_a_block_pattern_keeps_earlier_zeros():
     ("knobs", "complaint"),
     [
         ({"pattern": "2:4", "sparsity_level": 0.6}, "must be 0.5"),
-        ({"pattern": "4:8", "sparsity_level": 0.5, "allocation": "optimal"}, "same share of every layer"),
+        ({"pattern": "4:8", "sparsity_level": 0.5, "allocation": "normalized"}, "same share of every layer"),
         ({"pattern": "channel", "sparsity_level": 0.5, "gradual_steps": 3}, "removed at once"),
         ({"sparsity_level": 0.5, "budget": "operations"}, "pattern: channel alone"),
     ],
