@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from service.extras import require
 from service.terminal.local import compression, run_locally
-from service.terminal.recipes import parse_recipe
 from service.terminal.summary import read_report
 from workers.errors import JobFailure, by_code
 from workers.recipe import Recipe
+from workers.recipe.recipe import parse_recipe
 from workers.settings import read_settings
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
+from workers.recipe.recipe import parse_recipe
 
 SHAPE = re.compile(r"\s*(?P<name>.*)\[(?P<lengths>\s*\d+\s*(,\s*\d+\s*)*)\]\s*", re.DOTALL)
 
@@ -44,15 +43,6 @@ def read_recipe(
     if task is not None:
         document["task"] = task
     return parse_recipe(document)
-
-
-def parse_recipe(document: object) -> Recipe:
-    """Check a recipe; raises InvalidRecipe that names every fault and where it is."""
-    try:
-        return Recipe.model_validate(document)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
-        raise InvalidRecipe("The recipe is not valid: " + "; ".join(faults) + ".") from error
 
 
 def _read(file: Path) -> dict[str, Any]:

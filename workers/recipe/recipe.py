@@ -3,8 +3,9 @@
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from workers.errors import InvalidRecipe
 from workers.methods import AnyStep
 from workers.methods.ignored_scope import IgnoredScope, Name
 
@@ -200,3 +201,12 @@ class Recipe(Block):
             {"method": step.method, **step.model_dump(mode="json", exclude_defaults=True, by_alias=True)} for step in self.steps
         ]
         return {**self.model_dump(mode="json", exclude_defaults=True), "steps": steps}
+
+
+def parse_recipe(document: object) -> Recipe:
+    """Check a recipe; raises InvalidRecipe that names every fault and where it is."""
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
+        raise InvalidRecipe("The recipe is not valid: " + "; ".join(faults) + ".") from error

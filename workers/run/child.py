@@ -14,7 +14,8 @@ from typing import Any
 from workers.errors import FractuneError, Internal, OutOfDisk, OutOfMemory, Refusal
 from workers.jobs.job import JobTask, Kind, Stage
 from workers.run.clock import Clock
-from workers.run.pipeline import assist, compress, inspect
+from workers.run.inspection import inspect
+from workers.run.pipeline import assist, compress
 
 REFUSED, FAILED = 2, 1
 NO_SPACE = 28  # errno.ENOSPC

@@ -1,0 +1,56 @@
+"""What is in a model: read, and told in JSON values, without a change to it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
+from workers.ir.graph.origins import Origin
+from workers.ir.reading.importer import describe_model, load
+from workers.jobs.job import JobTask, Stage
+from workers.recipe.recipe import parse_recipe
+from workers.run.clock import Clock
+
+
+def inspect(task: JobTask, clock: Clock) -> None:
+    """Read a model and write out/inspection.json: inputs, outputs, layers, parameters. Raises a Refusal."""
+    recipe = parse_recipe(task.recipe) if task.recipe else None
+    with clock.run(Stage.IMPORT):
+        imported = load(Path(task.model), recipe.shapes if recipe else {}, recipe.batch if recipe else {})
+        layers, skipped = find_layers(imported.model)
+        found = describe_model(imported) | {
+            "layers": [_layer(imported.model, layer, imported.origins) for layer in layers],
+            "skipped": [{"name": entry.name, "type": entry.type, "reason": entry.reason} for entry in skipped],
+        }
+    out = Path(task.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "inspection.json").write_text(json.dumps(found, indent=1))
+
+
+def _layer(model: ov.Model, layer: Layer, origins: Mapping[str, Origin]) -> dict[str, Any]:
+    """A layer of an inspection; its work and the size of its outputs are null where they depend on the data."""
+    nodes = nodes_by_name(model)
+    outputs = [nodes[name].get_output_partial_shape(0) for name in layer.nodes]
+    shapes = [tuple(axis.get_length() for axis in shape) for shape in outputs if shape.is_static]
+    known = len(shapes) == len(outputs)
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "shape": layer.shape,
+        "weights": layer.size,
+        "columns": layer.cols,
+        "operations": layer.nodes if len(layer.nodes) > 1 else None,
+        "known_as": _known(layer.nodes, [origins[name].names for name in layer.nodes]),
+        "types": _known([layer.type], [origins[name].types for name in layer.nodes]),
+        "macs": sum(layer.geometry.positions(shape) for shape in shapes) * layer.size if known else None,
+        "outputs": sum(map(prod, shapes)) if known else None,
+    }
+
+
+def _known(first: Iterable[str], more: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys((*first, *chain.from_iterable(more))))
