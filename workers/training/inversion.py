@@ -10,6 +10,7 @@ Yin 2020). A network that tells no classes apart is asked for large values of it
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from typing import Protocol
 
 import numpy as np
@@ -87,7 +88,7 @@ class Answers:
         self._alive: Tensor | None = None
 
     def scores(self, feeds: Mapping[str, Tensor]) -> Tensor:
-        """Logarithms of probabilities (n, K) up to a constant: of each class at the place where it is surest."""
+        """Logarithms of probabilities (n, K), of each class in a mean over all places; deviations of features."""
         return self._scores(*self.network.run(feeds, {}, [self.features] if self.features else []))
 
     def scores_and_distance(self, feeds: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -102,8 +103,8 @@ class Answers:
             found = _pooled(kept[self.features], self.size)
             alive = found if self._alive is None else found[:, self._alive]
             return (alive - self._mean) / self._deviation
-        surest = [self._surest(reading, outputs[number]) for number, reading in self.deciding]
-        return torch.stack(surest).amax(0)
+        shares = [self._shares(reading, outputs[number]) for number, reading in self.deciding]
+        return torch.stack(shares).logsumexp(0)
 
     def standardise(self, scores: Tensor) -> Tensor:
         """Learn the mean and deviation of every feature from the scores of many pictures; classes stay as they are."""
@@ -120,14 +121,17 @@ class Answers:
         """Forget what `standardise` has learnt."""
         self._mean, self._deviation, self._alive = torch.zeros(()), torch.ones(()), None
 
-    def _surest(self, reading: Reading, value: Tensor) -> Tensor:
-        if reading.kind in (OutputKind.PROBABILITY, OutputKind.PROBABILITY_MAP):
-            by_sample = _by_sample(value, self.size)
-            yes = by_sample.movedim(1, -1) if by_sample.dim() == 4 else by_sample.reshape(self.size, -1, by_sample.shape[-1])
-            found = torch.logit(yes, TINY).reshape(self.size, -1, yes.shape[-1]).amax(1)
-            return torch.cat([-found, found], 1) if reading.kind is OutputKind.PROBABILITY else found
-        logits = class_logits(reading, self.size, value)
-        return logits.log_softmax(-1).reshape(self.size, -1, logits.shape[-1]).amax(1)
+    def _shares(self, reading: Reading, value: Tensor) -> Tensor:
+        """Logarithms of the mean probability of each class over all places (n, K)."""
+        if reading.kind not in (OutputKind.PROBABILITY, OutputKind.PROBABILITY_MAP):
+            told = class_logits(reading, self.size, value).log_softmax(-1)
+        else:
+            found = _by_sample(value, self.size)
+            yes = found.movedim(1, -1) if found.dim() == 4 else found.reshape(self.size, -1, found.shape[-1])
+            both = torch.cat([1 - yes, yes], -1) if reading.kind is OutputKind.PROBABILITY else yes
+            told = both.clamp(min=TINY).log()
+        places = told.reshape(self.size, -1, told.shape[-1])
+        return places.logsumexp(1) - log(places.shape[1])
 
 
 def _by_operation(model: ov.Model, statistics: Mapping[str, ChannelStatistics]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -283,7 +287,7 @@ class Inversion:
 def doubt(scores: Tensor, targets: Tensor) -> Tensor:
     """The cross-entropy with the targets, summed; of a single class, with its being there."""
     if scores.shape[1] == 1:
-        return F.softplus(-scores).sum()
+        return -scores.sum()
     return F.cross_entropy(scores, targets, reduction="sum")
 
 
