@@ -20,7 +20,7 @@ import httpx
 
 from service.http.connection import Connection
 from workers.digest import file_sha256
-from workers.errors import ChecksumMismatch, Internal, NotFound, TimedOut
+from workers.errors import ChecksumMismatch, Conflict, Internal, NotFound, TimedOut
 from workers.jobs.job import TERMINAL
 
 if TYPE_CHECKING:  # it takes longer to import than most commands to run
@@ -197,20 +197,24 @@ class Client:
 
     def _upload_parts(self, kind: str, path: Path, sha256: str, size: int) -> None:
         begin = {"kind": kind, "name": path.name, "size": size, "sha256": sha256}
-        upload = f"/v1/uploads/{self._json('POST', '/v1/uploads', json=begin)['id']}"
-        with path.open("rb") as file:
-            offset = 0
-            while offset < size:
-                file.seek(offset)
-                offset = self._send_part(upload, offset, file.read(PART_BYTES))
-        self._connection.request("POST", f"{upload}:complete")
+        begun = self._json("POST", "/v1/uploads", json=begin)
+        upload, offset = f"/v1/uploads/{begun['id']}", int(begun["offset"])
+        try:
+            with path.open("rb") as file:
+                while offset < size:
+                    file.seek(offset)
+                    offset = self._send_part(upload, offset, file.read(PART_BYTES))
+            self._connection.request("POST", f"{upload}:complete")
+        except NotFound:  # another process that sent the same file has completed it
+            self._connection.request("HEAD", f"/v1/{kind}s/{sha256}")
 
     def _send_part(self, upload: str, offset: int, part: bytes) -> int:
-        """The offset to go on from, which the service tells after a broken connection too."""
+        """The offset to go on from, which the service tells after a broken connection, or another's part, too."""
         try:
             headers = {"Upload-Offset": str(offset), "Content-Type": "application/octet-stream"}
             response = self._connection.request("PATCH", upload, content=part, headers=headers, patient=False)
-        except httpx.TransportError:
+        except (httpx.TransportError, Conflict):
+            time.sleep(FIRST_POLL_S)
             response = self._connection.request("HEAD", upload)
         return int(response.headers["Upload-Offset"])
 

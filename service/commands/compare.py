@@ -1,5 +1,6 @@
 """fractune compare: several results side by side."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,9 @@ def compare(
         html.write_text(render_comparison(columns))
 
 
+JOB = re.compile(r"[0-9a-f]{8,32}")
+
+
 def notes(columns: Sequence[Column]) -> list[str]:
     """What forbids to compare the figures of the columns."""
     found = []
@@ -54,14 +58,20 @@ def _judged(report: Mapping[str, Any]) -> tuple[str | None, int]:
 
 def _reports(results: Sequence[str], url: remote.Url, key: remote.Key) -> list[Report]:
     """The reports by folder, file or job."""
-    paths = [_local(Path(result)) for result in results]
+    paths = [_local(result) for result in results]
     if all(paths):
         return [read_report(path) for path in paths if path]
     with remote.connect(url, key) as client:
         return [read_report(path) if path else client.report(result) for result, path in zip(results, paths, strict=True)]
 
 
-def _local(path: Path) -> Path | None:
+def _local(result: str) -> Path | None:
+    """The report of a folder or file; None for the id of a job."""
+    path = Path(result)
     if path.is_dir():
-        return path / "report.json"
-    return path if path.is_file() else None
+        path /= "report.json"
+    if path.is_file():
+        return path
+    if JOB.fullmatch(result):
+        return None
+    raise typer.BadParameter(f"{result} is neither a folder with a report.json, nor a report, nor the id of a job.")

@@ -1,6 +1,8 @@
 """fractune report and download: what a job of a service found and made."""
 
 import json
+import tempfile
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,7 @@ from workers.jobs.job import Failure
 def report(
     job: remote.Job,
     html: Annotated[Path | None, typer.Option(dir_okay=False, help="Save the page for people here.")] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     as_json: remote.AsJson = False,
     url: remote.Url = None,
     key: remote.Key = None,
@@ -24,8 +27,12 @@ def report(
     """Show what JOB found; exit status as of optimize."""
     with remote.connect(url, key) as client:
         ended = _ended(client, job)
+        if show and html is None:
+            html = Path(tempfile.mkdtemp(prefix="fractune-")) / "report.html"  # stays: the browser reads it after we are gone
         if html:
             client.download(job, "report.html", html)
+        if show and html:
+            webbrowser.open(html.resolve().as_uri())
         if not as_json:
             raise typer.Exit(tell_end(client, ended, quiet=html is not None))
         output.print_json(json.dumps(client.report(job)))

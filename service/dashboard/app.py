@@ -1,5 +1,6 @@
 """The dashboard as an application under the API's: wiring, headers, and errors as pages."""
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.dashboard import static_files
 from service.dashboard.pages import address, render
+from service.dashboard.session_auth import visitor
 from service.dashboard.views import access, assets, compare, fractals, job, jobs, login, new, workers
 from service.http.errors import status_of
 from workers import errors
@@ -99,4 +101,7 @@ def _unexpected(request: Request, error: Exception) -> HTMLResponse:
 
 
 def _page(request: Request, status: int, error: errors.FractuneError) -> HTMLResponse:
+    if not hasattr(request.state, "principal"):  # no route has asked who it is; without, the page has no navigation
+        with suppress(errors.FractuneError):
+            visitor(request)
     return render(request, "error.html", status, error=error, status=status)

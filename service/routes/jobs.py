@@ -107,7 +107,9 @@ def cancel(store: StoreDep, settings: SettingsDep, _: Operator, job_id: JobId) -
 def retry(
     request: Request, response: Response, store: StoreDep, announce: AnnounceDep, principal: Operator, job_id: JobId
 ) -> Job:
-    """Do an ended job again, as a new job."""
+    """Do an ended job again, as a new job. It takes no body: a job with other settings is submitted."""
+    if request.headers.get("content-length", "0") != "0":
+        raise InvalidRequest("A retry takes no body: it does the same again.", hint="Submit a job with the other recipe.")
     return accepted(request, response, again(store, announce, principal.id, job_id))
 
 

@@ -1,6 +1,7 @@
 """Uploads in parts, for large files and bad lines.
 
-POST /uploads announces size and SHA-256; PATCH appends at Upload-Offset; after a cut, HEAD tells where to go on;
+POST /uploads announces size and SHA-256, or finds what has come of the same file; PATCH appends at Upload-Offset; after a
+cut, HEAD tells where to go on;
 POST /uploads/{id}:complete checks the SHA-256 and makes it a model or dataset.
 """
 
@@ -33,12 +34,14 @@ Own = Annotated[Upload, Depends(_own)]
 
 
 @router.post("", status_code=201)
-def begin(request: Request, response: Response, store: StoreDep, intake: IntakeDep, body: UploadCreate) -> UploadView:
-    """Announce a file."""
+def begin(
+    request: Request, response: Response, store: StoreDep, artifacts: ArtifactsDep, intake: IntakeDep, body: UploadCreate
+) -> UploadView:
+    """Announce a file; one that was announced before goes on at `Upload-Offset`."""
     intake.make_room(body.size)
     upload = store.assets.announce(body.kind, body.sha256, body.name, body.size, intake.owner)
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/uploads/{upload.id}"
-    return _view(response, upload, 0)
+    return _view(response, upload, artifacts.received(upload.id))
 
 
 @router.get("/{upload_id}")

@@ -1,7 +1,7 @@
 """The result of a job as a table: what it was, what it is now."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,18 @@ def _add_fidelity(table: Table, fidelity: Mapping[str, Any]) -> None:
 
 
 def _add_benchmark(table: Table, benchmark: Mapping[str, Any]) -> None:
-    before, after = (benchmark[side]["latency_median_ms"] for side in ("original", "compressed"))
+    before, after = map(_speed(benchmark["hint"]), (benchmark["original"], benchmark["compressed"]))
     ratio = benchmark["ratio"]
     bounds = "" if ratio["low"] is None else rf" \[{ratio['low']:.2f}, {ratio['high']:.2f}]"
     verdict = "" if ratio["significant"] else ", no significant difference"
-    table.add_row("latency", f"{before:.3f} ms", f"{after:.3f} ms", f"ratio {ratio['value']:.2f}{bounds}{verdict}")
+    table.add_row(benchmark["hint"], before, after, f"{ratio['value']:.2f} times as fast{bounds}{verdict}")
+
+
+def _speed(hint: str) -> Callable[[Mapping[str, Any]], str]:
+    """How a model's speed is told: by the time of one inference, or by how many samples it does in a second."""
+    if hint == "throughput":
+        return lambda side: f"{side['throughput_fps']:.1f} / s"
+    return lambda side: f"{side['latency_median_ms']:.3f} ms"
 
 
 def _add_constraint(table: Table, constraint: Mapping[str, Any]) -> None:

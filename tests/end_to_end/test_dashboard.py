@@ -3,13 +3,16 @@
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from service.access.sessions import issue_ticket
 from service.client import Client
+from service.dashboard.draft import PRESETS
 from tests.end_to_end.browser import browser, chromium, published, visit
 from tests.end_to_end.embedded import ROOT
 from tests.installation import Installation
@@ -154,7 +157,8 @@ def test_a_running_job_is_seen_to_be_canceled(enter: Callable[..., Page], client
     row = page.locator(f"#job-{job['id']}")
     expect(row.locator(".badge")).to_have_text("Running", timeout=END_MS)
     expect(row.locator("svg.progress")).to_be_visible(timeout=END_MS)
-    row.get_by_role("button", name="Cancel").click()
+    row.get_by_label("Cancel endless", exact=True).click()
+    row.get_by_role("button", name="Cancel the job").click()
     expect(row.locator(".badge")).to_have_text("Canceled", timeout=END_MS)
 
 
@@ -181,6 +185,52 @@ def test_two_results_are_compared(enter: Callable[..., Page], jobs: dict[str, st
     expect(page.get_by_role("link", name=re.compile("of the size"))).not_to_have_count(0)
 
 
+def test_results_that_were_judged_on_other_samples_are_told_apart(
+    enter: Callable[..., Page], jobs: dict[str, str], client: Client
+) -> None:
+    recipe = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], **QUICK}
+    other = client.wait(client.submit(client.upload_model(MODEL), recipe, name="unjudged")["id"])["id"]
+    page = enter(f"compare?job={jobs['half']}&job={other}")
+    expect(page.get_by_role("note")).to_contain_text("not measured on the same samples")
+    page.goto(page.url.replace(other, jobs["most"]))
+    expect(page.get_by_role("heading", name="Figures")).to_be_visible()
+    expect(page.get_by_role("note")).to_have_count(0)
+
+
+def test_what_destroys_asks_first(enter: Callable[..., Page], client: Client, tmp_path: Path) -> None:
+    unwanted = tmp_path / "unwanted.npz"
+    np.savez(unwanted, x=np.zeros((4, 32, 32, 1), np.uint8))
+    client.upload_dataset(unwanted)
+    page = enter("datasets")
+    page.get_by_label("Remove unwanted.npz", exact=True).click()
+    row = page.get_by_role("row", name="unwanted.npz")
+    expect(row.get_by_text("The file goes for good")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="unwanted.npz")).to_be_visible()
+    page.get_by_role("button", name="Remove for good unwanted.npz").click()
+    expect(page.get_by_role("rowheader", name="unwanted.npz")).to_have_count(0)
+
+
+def test_a_viewer_is_offered_only_what_it_may_do(enter: Callable[..., Page]) -> None:
+    page = enter(role=Role.VIEWER)
+    expect(page.get_by_role("link", name="Jobs", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="New job")).to_have_count(0)
+
+
+def test_a_page_that_is_not_there_keeps_the_navigation(enter: Callable[..., Page]) -> None:
+    page = enter()
+    page.goto(page.url + "nothing/here")
+    expect(page.get_by_role("link", name="Models")).to_be_visible()
+
+
+def test_every_preset_opens(enter: Callable[..., Page], service: Installation) -> None:
+    page = enter("new")
+    links = [link.get_attribute("href") for link in page.locator(".presets a").all()]
+    assert len(links) == len(PRESETS)
+    for link in links:
+        page.goto(f"{page.url.split('/ui/')[0].removesuffix('/tools/fractune')}{link}")
+        expect(page.locator("fieldset.step")).not_to_have_count(0)
+
+
 def test_jobs_are_searched_and_sorted(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
     page = enter()
     page.get_by_label("Search").fill("mos")
@@ -199,7 +249,8 @@ def test_it_can_be_read_and_used_without_scripts(chrome: Browser, service: Insta
         expect(page.get_by_role("heading", name="Before and after")).to_be_visible()
         page.get_by_role("button", name="Retry").click()
         expect(page.locator("#standing")).to_be_visible()
-        page.get_by_role("button", name="Cancel").click()
+        page.locator("summary", has_text="Cancel").click()
+        page.get_by_role("button", name="Cancel the job").click()
         page.goto(f"{service.url}/ui/new")
         page.get_by_role("button", name="Add").click()
         expect(page.locator("fieldset.step")).to_have_count(2)

@@ -23,7 +23,8 @@ def finish(constraint=None):
     (out / "1" / "model.xml").write_text("<net/>")
     size = {"original_bytes": 400_000, "compressed_bytes": 200_000, "original_zip_bytes": 300_000, "zip_bytes": 100_000}
     one = {"value": 0.5, "low": 0.4, "high": 0.6}
-    accuracy = {"accuracy_original": one, "accuracy_compressed": one | {"low": None, "high": None}}
+    judged = {"task": "classification", "accuracy_metric": "top1"}
+    accuracy = judged | {"accuracy_original": one, "accuracy_compressed": one | {"low": None, "high": None}}
     fidelity = {"n": 600, "source": "dataset", "agreement": one, **accuracy}
     report = {"sparsity": 0.5, "layers": [], "size": size, "fidelity": fidelity, "benchmark": None, "constraint": constraint}
     (out / "report.json").write_text(json.dumps(report))
@@ -89,6 +90,12 @@ def test_a_refusal_exits_with_2_and_leaves_nothing(fractune: Run, tmp_path: Path
     assert done.returncode == 2
     assert "MODEL_SHAPE The input [x] is open. [import]\nGive --shape.\n" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_compare_says_what_it_does_not_find(fractune: Run) -> None:
+    done = fractune("compare", "nowhere", "neither/here")
+    assert done.returncode == 2
+    assert "nowhere is neither a folder with a report.json" in done.stderr
 
 
 def test_a_crash_exits_with_1_and_keeps_the_log(fractune: Run, tmp_path: Path) -> None:

@@ -68,7 +68,10 @@ def _because(error: FractuneError, cause: BaseException) -> FractuneError:
 
 
 def _fail(error: FractuneError, stage: Stage) -> int:
-    traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, Refusal):  # what a user can mend needs no trace through our code
+        sys.stderr.write(f"{error.code}: {error.message} {error.hint}\n")
+    else:
+        traceback.print_exception(error, file=sys.stderr)
     tell(
         {
             "event": "failure",

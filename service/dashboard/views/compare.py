@@ -31,6 +31,7 @@ def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Res
         request,
         "compare.html",
         lines=lines,
+        judged_alike=len({_judged_on(line) for line in lines}) < 2,
         recipes=_differing([brief(line.job.recipe) for line in lines]),
         answers=_intervals(lines, "drop", percent) or _intervals(lines, "agreement", percent),
         dropped=any((line.job.summary or {}).get("drop") is not None for line in lines),
@@ -66,6 +67,11 @@ def pareto(
         limit=limit,
         left_out=len(lines) - len(found),
     )
+
+
+def _judged_on(line: JobRow) -> tuple[str | None, str | None]:
+    """The samples that a job's fidelity was measured on, as far as they are known."""
+    return line.job.evaluation or line.job.dataset, (line.job.summary or {}).get("fidelity_source")
 
 
 def _succeeded(model: str | None) -> JobFilter:

@@ -37,7 +37,7 @@ def begin(
     store: StoreDep,
     _: OperatorHere,
     model: Annotated[str, Query(max_length=64)] = "",
-    preset: Annotated[str, Query(max_length=40)] = "",
+    preset: Annotated[str, Query(max_length=200)] = "",
     like: Annotated[str, Query(alias="from", max_length=32)] = "",
 ) -> Response:
     """An empty form, one for a common recipe, or one filled in like an earlier job."""

@@ -137,6 +137,31 @@ def test_an_upload_goes_on_where_it_was_cut(http: httpx.Client, service: Install
     assert incoming(service) == []
 
 
+def test_an_upload_that_was_left_behind_is_found_again(http: httpx.Client, admin: httpx.Client, service: Installation) -> None:
+    data = bytes(range(200))
+    begin = {"kind": "model", "name": "net.onnx", "size": 200, "sha256": sha256(data)}
+    first = http.post("/v1/uploads", json=begin).json()
+    http.patch(f"/v1/uploads/{first['id']}", content=data[:150], headers={"Upload-Offset": "0"})
+    again = http.post("/v1/uploads", json=begin)
+    assert (again.json()["id"], again.json()["offset"], again.headers["Upload-Offset"]) == (first["id"], 150, "150")
+    assert admin.post("/v1/uploads", json=begin).json()["id"] != first["id"]
+    assert http.post("/v1/uploads", json=begin | {"size": 201}).json()["id"] != first["id"]
+    http.delete(f"/v1/uploads/{first['id']}")
+
+
+def test_a_new_client_goes_on_where_one_that_died_was(service: Installation, tmp_path: Path) -> None:
+    data = bytes(PART_BYTES) + b"the end"
+    path = tmp_path / "big.npz"
+    path.write_bytes(data)
+    with service.http(Role.OPERATOR) as http:
+        begin = {"kind": "dataset", "name": "big.npz", "size": len(data), "sha256": sha256(data)}
+        begun = f"/v1/uploads/{http.post('/v1/uploads', json=begin).json()['id']}"
+        http.patch(begun, content=data[:PART_BYTES], headers={"Upload-Offset": "0"})
+        with Client(service.url, service.keys[Role.OPERATOR]) as client:
+            assert client.upload_dataset(path) == sha256(data)
+        assert http.get(begun).status_code == 404, "it was completed"
+
+
 def test_an_upload_takes_no_more_than_announced(http: httpx.Client) -> None:
     begin = {"kind": "dataset", "name": "x.npz", "size": 10, "sha256": "0" * 64}
     upload = f"/v1/uploads/{http.post('/v1/uploads', json=begin).json()['id']}"

@@ -35,6 +35,16 @@ def submit(store: Store, name: str, model: str, methods: str) -> str:
     return job.id
 
 
+def test_it_sorts_by_the_zipped_size_that_it_shows(store: Store) -> None:
+    store.assets.add(AssetKind.MODEL, MODELS["alpha.onnx"], "alpha.onnx", 1, "me", lambda: None)
+    on_disk = {"original_bytes": 100.0, "compressed_bytes": 90.0, "original_zip_bytes": 100.0}
+    for name, zipped in (("more", 20.0), ("less", 80.0)):
+        job_id = submit(store, name, "alpha.onnx", "inq")
+        store.leases.claim(job_id, "worker", 60)
+        store.leases.publish(job_id, 1, [], summary=on_disk | {"zip_bytes": zipped, "compressed_bytes": 100.0 - zipped})
+    assert names(store, JobFilter(order=Order.SIZE, falling=False)) == ["more", "less"]
+
+
 def names(store: Store, wanted: JobFilter, **page: int) -> list[str]:
     return [line.job.name for line in store.listing.page(wanted, **page).items]
 

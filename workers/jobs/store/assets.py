@@ -112,9 +112,15 @@ class Assets:
             return _stored(connection, owner) + int(connection.scalar(announced) or 0)
 
     def announce(self, kind: AssetKind, sha256: str, name: str, size: int, owner: str) -> Upload:
-        """Begin an upload in parts."""
+        """Begin an upload in parts, or find the one that its owner has begun of the same file."""
         values = {"kind": kind, "sha256": sha256, "name": name, "size": size, "owner": owner}
+        same = [uploads.c[key] == values[key] for key in ("kind", "sha256", "size", "owner")]
         with self._database.write() as connection:
+            begun = connection.execute(
+                select(uploads).where(*same).order_by(uploads.c.created_at.desc()).limit(1)
+            ).one_or_none()
+            if begun is not None:
+                return rows.record(Upload, begun, kind=kind)
             insertion = insert(uploads).values(id=uuid4().hex, **values, created_at=now()).returning(uploads)
             return rows.record(Upload, connection.execute(insertion).one(), kind=kind)
 

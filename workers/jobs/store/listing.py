@@ -62,7 +62,11 @@ COLUMNS: dict[Order, ColumnElement[Any]] = {
     Order.CREATED: jobs.c.created_at,
     Order.NAME: func.lower(jobs.c.name),
     Order.STATE: jobs.c.state,
-    Order.SIZE: _figure("compressed_bytes") / func.nullif(_figure("original_bytes"), 0),
+    # as the table shows it: zipped, where both are known
+    Order.SIZE: func.coalesce(
+        _figure("zip_bytes") / func.nullif(_figure("original_zip_bytes"), 0),
+        _figure("compressed_bytes") / func.nullif(_figure("original_bytes"), 0),
+    ),
     Order.FIDELITY: func.coalesce(_figure("agreement"), 1 - _figure("accuracy_original") + _figure("accuracy_compressed")),
     Order.SPEED: _figure("ratio"),
 }
