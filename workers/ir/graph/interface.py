@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
@@ -53,8 +54,12 @@ def name_tensors(model: ov.Model) -> None:
             source.set_names({source.get_node().friendly_name if source.get_index() == 0 else f"output_{number}"})
 
 
-def restore_names(model: ov.Model, interface: Interface) -> None:
-    """Give inputs and outputs exactly the names that they had; two outputs that became one tensor are told apart again."""
+def restore_ports(model: ov.Model, interface: Interface) -> None:
+    """Give inputs and outputs exactly the types and names that they had.
+
+    Two outputs that became one tensor are told apart again.
+    """
+    _restore_double(model, interface)
     for port, wanted in zip(model.inputs, interface.inputs, strict=True):
         port.set_names(set(wanted.names))
     results = list(zip(model.get_results(), interface.outputs, strict=True))
@@ -69,6 +74,31 @@ def restore_names(model: ov.Model, interface: Interface) -> None:
             source = copy.output(0)
         source.set_names(set(wanted.names))
     model.validate_nodes_and_infer_types()
+
+
+def _restore_double(model: ov.Model, interface: Interface) -> None:
+    """Put conversions where the source takes or gives double precision."""
+    for parameter, wanted in zip(model.get_parameters(), interface.inputs, strict=True):
+        if wanted.type == ov.Type.f64:
+            users = list(parameter.output(0).get_target_inputs())
+            parameter.set_element_type(wanted.type)
+            single = ops.convert(parameter, "f32")
+            for user in users:
+                user.replace_source_output(single.output(0))
+    model.validate_nodes_and_infer_types()
+    for result, wanted in zip(model.get_results(), interface.outputs, strict=True):
+        if wanted.type == ov.Type.f64 and result.get_element_type() != wanted.type:
+            result.input(0).replace_source_output(_double(result.input_value(0)))
+    model.validate_nodes_and_infer_types()
+
+
+def _double(port: ov.Output) -> ov.Output:
+    converted, rank = ops.convert(port, "f64"), port.get_partial_shape().rank
+    if rank.is_static and rank.get_length():
+        # moves nothing: OpenVINO's CPU plugin does not compile a conversion to double precision that stands at the end
+        start = ops.constant(np.zeros(1, np.int64))
+        converted = ops.roll(converted, start, start)
+    return converted.output(0)
 
 
 def _key(port: ov.Output) -> tuple[str, int]:

@@ -23,11 +23,14 @@ def canonicalise(model: ov.Model) -> None:
     with refusing("simplify the model"):
         use_float32(model)
         apply_moc_transformations(model, cf=True)
-        put_weights_second(model)
+        if put_weights_second(model):
+            apply_moc_transformations(model, cf=True)  # transposes that now follow one another
+        turn_inputs(model)
 
 
-def put_weights_second(model: ov.Model) -> None:
-    """Write W X with a constant W as the transpose of Xᵀ Wᵀ: the form that layers are otherwise in, and that NNCF expects."""
+def put_weights_second(model: ov.Model) -> bool:
+    """Write W X with a constant W as the transpose of Xᵀ Wᵀ, as layers are otherwise and NNCF expects them; whether any was."""
+    found = False
     for node in model.get_ordered_ops():
         if node.get_type_name() != "MatMul" or node.input_value(0).get_node().get_type_name() != "Constant":
             continue
@@ -38,16 +41,38 @@ def put_weights_second(model: ov.Model) -> None:
         flags, length = node.get_attributes(), rank.get_length()
         product = ops.matmul(values, weight, not flags["transpose_b"], not flags["transpose_a"], name=node.friendly_name)
         hand_on(node, product)
-        order = [*range(length - 2), length - 1, length - 2]
-        turned = ops.transpose(product, ops.constant(np.array(order, np.int64))).output(0)
+        found = True
+        turned = _turned(product.output(0), length)
         turned.set_names(node.output(0).get_names())
         for user in node.output(0).get_target_inputs():
             user.replace_source_output(turned)
     model.validate_nodes_and_infer_types()
+    return found
+
+
+def turn_inputs(model: ov.Model) -> None:
+    """Let an operation of its own transpose the input of a layer: NNCF does not expect the product to do that."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "MatMul" or node.input_value(1).get_node().get_type_name() != "Constant":
+            continue
+        values, rank = node.input_value(0), node.input_value(0).get_partial_shape().rank
+        if node.get_attributes()["transpose_a"] and rank.is_static and rank.get_length() > 1:
+            node.input(0).replace_source_output(_turned(values, rank.get_length()))
+            node.set_attribute("transpose_a", False)
+    model.validate_nodes_and_infer_types()
+
+
+def _turned(values: ov.Output, rank: int) -> ov.Output:
+    """The same with its last two axes exchanged."""
+    order = [*range(rank - 2), rank - 1, rank - 2]
+    return ops.transpose(values, ops.constant(np.array(order, np.int64))).output(0)
 
 
 def use_float32(model: ov.Model) -> None:
-    """Compute in float32 what the model computes in another float type; its inputs and outputs keep their types."""
+    """Compute in float32 what the model computes in another float type; inputs and outputs of half precision keep their types.
+
+    Those of double precision become single: the interface gives them theirs back in the end.
+    """
     nodes = [node for node in model.get_ordered_ops() if node.get_type_name() != "Parameter"]
     if not any(
         port.get_element_type() in OTHER_FLOATS for node in [*nodes, *model.get_parameters()] for port in node.outputs()
@@ -55,12 +80,14 @@ def use_float32(model: ov.Model) -> None:
         return
     types = [port.get_element_type() for port in model.outputs]
     for parameter in model.get_parameters():
-        if parameter.get_element_type() in OTHER_FLOATS:
+        if parameter.get_element_type() == ov.Type.f64:
+            parameter.set_element_type(ov.Type.f32)
+        elif parameter.get_element_type() in OTHER_FLOATS:
             _convert(parameter.output(0), ov.Type.f32, list(parameter.output(0).get_target_inputs()))
     for node in nodes:
         _retype(node)
     for result, kind in zip(model.get_results(), types, strict=True):
-        if kind in OTHER_FLOATS:
+        if kind in OTHER_FLOATS - {ov.Type.f64}:
             _convert(result.input_value(0), kind, [result.input(0)])
     model.validate_nodes_and_infer_types()
 

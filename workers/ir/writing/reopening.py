@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 
 from workers.errors import Refusal
-from workers.ir.graph.interface import Interface, restore_names
+from workers.ir.graph.interface import Interface, restore_ports
 from workers.ir.graph.probe import draw, runner
 from workers.ir.graph.shapes import Shape, set_shapes
 from workers.ir.reading.canonical_form import Trial, fixed_axes, open_forms
@@ -22,7 +22,7 @@ def reopen(
 
     `shapes` are those that calibrated. Raises UnresolvedShape where the model does not even take these.
     """
-    restore_names(model, interface)
+    restore_ports(model, interface)
     forms = list(open_forms(interface, shapes))
     for form in forms:
         wanted = [port.shape for port in form.inputs]
