@@ -37,14 +37,14 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     names = {*own, *context.excluded, *(name for layer in ignored for name in layer.nodes)}
     quantised = _quantise(step, model, sorted(names), context, progress)
     chosen = [layer for layer in candidates if _is_quantised(_weight(quantised, layer))]
-    if not chosen:
+    if not any(node.get_type_name() == "FakeQuantize" for node in quantised.get_ops()):
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
     samples = context.samples.take(range(min(step.subset_size, context.samples.count)))
     original = context.original.clone()
     ensure_bias(original, _in(original, chosen))
     channels = {layer.name: _channels(state, layer) for layer in chosen}
     outputs = {biases[name].add: layer for layer in chosen for name in layer.nodes}
-    drifts = measure_drift(original, quantised, outputs, channels, samples, context.threads)
+    drifts = measure_drift(original, quantised, outputs, channels, samples, context.threads) if outputs else {}
     decoded = folded(quantised)
     results = {layer.name: _result(step, state, decoded, layer, biases, drifts[layer.name], samples.count) for layer in chosen}
     for result in results.values():

@@ -15,6 +15,7 @@ from workers.ir.graph.edit import read_weight
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.importer import Imported
+from workers.methods.int8 import Int8
 from workers.methods.problem import Method, Step
 from workers.methods.super_network import SuperNetwork
 from workers.randomness import Stream, generator
@@ -68,7 +69,8 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     for step in recipe.steps:
         _check_means(step, imported)
     parts = _parts(recipe.steps, imported, chosen)
-    if not chosen or not parts:
+    others = not layers and any(isinstance(part, Int8) for part in parts)  # NNCF reaches recurrent cells too
+    if not parts or not (chosen or others):
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
     return CompressionPlan(imported, parts, chosen, tuple(skipped), excluded, growth)
@@ -88,7 +90,7 @@ def _check_means(step: Step, imported: Imported) -> None:
         hint = f"pip install 'fractune[{step.method}]' on the worker."
         raise MissingExtra(f"The step `{step.method}` needs {step.needs_package}.", hint=hint)
     if step.own_scope is not None:
-        excluded_operations(imported.model, step.own_scope)
+        excluded_operations(imported.model, step.own_scope, imported.origins)
 
 
 def _parts(steps: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> tuple[Part, ...]:

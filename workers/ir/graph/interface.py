@@ -82,23 +82,24 @@ def _restore_double(model: ov.Model, interface: Interface) -> None:
         if wanted.type == ov.Type.f64:
             users = list(parameter.output(0).get_target_inputs())
             parameter.set_element_type(wanted.type)
-            single = ops.convert(parameter, "f32")
+            single = ops.convert(_kept_apart(parameter.output(0)), "f32")
             for user in users:
                 user.replace_source_output(single.output(0))
     model.validate_nodes_and_infer_types()
     for result, wanted in zip(model.get_results(), interface.outputs, strict=True):
         if wanted.type == ov.Type.f64 and result.get_element_type() != wanted.type:
-            result.input(0).replace_source_output(_double(result.input_value(0)))
+            double = ops.convert(result.input_value(0), "f64")
+            result.input(0).replace_source_output(_kept_apart(double.output(0)))
     model.validate_nodes_and_infer_types()
 
 
-def _double(port: ov.Output) -> ov.Output:
-    converted, rank = ops.convert(port, "f64"), port.get_partial_shape().rank
-    if rank.is_static and rank.get_length():
-        # moves nothing: OpenVINO's CPU plugin does not compile a conversion to double precision that stands at the end
-        start = ops.constant(np.zeros(1, np.int64))
-        converted = ops.roll(converted, start, start)
-    return converted.output(0)
+def _kept_apart(port: ov.Output) -> ov.Output:
+    """The same values, moved by nothing: OpenVINO's CPU plugin fuses conversions of double precision with what it cannot."""
+    rank = port.get_partial_shape().rank
+    if rank.is_dynamic or not rank.get_length():
+        return port
+    start = ops.constant(np.zeros(1, np.int64))
+    return ops.roll(port, start, start).output(0)
 
 
 def _key(port: ov.Output) -> tuple[str, int]:

@@ -12,6 +12,7 @@ import openvino.opset13 as ops
 from openvino._offline_transformations import apply_moc_transformations
 
 from workers.ir.graph.origins import hand_on
+from workers.ir.reading.einsum import write_products
 from workers.ir.reading.error_translation import refusing
 
 OTHER_FLOATS = {ov.Type.f16, ov.Type.bf16, ov.Type.f64}
@@ -23,6 +24,7 @@ def canonicalise(model: ov.Model) -> None:
     with refusing("simplify the model"):
         use_float32(model)
         apply_moc_transformations(model, cf=True)
+        write_products(model)
         if put_weights_second(model):
             apply_moc_transformations(model, cf=True)  # transposes that now follow one another
         turn_inputs(model)
