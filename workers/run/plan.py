@@ -68,9 +68,9 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     skipped += [SkippedLayer(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
     for step in recipe.steps:
         _check_means(step, imported)
-    parts = _parts(recipe.steps, imported, chosen)
-    others = not layers and any(isinstance(part, Int8) for part in parts)  # NNCF reaches recurrent cells too
-    if not parts or not (chosen or others):
+    others = not layers and any(isinstance(step, Int8) for step in recipe.steps)  # NNCF reaches recurrent cells too
+    parts = _parts(recipe.steps, imported, chosen) if chosen or others else ()
+    if not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
     return CompressionPlan(imported, parts, chosen, tuple(skipped), excluded, growth)
