@@ -1,6 +1,7 @@
 """Keeps a few server processes alive, and takes them along when it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ MOST_FAILURES = 4  # in a row
 LONGEST_PAUSE_S = 3.0  # before a restart
 PROBE_EVERY_S = 2.0
 PATIENCE_S = 30.0  # after which a process that does not answer is replaced; a loaded machine takes its time
-LOG_BYTES = 16 << 20  # a longer log is set aside when its process starts
+LOG_BYTES = 16 << 20  # a longer log becomes NAME.old
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,10 @@ class Supervisor:
             keeper.start()
 
     def tend(self) -> None:
-        """Restart what has ended."""
+        """Restart what has ended or does not answer; set long logs aside."""
         for keeper in self._keepers:
             keeper.tend()
+            keeper.rotate()
 
     def check(self) -> None:
         """Raises Unavailable when a server ends again and again as soon as it is started."""
@@ -84,6 +86,7 @@ class Keeper:
     def start(self) -> None:
         """Start the process, in a process group of its own so that a Ctrl-C reaches only us."""
         server = self._server
+        self.rotate()
         command = [
             sys.executable,
             "-I",
@@ -128,6 +131,13 @@ class Keeper:
             self._resume_at = now + min(0.1 * 2**self._failures, LONGEST_PAUSE_S)
             self._say(f"{self._server.name} ended with status {status} and is started again")
 
+    def rotate(self) -> None:
+        """Set the log aside when it has grown long, while the process goes on writing: it appends."""
+        log = self._server.log
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(log, log.with_name(log.name + ".old"))
+            os.truncate(log, 0)
+
     def check(self) -> None:
         """Raises Unavailable after MOST_FAILURES vain starts in a row."""
         if self._failures >= MOST_FAILURES:
@@ -161,8 +171,6 @@ class Keeper:
 
 
 def _open_log(path: Path) -> IO[bytes]:
-    """To append to; a log that has grown long becomes NAME.old."""
+    """To append to."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_name(path.name + ".old"))
     return path.open("ab")

@@ -121,6 +121,14 @@ def test_a_long_log_is_set_aside(tmp_path: Path, supervise: Callable[[Server], S
     assert one.log.with_name("server.log.old").stat().st_size > 16 << 20
 
 
+def test_a_log_that_grows_long_while_its_process_runs(tmp_path: Path, supervise: Callable[[Server], Supervisor]) -> None:
+    program = "import sys, time; sys.stdout.write('x' * ((16 << 20) + 1)); sys.stdout.flush(); time.sleep(3600)"
+    one = server(tmp_path, program)
+    supervisor = supervise(one)
+    until(lambda: supervisor.tend() or one.log.with_name("server.log.old").exists())
+    until(lambda: one.log.stat().st_size == 0)
+
+
 def test_a_server_that_lives_but_does_not_answer_is_replaced(tmp_path: Path, supervise: Callable[[Server], Supervisor]) -> None:
     one = replace(server(tmp_path), answers=lambda: len(pids(tmp_path)) != 1, patience_s=3.0)
     supervisor = supervise(one)
