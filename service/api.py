@@ -3,7 +3,7 @@
 import resource
 import socket
 from math import ceil
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -11,7 +11,7 @@ import uvicorn
 from service.app import create_app
 from service.http.protocol import guarded
 from workers.logs import configure
-from workers.settings import read_settings
+from workers.settings import Settings, read_settings
 
 MOST_DESCRIPTORS = 65536
 RESERVED = 64  # descriptors that are for files, the store and the queue, not for connections
@@ -25,21 +25,25 @@ def api(
     """Serve the API until told to end. Settings come from FRACTUNE_* variables."""
     settings = read_settings()
     configure(settings.log_format)
+    config = configuration(settings, descriptors() - RESERVED, host=host, port=port)
+    sockets = [socket.socket(fileno=fd)] if fd is not None else None
+    uvicorn.Server(config).run(sockets=sockets)
+
+
+def configuration(settings: Settings, connections: int, **options: Any) -> uvicorn.Config:
+    """How uvicorn serves the API, over at most so many connections."""
     limits, proxies = settings.connections, settings.trusted_proxies
-    config = uvicorn.Config(
+    return uvicorn.Config(
         create_app(settings),
-        http=guarded(limits, descriptors() - RESERVED, proxies),
+        http=guarded(limits, connections, proxies),
         timeout_keep_alive=ceil(limits.idle_s),
         forwarded_allow_ips=[str(network) for network in proxies],
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,  # event streams never end by themselves
+        **options,
     )
-    sockets = [socket.socket(fileno=fd)] if fd is not None else None
-    uvicorn.Server(config).run(sockets=sockets)
 
 
 def descriptors() -> int:

@@ -14,8 +14,7 @@ import httpx
 import uvicorn
 
 from service.access.authentication import issue
-from service.app import create_app
-from service.http.protocol import guarded
+from service.api import configuration
 from tests.servers import folder, process, valkey
 from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
@@ -51,9 +50,7 @@ class Installation:
     @contextmanager
     def api(self) -> Iterator[None]:
         """The API in a thread of this process."""
-        protocol = guarded(self.settings.connections, MOST_CONNECTIONS, ())
-        app = create_app(self.settings)
-        server = uvicorn.Server(uvicorn.Config(app, http=protocol, port=0, log_config=None, timeout_graceful_shutdown=1))
+        server = uvicorn.Server(configuration(self.settings, MOST_CONNECTIONS, port=0))
         thread = threading.Thread(target=server.run)
         thread.start()
         while not server.started:

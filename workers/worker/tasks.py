@@ -187,6 +187,8 @@ def attempt(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) ->
         return failure_of(error)
     except MemoryError:
         return failure_of(OutOfMemory("The worker ran out of memory beside the job."))
+    except RecursionError:
+        return failure_of(Internal("The job left folders that are too deep to look into."))
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return failure_of(OutOfDisk() if full else Internal(f"The worker could not keep the results: {error}"))

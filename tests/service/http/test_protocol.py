@@ -11,6 +11,7 @@ import pytest
 from tests.installation import MOST_CONNECTIONS, Installation, installation
 
 LIMITS = {"header_bytes": 16384, "header_s": 1.0, "body_s": 1.0, "body_rate": 100_000.0, "per_address": 50}
+PROXIES = ["127.0.0.0/8"]
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +112,13 @@ def test_answers_are_neither_stored_nor_guessed_at(service: Installation, path: 
         headers = http.get(path).headers
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_tls_proxy_is_believed_where_it_is_trusted(trusted: bool) -> None:
+    forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
+    with installation(trusted_proxies=PROXIES if trusted else []) as service, service.http() as http:
+        cookie = http.get("/ui/login", headers=forwarded).headers["set-cookie"]
+        assert ("secure" in cookie.lower()) == trusted
+        http.post("/v1/jobs/" + "0" * 32 + ":cancel", headers=forwarded)
+        assert http.get("/v1/audit").json()[0]["address"] == ("203.0.113.7" if trusted else "127.0.0.1")
