@@ -33,7 +33,7 @@ def submit(
     idempotency_key: IdempotencyKey = None,
 ) -> Job:
     """Compress a model by a recipe."""
-    job, _ = place(store, announce, principal.id, body, idempotency_key)
+    job, _ = submit_job(store, announce, principal.id, body, idempotency_key)
     return accepted(request, response, job)
 
 
@@ -123,7 +123,7 @@ def again(store: Store, announce: AnnounceDep, owner: str, job_id: str) -> Job:
     return new
 
 
-def place(store: Store, announce: AnnounceDep, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
+def submit_job(store: Store, announce: AnnounceDep, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
     """Queue what is asked for; True when it is new. Raises NotFound, InvalidRequest, InvalidRecipe, IdempotencyMismatch."""
     refuse_unusable(store.assets.get(AssetKind.MODEL, body.model))
     if body.recipe.calibration.source == "dataset" and body.dataset is None:

@@ -75,13 +75,13 @@ def logs(artifacts: ArtifactsDep, job: Known, attempt: Annotated[int | None, Que
 @router.get("/report.json")
 def report_json(store: StoreDep, artifacts: ArtifactsDep, job: Known) -> FileResponse:
     """The report, for programs."""
-    return FileResponse(find(store, artifacts, job, "report.json")[0], media_type="application/json")
+    return FileResponse(find_file(store, artifacts, job, "report.json")[0], media_type="application/json")
 
 
 @router.get("/report.html", response_class=HTMLResponse)
 def report_html(store: StoreDep, artifacts: ArtifactsDep, job: Known) -> FileResponse:
     """The report, for people: one page that needs no network."""
-    path, _ = find(store, artifacts, job, "report.html")
+    path, _ = find_file(store, artifacts, job, "report.html")
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
@@ -94,12 +94,12 @@ def artifact_list(store: StoreDep, job: Known) -> list[ArtifactView]:
 @router.get("/artifacts/{name:path}", response_class=FileResponse)
 def artifact(store: StoreDep, artifacts: ArtifactsDep, job: Known, name: str) -> FileResponse:
     """A file; `model.zip` is the IR in the layout of a model repository."""
-    path, file = find(store, artifacts, job, name)
+    path, file = find_file(store, artifacts, job, name)
     headers = {"ETag": f'"{file.sha256}"'}
     return FileResponse(path, media_type="application/octet-stream", filename=path.name, headers=headers)
 
 
-def find(store: Store, artifacts: Artifacts, job: Job, name: str) -> tuple[Path, Artifact]:
+def find_file(store: Store, artifacts: Artifacts, job: Job, name: str) -> tuple[Path, Artifact]:
     """Path and record of a published file. Raises NotFound."""
     for file in store.jobs.artifacts(job.id):
         if file.name == name:

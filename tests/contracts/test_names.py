@@ -14,7 +14,7 @@ PACKAGES = ("service", "workers", "fractal_data", "fractune")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "migrations" not in path.parts)
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 COMMANDS = ROOT / "service" / "commands"  # found by the name that is typed
-INTERFACES = {"main", "rewrite"}  # of processes, and of the modules of passes
+INTERFACES = {"main", "rewrite", "find"}  # of processes, and of the modules of passes and of formats of datasets
 
 
 def public(path: Path) -> Iterator[Definition]:

@@ -8,13 +8,14 @@ from typing import Any
 from zipfile import is_zipfile
 
 import numpy as np
+from numpy.typing import NDArray
 
-from workers.annotations import TargetKind
+from workers.annotations import TargetKind, Targets
 from workers.archives import open_zip
 from workers.calibration.arrays import LABELS, image_rows, is_images, length, match_arrays, open_arrays, value_rows
-from workers.calibration.draw import draw
+from workers.calibration.draw import draw_strata
 from workers.calibration.image_folders import Album, open_archive, open_folder, picture_rows
-from workers.calibration.labels import check_labels, classes_of
+from workers.calibration.labels import Labels, check_labels, classes_of
 from workers.calibration.preprocessing import ImageInput, alternatives, image_input, unused
 from workers.calibration.samples import Numbers, Rows, Samples, held
 from workers.calibration.targets import targets_of_album, targets_of_array
@@ -40,7 +41,7 @@ class Choice:
     def among(self, strata: Sequence[Hashable]) -> Numbers:
         """Their numbers, ascending."""
         wanted = len(strata) if self.count is None else min(self.count, len(strata))
-        return np.arange(wanted) if self.rng is None else draw(strata, wanted, self.rng)
+        return np.arange(wanted) if self.rng is None else draw_strata(strata, wanted, self.rng)
 
 
 ALL = Choice()
@@ -88,7 +89,7 @@ def _from_album(album: Album, model: Imported, declared: Preprocessing, choice: 
         source="dataset",
         feeds={image.name: prepared(pixels, image)},
         numbers=taken,
-        stacked=stacked(model),
+        stacked=takes_batches(model),
         labels=None if labels is None else labels[taken],
         targets=targets,
         class_names=annotation.class_names if annotation else (),
@@ -126,13 +127,7 @@ def _from_arrays(path: Path, model: Imported, declared: Preprocessing, choice: C
     given = arrays.pop(LABELS, None) if all(entry.name != LABELS for entry in model.inputs) else None
     matched = match_arrays(arrays, model.inputs)
     total = length(matched)
-    labels = targets = None
-    if given is not None and given.ndim == 2 and given.shape[1] == 1:
-        given = given[:, 0]
-    if given is not None and given.ndim == 1 and given.dtype.kind in "iub":
-        labels = check_labels(given, total, classes_of(model.model))
-    elif given is not None:
-        targets = targets_of_array(given, total)
+    labels, targets = _answers(given, total, model)
     taken = choice.among([0] * total if labels is None else labels.tolist())
     feeds: dict[str, Rows] = {}
     others: dict[str, dict[str, Rows]] = {}
@@ -158,7 +153,7 @@ def _from_arrays(path: Path, model: Imported, declared: Preprocessing, choice: C
         source="dataset",
         feeds=feeds,
         numbers=taken,
-        stacked=stacked(model),
+        stacked=takes_batches(model),
         labels=None if labels is None else labels[taken],
         targets=targets,
         pixels=pixels,
@@ -170,11 +165,22 @@ def _from_arrays(path: Path, model: Imported, declared: Preprocessing, choice: C
     )
 
 
+def _answers(given: NDArray[Any] | None, total: int, model: Imported) -> tuple[Labels | None, Targets | None]:
+    """The class indices that the array of answers holds, or other answers."""
+    if given is not None and given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given is None:
+        return None, None
+    if given.ndim == 1 and given.dtype.kind in "iub":
+        return check_labels(given, total, classes_of(model.model)), None
+    return None, targets_of_array(given, total)
+
+
 def prepared(pixels: Rows, image: ImageInput) -> Rows:
     """The input that pixels become."""
     return lambda numbers: image.prepare(pixels(numbers))
 
 
-def stacked(model: Imported) -> bool:
+def takes_batches(model: Imported) -> bool:
     """Whether the model takes batches."""
     return all(entry.batch_axis == 0 for entry in model.inputs)

@@ -7,7 +7,7 @@ import numpy as np
 from workers.calibration.samples import Numbers
 
 
-def draw(strata: Sequence[Hashable], count: int, rng: np.random.Generator) -> Numbers:
+def draw_strata(strata: Sequence[Hashable], count: int, rng: np.random.Generator) -> Numbers:
     """`count` positions of `strata` (n,), ascending: of every stratum its share, rounded by the largest remainders.
 
     Which stratum gets a place among equal remainders, and which of its members are taken, `rng` draws.

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fractal_data import fractal_image
 from fractal_data.images import LARGEST, SMALLEST
-from workers.calibration.datasets import Progress, prepared, silent, stacked
+from workers.calibration.datasets import Progress, prepared, silent, takes_batches
 from workers.calibration.preprocessing import ImageInput, image_input, unused
 from workers.calibration.samples import Numbers, Rows, Samples, held
 from workers.calibration.synthetic import synthetic
@@ -43,7 +43,7 @@ def from_fractals(model: Imported, count: int, seed: int, declared: Preprocessin
         feeds=feeds,
         numbers=np.arange(count),
         endless=True,
-        stacked=stacked(model),
+        stacked=takes_batches(model),
         pixels=pixels,
         notes=notes + unused(declared, pixels is not None),
         applied=applied,

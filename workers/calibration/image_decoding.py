@@ -67,7 +67,7 @@ class Placement:
         return moved.astype(np.float32)
 
 
-def place(size: tuple[int, int], name: str, height: int, width: int, declared: Preprocessing) -> Placement:
+def place_picture(size: tuple[int, int], name: str, height: int, width: int, declared: Preprocessing) -> Placement:
     """How a picture of `size` (width, height) is scaled and cut: as declared, else just enough to cover, from the centre.
 
     Raises DataMismatch naming both sizes where the scaled picture is too small or absurd.
@@ -95,7 +95,7 @@ def _factors(size: tuple[int, int], height: int, width: int, declared: Preproces
 
 def fit(picture: Image.Image, name: str, height: int, width: int, declared: Preprocessing) -> NDArray[np.uint8]:
     """uint8 (height, width, channels): placed as `place` says; what a letterbox leaves free is grey. Raises as `place` does."""
-    placement = place(picture.size, name, height, width, declared)
+    placement = place_picture(picture.size, name, height, width, declared)
     cut = cut_out(picture, placement, height, width, Image.Resampling.BILINEAR, BORDER)
     return np.asarray(cut, np.uint8).reshape(height, width, -1)
 
@@ -112,7 +112,7 @@ def cut_out(
     return framed
 
 
-def size_of(file: IO[bytes], name: str) -> tuple[int, int]:
+def picture_size(file: IO[bytes], name: str) -> tuple[int, int]:
     """Width and height of the picture in `file`, upright; only its head is read. Raises UnreadableData."""
     try:
         with warnings.catch_warnings():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.archives import BROKEN_ENTRY, MAX_ENTRIES, open_zip
-from workers.calibration.formats import Annotation, Listing, find_annotation
+from workers.calibration.formats import Annotation, FileListing, find_annotation
 from workers.calibration.formats.pictures import labels_among
 from workers.calibration.image_decoding import MODES, SUFFIXES, decode, fit
 from workers.calibration.preprocessing import ImageInput
@@ -65,7 +65,7 @@ def _album(sizes: dict[str, int], read: Callable[[str], bytes], classes: int | N
     labels = labels_among(pictures)
     images = tuple(name for name in pictures if name not in labels)
     others = {name: size for name, size in sizes.items() if name not in set(pictures)}
-    annotation = find_annotation(Listing(images, labels, others, read), classes, task)
+    annotation = find_annotation(FileListing(images, labels, others, read), classes, task)
     if annotation is None:
         return Album(images, read, None, len(sizes) - len(images))
     left = len(sizes) - len(annotation.entries) - annotation.files

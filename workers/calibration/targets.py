@@ -10,7 +10,7 @@ from PIL import Image
 
 from workers.annotations import IGNORED, Boxes, TargetKind, Targets
 from workers.calibration.formats import Annotation, RawBoxes
-from workers.calibration.image_decoding import Placement, cut_out, decode, decode_mask, place, size_of
+from workers.calibration.image_decoding import Placement, cut_out, decode, decode_mask, picture_size, place_picture
 from workers.calibration.image_folders import Album
 from workers.calibration.preprocessing import ImageInput
 from workers.errors import LabelMismatch
@@ -23,15 +23,15 @@ def targets_of_album(album: Album, annotation: Annotation, image: ImageInput, de
     """The labels of images, read and moved as the images are."""
 
     def placement(name: str) -> Placement:
-        size = size_of(BytesIO(album.read(name)), name)
-        return place(size, f"The image {name!r}", image.height, image.width, declared)
+        size = picture_size(BytesIO(album.read(name)), name)
+        return place_picture(size, f"The image {name!r}", image.height, image.width, declared)
 
     def boxes(name: str) -> Boxes:
         return framed(annotation.entries[name], placement(name), image.height, image.width)
 
     def mask(name: str) -> NDArray[np.uint8]:
         picture = decode_mask(BytesIO(album.read(annotation.entries[name])), annotation.entries[name])
-        where = place(picture.size, f"The mask of {name!r}", image.height, image.width, declared)
+        where = place_picture(picture.size, f"The mask of {name!r}", image.height, image.width, declared)
         return np.asarray(cut_out(picture, where, image.height, image.width, Image.Resampling.NEAREST, IGNORED), np.uint8)
 
     def wanted(name: str) -> NDArray[np.uint8]:

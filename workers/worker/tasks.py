@@ -158,7 +158,7 @@ def help_job(bench: WorkerContext, job_id: str, attempt: int) -> None:
         return
     job = bench.store.jobs.get(job_id)
     with bench.artifacts.helping(job_id, bench.worker) as workdir:
-        task = replace(task_of(job, bench.artifacts, workdir, bench.settings.threads), helping=True)
+        task = replace(job_task(job, bench.artifacts, workdir, bench.settings.threads), helping=True)
         command = bench.settings.child_command
         outcome = sandbox.run_sandboxed(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
     log.info("helped", job_id=job_id, failure=outcome.failure and outcome.failure.code)
@@ -198,7 +198,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     """Run the child and gather its results."""
     settings = bench.settings
     workdir = bench.artifacts.workdir(job.id, job.attempt)
-    task = task_of(job, bench.artifacts, workdir, settings.threads)
+    task = job_task(job, bench.artifacts, workdir, settings.threads)
     if task.checkpoints:
         Path(task.checkpoints).mkdir(mode=0o700, exist_ok=True)
     outcome = sandbox.run_sandboxed(
@@ -223,7 +223,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     return Results(files, summarize(report), report.get("constraint"))
 
 
-def task_of(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) -> JobTask:
+def job_task(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) -> JobTask:
     """The job in paths and plain values. Raises NotFound for a file that is gone."""
 
     def dataset(sha256: str | None) -> str | None:

@@ -18,7 +18,7 @@ from service.dashboard.equivalents import equivalents
 from service.dashboard.pages import address, fill, render
 from service.dashboard.session_auth import KnownJob, StoreDep, Visitor
 from service.http.dependencies import ArtifactsDep, JobId
-from service.routes.results import find
+from service.routes.results import find_file
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Stage, State
@@ -103,7 +103,7 @@ def picture(
     name: Annotated[str, Path(max_length=100, pattern=PICTURE)],
 ) -> FileResponse:
     """An image among the results."""
-    path, file = find(store, artifacts, store.jobs.get(job_id), name)
+    path, file = find_file(store, artifacts, store.jobs.get(job_id), name)
     headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, max-age=86400"}
     return FileResponse(path, media_type="image/png", headers=headers)
 
@@ -176,7 +176,7 @@ def _log(artifacts: Artifacts, job: Job, start: int | None = None) -> tuple[str,
 def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> dict[str, Any]:
     """What the report's sections need; nothing without a report, or with one of another version."""
     try:
-        path, _ = find(store, artifacts, job, "report.json")
+        path, _ = find_file(store, artifacts, job, "report.json")
         report = Report.model_validate_json(path.read_bytes())
     except (NotFound, ValidationError):
         return {"report": None}

@@ -18,7 +18,7 @@ from service.dashboard.pages import address, fill, go, render
 from service.dashboard.session_auth import Form, OperatorHere, StoreDep, Visitor
 from service.http.dependencies import AnnounceDep, Digest
 from service.http.schemas import JobCreate
-from service.routes.jobs import place
+from service.routes.jobs import submit_job
 from workers.errors import FractuneError, InvalidRequest, NotFound
 from workers.jobs.job import TERMINAL
 from workers.jobs.records import Asset, AssetKind, JsonObject
@@ -55,7 +55,7 @@ def change(request: Request, store: StoreDep, announce: AnnounceDep, principal: 
     action = str(fields.get("action", ""))
     if action == "submit" and not draft.faults:
         try:
-            job, _ = place(store, announce, principal.id, _wanted(draft), draft.values.get("key") or None)
+            job, _ = submit_job(store, announce, principal.id, _wanted(draft), draft.values.get("key") or None)
         except FractuneError as error:
             return _page(request, store, draft, f"{error.message} {error.hint}")
         return go(request, f"jobs/{job.id}")

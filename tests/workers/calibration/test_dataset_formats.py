@@ -11,7 +11,7 @@ from PIL import Image
 
 from workers.annotations import Boxes, TargetKind
 from workers.calibration.formats import Annotation, RawBoxes
-from workers.calibration.image_decoding import place
+from workers.calibration.image_decoding import place_picture
 from workers.calibration.image_folders import Album, open_folder
 from workers.calibration.preprocessing import ImageInput
 from workers.calibration.targets import framed, targets_of_album, targets_of_array
@@ -104,12 +104,12 @@ def test_boxes_are_read_from(form: str, tmp_path: Path) -> None:
     [("stretch", [2, 5, 12, 15]), ("letterbox", [2, 7.5, 12, 12.5]), ("cover", [0, 5, 14, 15])],
 )
 def test_boxes_move_with_their_picture(fit: Any, expected: list[float]) -> None:
-    where = place((WIDTH, HEIGHT), "a", 20, 20, Preprocessing(fit=fit))
+    where = place_picture((WIDTH, HEIGHT), "a", 20, 20, Preprocessing(fit=fit))
     np.testing.assert_allclose(framed(RawBoxes.of([(CAT, 0, False)]), where, 20, 20).corners, [expected], atol=1e-5)
 
 
 def test_boxes_outside_the_frame_are_no_objects() -> None:
-    where = place((WIDTH, HEIGHT), "a", 20, 20, Preprocessing(fit="cover"))
+    where = place_picture((WIDTH, HEIGHT), "a", 20, 20, Preprocessing(fit="cover"))
     boxes: Boxes = framed(RawBoxes.of([((0.0, 0.0, 9.0, 9.0), 0, False)]), where, 20, 20)
     assert len(boxes.labels) == 0
 

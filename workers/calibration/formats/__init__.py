@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from workers.annotations import TargetKind
 from workers.calibration.formats import class_folders, coco, cvat, pictures, table, voc, yolo
-from workers.calibration.formats.listing import Annotation, Listing, RawBoxes
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes
 
-__all__ = ["Annotation", "Listing", "RawBoxes", "find_annotation"]
+__all__ = ["Annotation", "FileListing", "RawBoxes", "find_annotation"]
 
 OF_TASK = {
     "classification": TargetKind.CLASS,
@@ -18,13 +18,13 @@ OF_TASK = {
 }
 
 
-def find_annotation(listing: Listing, classes: int | None, task: str | None) -> Annotation | None:
+def find_annotation(listing: FileListing, classes: int | None, task: str | None) -> Annotation | None:
     """What the images are labelled with, of the kind that `task` answers where it is told.
 
     `classes` are those of the model, as far as known. Raises LabelMismatch for annotations that are broken.
     """
     kind = OF_TASK.get(task) if task else None
-    finders: tuple[tuple[TargetKind | None, Callable[[Listing], Annotation | None]], ...] = (
+    finders: tuple[tuple[TargetKind | None, Callable[[FileListing], Annotation | None]], ...] = (
         (None, table.find),
         (TargetKind.BOXES, coco.find),
         (TargetKind.BOXES, cvat.find),

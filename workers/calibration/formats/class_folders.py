@@ -3,13 +3,13 @@
 from pathlib import PurePosixPath
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, Listing, class_list
+from workers.calibration.formats.listing import Annotation, FileListing, class_list
 from workers.errors import LabelMismatch
 
 PLAIN = frozenset("images image img imgs train training val valid validation test data jpegimages".split())
 
 
-def find(listing: Listing, classes: int | None) -> Annotation | None:
+def find(listing: FileListing, classes: int | None) -> Annotation | None:
     """Two folders or more, all images in one of them.
 
     They are counted as classes.txt has them, by their numbers where all are numbers, else in the order of the alphabet; the

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, Listing, RawBoxes, by_stem, stem
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, by_stem, stem
 from workers.errors import LabelMismatch
 
 
-def find(listing: Listing) -> Annotation | None:
+def find(listing: FileListing) -> Annotation | None:
     """The first JSON file of that form; classes are counted in the order of their ids. Raises LabelMismatch if broken."""
     for name in listing.ending(".json"):
         try:
@@ -20,7 +20,7 @@ def find(listing: Listing) -> Annotation | None:
     return None
 
 
-def _annotation(name: str, document: dict[str, Any], listing: Listing) -> Annotation:
+def _annotation(name: str, document: dict[str, Any], listing: FileListing) -> Annotation:
     images = by_stem(listing.images)
     try:
         categories = sorted(document.get("categories", ()), key=lambda category: int(category["id"]))

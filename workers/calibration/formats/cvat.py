@@ -3,14 +3,14 @@
 from xml.etree import ElementTree
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, Listing, RawBoxes, by_stem, stem
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, by_stem, stem
 from workers.calibration.formats.voc import index_of, parse
 from workers.errors import LabelMismatch
 
 SIDES = ("xtl", "ytl", "xbr", "ybr")
 
 
-def find(listing: Listing) -> Annotation | None:
+def find(listing: FileListing) -> Annotation | None:
     """annotations.xml; classes in the order in which its head lists them."""
     name = listing.named("annotations.xml")
     root = parse(name, listing) if name else None

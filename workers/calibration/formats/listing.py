@@ -15,7 +15,7 @@ MAX_TEXT_BYTES = 512 * 2**20  # of a file of annotations
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class FileListing:
     """The files of a dataset."""
 
     images: tuple[str, ...]  # in the order of their names
@@ -78,7 +78,7 @@ def by_stem(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def class_list(listing: Listing) -> tuple[str, ...]:
+def class_list(listing: FileListing) -> tuple[str, ...]:
     """The names in classes.txt, by index: one on each line."""
     name = listing.named("classes.txt", "labels.txt", "obj.names", "synset.txt")
     return tuple(line.strip() for line in listing.text(name).splitlines() if line.strip()) if name else ()

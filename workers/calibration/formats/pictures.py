@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, Listing, by_stem, class_list, stem
+from workers.calibration.formats.listing import Annotation, FileListing, by_stem, class_list, stem
 
 MASKS = frozenset("mask masks annotations annotation segmentation segmentationclass labels_mask gt_masks".split())
 WANTED = frozenset("target targets clean gt groundtruth ground_truth high hr output outputs".split())
@@ -17,19 +17,19 @@ def labels_among(images: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name in apart if stem(name) in outside)
 
 
-def find_masks(listing: Listing) -> Annotation | None:
+def find_masks(listing: FileListing) -> Annotation | None:
     """Pictures in a folder `masks` that are called as those beside it."""
     found = _paired(listing, MASKS)
     return Annotation(TargetKind.MAP, found, class_list(listing), len(found), "masks") if found else None
 
 
-def find_pairs(listing: Listing) -> Annotation | None:
+def find_pairs(listing: FileListing) -> Annotation | None:
     """Pictures in a folder `target` (or clean, gt, high) that are called as those beside it."""
     found = _paired(listing, WANTED)
     return Annotation(TargetKind.IMAGE, found, (), len(found), "paired folders") if found else None
 
 
-def _paired(listing: Listing, folders: frozenset[str]) -> dict[str, str]:
+def _paired(listing: FileListing, folders: frozenset[str]) -> dict[str, str]:
     """The picture that labels another, by the name of the latter."""
     labels = by_stem(sorted(name for name in listing.labels if folders & set(map(str.lower, PurePosixPath(name).parts[:-1]))))
     return {name: labels[stem(name)] for name in listing.images if stem(name) in labels}

@@ -3,7 +3,7 @@
 import csv
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, Listing, class_list
+from workers.calibration.formats.listing import Annotation, FileListing, class_list
 from workers.calibration.labels import assign
 from workers.errors import LabelMismatch
 
@@ -11,7 +11,7 @@ NAME = "labels.csv"
 FILE, INDEX, CLASS = "filename", "class_index", "class"
 
 
-def find(listing: Listing) -> Annotation | None:
+def find(listing: FileListing) -> Annotation | None:
     """By the columns: `class_index`, `class`, or else numbers in all the others. Raises LabelMismatch for another table."""
     file = listing.named(NAME)
     if file is None:

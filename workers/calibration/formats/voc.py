@@ -3,14 +3,14 @@
 from xml.etree import ElementTree
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, Listing, RawBoxes, by_stem, class_list, stem
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, by_stem, class_list, stem
 from workers.errors import LabelMismatch
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 Objects = list[tuple[tuple[float, ...], str, bool]]
 
 
-def find(listing: Listing) -> Annotation | None:
+def find(listing: FileListing) -> Annotation | None:
     """The XML files that are called as images are. Classes are those of classes.txt, else in the order of the alphabet."""
     files = by_stem([name for name in listing.ending(".xml")])
     known = [name for name in listing.images if stem(name) in files]
@@ -33,7 +33,7 @@ def index_of(label: str, classes: tuple[str, ...], where: str) -> int:
     return classes.index(label)
 
 
-def parse(name: str, listing: Listing) -> ElementTree.Element:
+def parse(name: str, listing: FileListing) -> ElementTree.Element:
     """An XML file. Raises LabelMismatch where it is broken, or declares entities."""
     text = listing.text(name)
     if "<!ENTITY" in text or "<!DOCTYPE" in text:
@@ -44,7 +44,7 @@ def parse(name: str, listing: Listing) -> ElementTree.Element:
         raise LabelMismatch(f"The file {name!r} is not XML: {error}.") from error
 
 
-def _objects(file: str, listing: Listing) -> Objects | None:
+def _objects(file: str, listing: FileListing) -> Objects | None:
     root = parse(file, listing)
     if root.tag != "annotation":
         return None

@@ -3,14 +3,14 @@
 import re
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, Listing, RawBoxes, by_stem, class_list, stem
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, by_stem, class_list, stem
 from workers.errors import LabelMismatch
 
 NAME = re.compile(r"^\s*(?:-|\d+\s*:)\s*(.+?)\s*$")  # an entry of `names` in data.yaml
 LISTS = frozenset({"classes.txt", "labels.txt", "synset.txt", "train.txt", "val.txt", "test.txt"})
 
 
-def find(listing: Listing) -> Annotation | None:
+def find(listing: FileListing) -> Annotation | None:
     """The text files that are called as images are; those in a folder `labels` before others."""
     texts = [name for name in listing.ending(".txt") if name.rpartition("/")[2] not in LISTS]
     in_folder = [name for name in texts if "labels" in name.split("/")[:-1]]
@@ -22,7 +22,7 @@ def find(listing: Listing) -> Annotation | None:
     return Annotation(TargetKind.BOXES, entries, class_list(listing) or _names(listing), len(known), "YOLO")
 
 
-def _boxes(file: str, listing: Listing) -> RawBoxes:
+def _boxes(file: str, listing: FileListing) -> RawBoxes:
     """Lines of five numbers are boxes; longer ones are outlines, whose box is taken."""
     rows = []
     for line in listing.text(file).splitlines():
@@ -44,7 +44,7 @@ def _corners(numbers: list[float]) -> tuple[float, float, float, float]:
     raise ValueError(f"{len(numbers)} numbers")
 
 
-def _names(listing: Listing) -> tuple[str, ...]:
+def _names(listing: FileListing) -> tuple[str, ...]:
     """`names` of data.yaml, in either of the two usual forms of a list."""
     file = listing.named("data.yaml", "dataset.yaml", "data.yml")
     lines = listing.text(file).splitlines() if file else []

@@ -15,7 +15,7 @@ ALIKE = 1e-3  # norm of the difference of two outputs that count as the same, of
 DECISIONS = 0.1  # of integers that may differ all the same: a tie is broken by the last digit
 
 
-def draw(shape: Sequence[int], dtype: np.dtype[Any], bounds: tuple[int, int], rng: np.random.Generator) -> Values:
+def draw_values(shape: Sequence[int], dtype: np.dtype[Any], bounds: tuple[int, int], rng: np.random.Generator) -> Values:
     """Standard normal values, or integers from the one bound to the other."""
     values = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(*bounds, shape, endpoint=True)
     return np.asarray(values, dtype)
@@ -56,7 +56,7 @@ def _alike(first: Values, second: Values) -> bool:
     return bool(np.linalg.norm(before - after) <= max(ALIKE, coarse) * np.linalg.norm(before) + tiny)
 
 
-def stacked(samples: Sequence[Sequence[Values]], axes: Mapping[int, int | None]) -> list[Values]:
+def stack_samples(samples: Sequence[Sequence[Values]], axes: Mapping[int, int | None]) -> list[Values]:
     """Several samples as one; an input without an axis for them is the first one's."""
     return [
         values[0] if axes.get(number) is None else np.concatenate(values, axis=axes[number])

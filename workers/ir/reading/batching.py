@@ -9,7 +9,7 @@ import openvino as ov
 from openvino._offline_transformations import apply_moc_transformations
 
 from workers.errors import Refusal, UnresolvedShape
-from workers.ir.graph.probe import Values, alike, runner, stacked
+from workers.ir.graph.probe import Values, alike, runner, stack_samples
 from workers.ir.graph.shapes import set_batch
 
 
@@ -31,7 +31,7 @@ def try_stacking(model: ov.Model, names: Sequence[str], first: Sequence[Values],
     together = model.clone()
     try:
         set_batch(together, names, 2)
-        both = runner(together)(stacked([first, second], axes))
+        both = runner(together)(stack_samples([first, second], axes))
     except Refusal:
         return Stacking.NONE
     alone = list(map(runner(model), (first, second)))

@@ -9,7 +9,7 @@ import openvino as ov
 from workers.errors import Refusal, UnresolvedShape
 from workers.ir.graph.interface import Interface, Port
 from workers.ir.graph.origins import Origin, SourceNode, name_operations, tag
-from workers.ir.graph.probe import Values, alike, draw, runner
+from workers.ir.graph.probe import Values, alike, draw_values, runner
 from workers.ir.graph.shapes import Shape, chosen_shapes, set_shapes
 from workers.ir.reading.canonicalise import canonicalise
 from workers.ir.reading.inputs import Input, describe_inputs
@@ -42,7 +42,7 @@ class CanonicalForm:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceModel:
     """A model as OpenVINO reads it, and what its file says of it."""
 
     model: ov.Model
@@ -51,7 +51,7 @@ class Source:
     named: bool  # whether names in the file are the operations' own
 
 
-def canonical_form(source: Source, given: Mapping[str, Shape], declared: Declared) -> CanonicalForm:
+def canonical_form(source: SourceModel, given: Mapping[str, Shape], declared: Declared) -> CanonicalForm:
     """Normalise a copy of `source`; `given` shapes calibrate, and what is open in the source stays open where that works.
 
     Raises a Refusal for shapes that do not fit, and for models that do not run or have nothing to compress.
@@ -84,7 +84,7 @@ def canonical_form(source: Source, given: Mapping[str, Shape], declared: Declare
     return CanonicalForm(model, sampling, origins, form, shapes, trial, warnings)
 
 
-def _normalised(source: Source, form: Interface, shapes: Sequence[Shape]) -> tuple[ov.Model, dict[str, Origin]]:
+def _normalised(source: SourceModel, form: Interface, shapes: Sequence[Shape]) -> tuple[ov.Model, dict[str, Origin]]:
     model = source.model.clone()
     set_shapes(model, [port.shape for port in form.inputs])
     tags = tag(model, source.nodes, source.named)
@@ -147,11 +147,11 @@ def _agree(first: Sequence[Values], second: Sequence[Values], model: ov.Model) -
 
 def _drawn(entries: Sequence[Input], shapes: Sequence[Shape]) -> list[Values]:
     rng = np.random.default_rng(SEED)
-    return [draw(shape, entry.dtype, entry.bounds, rng) for entry, shape in zip(entries, shapes, strict=True)]
+    return [draw_values(shape, entry.dtype, entry.bounds, rng) for entry, shape in zip(entries, shapes, strict=True)]
 
 
 def _try_other_size(
-    source: Source, model: ov.Model, form: Interface, entries: Sequence[Input], shapes: Sequence[Shape]
+    source: SourceModel, model: ov.Model, form: Interface, entries: Sequence[Input], shapes: Sequence[Shape]
 ) -> tuple[Trial | None, bool]:
     """A size at which the source runs as well, and whether the plain form, opened again, computes the same there."""
     for shapes_there in _other_sizes(form, shapes):

@@ -13,7 +13,7 @@ from workers.ir.graph.interface import Interface, interface_of, name_tensors
 from workers.ir.graph.origins import Origin
 from workers.ir.graph.shapes import Shape
 from workers.ir.reading.batch_norms import ChannelStatistics, batch_norm_statistics
-from workers.ir.reading.canonical_form import Source, Trial, canonical_form
+from workers.ir.reading.canonical_form import SourceModel, Trial, canonical_form
 from workers.ir.reading.error_translation import refusing
 from workers.ir.reading.formats import Format
 from workers.ir.reading.inputs import Input
@@ -72,7 +72,7 @@ def load(path: Path, shapes: Mapping[str, Shape] = NO_SHAPES, batch: Declared = 
         statistics = batch_norm_statistics(model)
         interface = interface_of(model)
         nodes = node_by_tensor(source.path) if source.format == "onnx" else None
-        form = canonical_form(Source(model, interface, nodes, named=source.format == "openvino"), shapes, batch)
+        form = canonical_form(SourceModel(model, interface, nodes, named=source.format == "openvino"), shapes, batch)
         return Imported(
             model=form.model,
             format=source.format,

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 
 from workers.ir.graph.interface import Interface
-from workers.ir.graph.probe import Values, draw
+from workers.ir.graph.probe import Values, draw_values
 
 Layout = Literal["NCHW", "NHWC"]
 LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
@@ -50,7 +50,7 @@ class Input:
 
     def draw(self, rng: np.random.Generator) -> Values:
         """Values of the shape, type and range of the input, and of no meaning."""
-        return draw(self.shape, self.dtype, self.bounds, rng)
+        return draw_values(self.shape, self.dtype, self.bounds, rng)
 
 
 def describe_inputs(model: ov.Model, interface: Interface) -> tuple[Input, ...]:

@@ -7,7 +7,7 @@ import openvino as ov
 
 from workers.errors import Refusal
 from workers.ir.graph.interface import Interface, restore_ports
-from workers.ir.graph.probe import draw, runner
+from workers.ir.graph.probe import draw_values, runner
 from workers.ir.graph.shapes import Shape, set_shapes
 from workers.ir.reading.canonical_form import Trial, fixed_axes, open_forms
 from workers.ir.reading.inputs import Input
@@ -46,7 +46,7 @@ def _works(model: ov.Model, form: Interface, interface: Interface, trial: Trial 
     if form is not interface:
         return True  # it has fewer open axes than the trial
     rng = np.random.default_rng(SEED)
-    drawn = [draw(shape, entry.dtype, entry.bounds, rng) for entry, shape in zip(entries, trial.shapes, strict=True)]
+    drawn = [draw_values(shape, entry.dtype, entry.bounds, rng) for entry, shape in zip(entries, trial.shapes, strict=True)]
     there = model.clone()
     try:
         set_shapes(there, trial.shapes)
