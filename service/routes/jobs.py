@@ -44,7 +44,7 @@ def validate(body: JobCreate, store: StoreDep, _: Operator) -> Forecast:
     refuse_unusable(model)
     if model.inspection is None:
         raise Conflict(f"Model {model.sha256} has not been inspected yet.", hint="Ask again in a moment.")
-    return foresee(model.inspection, body.recipe)
+    return foresee(model.inspection, body.recipe, data=body.dataset is not None)
 
 
 class Selection:

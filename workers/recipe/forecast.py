@@ -64,8 +64,13 @@ class Forecast(BaseModel):
     notes: tuple[str, ...] = ()
 
 
-def foresee(inspection: Mapping[str, Any], recipe: Recipe) -> Forecast:
-    """The forecast for an inspected model. Raises InvalidRecipe for a bad pattern."""
+def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False) -> Forecast:
+    """The forecast for an inspected model; `data` says whether there are any to calibrate on.
+
+    Raises InvalidRecipe for a bad pattern.
+    """
+    if data and recipe.calibration.source is None:
+        recipe = recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"source": "dataset"})})
     layers: Sequence[Mapping[str, Any]] = inspection["layers"]
     named = _listed(layers, lambda layer: layer.get("known_as") or layer.get("operations") or [layer["name"]])
     typed = _listed(layers, lambda layer: layer.get("types") or [layer["type"]])

@@ -130,7 +130,7 @@ def expected(draft: Draft, model: Asset | None) -> Forecast | None:
     if draft.faults or model is None or model.inspection is None:
         return None
     try:
-        return foresee(model.inspection, Recipe.model_validate(draft.recipe()))
+        return foresee(model.inspection, Recipe.model_validate(draft.recipe()), data=bool(draft.values.get("dataset")))
     except (ValidationError, FractuneError):  # the form says so beside the knob, or on submission
         return None
 

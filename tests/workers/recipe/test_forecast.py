@@ -117,3 +117,5 @@ def test_images_that_the_network_recognises_take_their_time():
     assert many - plain == pytest.approx((few - plain) * 25 / 7)
     assert plain < calibrated() < many
     assert calibrated(source="dataset") == plain
+    steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.75}], "calibration": {"count": 4096}}
+    assert foresee(INSPECTION, Recipe.model_validate(steps), data=True).seconds == plain
