@@ -80,7 +80,7 @@ class Ec2t(Method):
             price = self._price(unit, book.table / scale) * scale**2
             assigned = descend(problem, weight, self._choose(problem, book.table, price), sweeps=1)
             settled = np.array_equal(assigned, weight)
-            member = sides(assigned)
+            member = side_of(assigned)
             book = book.fitted(problem, member)
             weight = taken(book.table, member)
             if settled:
@@ -95,7 +95,7 @@ class Ec2t(Method):
 
     def _price(self, unit: LayerProblem, table: Array) -> Array:
         """−λ h̄ log₂ P_c (3,) of Eq. 5, h̄ the mean of H_jj and P_c by nearest neighbours, relative to the size of a row."""
-        share = level_probabilities(sides(apply(nearest(table, unit.support), unit.target)))
+        share = level_probabilities(side_of(apply(nearest(table, unit.support), unit.target)))
         curvature = float(np.einsum("gcc->gc", unit.hessian).mean())
         return -self.gamma * curvature * largest_price(unit.original, table.mean(axis=(0, 1)), share) * np.log2(share)
 
@@ -110,7 +110,7 @@ class Ec2t(Method):
         return within(problem.support, choose)
 
 
-def sides(weight: Array) -> Indices:
+def side_of(weight: Array) -> Indices:
     """0 below, 1 at and 2 above zero."""
     return np.sign(weight).astype(np.intp) + 1
 
@@ -150,7 +150,7 @@ def storage(weight: Array) -> dict[str, float]:
     """
     rows = weight.shape[0] * weight.shape[1]
     used = np.count_nonzero(weight)
-    share = np.bincount(sides(weight).ravel(), minlength=3) / weight.size
+    share = np.bincount(side_of(weight).ravel(), minlength=3) / weight.size
     share = share[share > 0]
     centroids = 2 * 16 * rows
     formats = {

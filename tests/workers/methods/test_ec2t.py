@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.workers.methods.problems import problem
-from workers.methods.ec2t import LEAST_ZEROS, Ec2t, largest_price, level_probabilities, sides, size_factor, storage
+from workers.methods.ec2t import LEAST_ZEROS, Ec2t, largest_price, level_probabilities, side_of, size_factor, storage
 
 LEVELS = np.array([-0.8, 0.0, 1.1])
 
@@ -16,7 +16,7 @@ def solved(posed, **knobs):
 
 @given(arrays(np.float64, (1, 4, 6), elements=st.sampled_from(LEVELS)))
 def test_probabilities_sum_to_one_and_zero_has_half(weight):
-    share = level_probabilities(sides(weight))
+    share = level_probabilities(side_of(weight))
     assert share.sum() == pytest.approx(1)
     assert share.min() > 0
     assert share[1] >= LEAST_ZEROS - 1e-12
