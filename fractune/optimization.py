@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.extras import require
-from service.terminal.local import compression, run_locally
 from service.terminal.summary import read_report
 from workers.errors import JobFailure, by_code
 from workers.recipe import Recipe
@@ -116,6 +115,8 @@ def _compress(
     on_event: Callable[[Event], None],
 ) -> tuple[Path, dict[str, Any]]:
     """The compressed model and the report of it. Raises FractuneError."""
+    from service.terminal.local import compression, run_locally  # the sandbox, which Windows cannot import
+
     task = compression(source, recipe, out, data=data, evaluation=evaluation, threads=threads)
     failure = run_locally(task, read_settings(), on_event)
     if failure:

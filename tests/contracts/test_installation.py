@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"fractune", "service", "workers", "fractal_data"}
 POSIX = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
-POSIX_COMMANDS = {"doctor", "serve"}  # modules of commands that run on Linux and macOS only
+POSIX_COMMANDS = {"doctor", "serve", "verify"}  # modules of commands that run on Linux and macOS only
 COMMANDS = {entry.module for entry in ENTRIES.values() if entry.needs is None}
 CLIENT = ["fractune", "service.cli", *(f"service.commands.{name}" for name in sorted(COMMANDS))]
 
