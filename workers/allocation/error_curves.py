@@ -22,6 +22,7 @@ from workers.methods.problem import Array, LayerProblem, working_precision
 LEVELS = (0.25, 0.45, 0.6, 0.72, 0.82, 0.9, 0.96)  # of sparsity; errors rise steeply
 REFERENCE = 3  # of LEVELS: where one layer's effect on the model's outputs is measured
 
+COARSE = 0.1  # of a row's residual: a curve need not be exact
 SMALLEST = 1e-6  # relative error that counts
 
 
@@ -57,7 +58,7 @@ def _curve(task: LayerTask, halves: tuple[Array, Array], damping: float) -> Erro
     taps = task.layer.geometry.taps
     known, unseen = (damped(half, prior(half, damping, taps)) for half in halves)
     problem = LayerProblem(task.layer.name, task.weight, known, task.weight, taps=taps)
-    solved = list(prune_gradually(problem, LEVELS))
+    solved = list(prune_gradually(problem, LEVELS, tolerance=COARSE))
     energy = _energy(task.weight, halves[1]) or 1.0
     errors = np.array([_energy(weight - task.weight, unseen) for weight in solved]) / energy
     reference = solved[REFERENCE]

@@ -17,7 +17,6 @@ from workers.methods.solvers.least_squares import TOLERANCE, Relaxation
 GRADUAL_STEPS = 8
 MILDEST, HARDEST = 0.1, 0.95  # levels between which a search looks
 LEAST_KEPT = 0.02  # of a layer's weights: none is pruned away whole
-COARSE = 0.1  # TOLERANCE of a step whose weights will move again
 ZEROS = {"2:4": (2, 4), "4:8": (4, 8)}  # zeros in a block, and its size
 
 
@@ -129,19 +128,20 @@ def normalized_levels(weights: Iterable[Array], sparsity: float) -> list[float]:
             return [float(level) for level in np.minimum(levels, 1 - LEAST_KEPT)]
 
 
-def prune_gradually(problem: LayerProblem, levels: Iterable[float], pattern: str = "unstructured") -> Iterator[Array]:
+def prune_gradually(
+    problem: LayerProblem, levels: Iterable[float], pattern: str = "unstructured", tolerance: float = TOLERANCE
+) -> Iterator[Array]:
     """The weights (g, r, c) at every one of the rising sparsity `levels`; each begins where the one before has ended."""
     relax = Relaxation(problem)
     weight, pull = problem.target, np.zeros_like(problem.target)
-    rising = list(levels)
-    for level in rising:
+    for level in levels:
         scores = _score(problem, weight, pull)
         if pattern in ZEROS:
             kept = keep_in_blocks(scores, *ZEROS[pattern], problem.taps, 2 * level)
             kept = kept if problem.support is None else kept & problem.support
         else:
             kept = keep_highest(scores, level, problem.support)
-        weight, pull = relax(kept, np.where(kept, weight, 0.0), tolerance=TOLERANCE if level == rising[-1] else COARSE)
+        weight, pull = relax(kept, np.where(kept, weight, 0.0), tolerance=tolerance)
         yield weight
 
 
