@@ -43,6 +43,7 @@ def optimize(
     eval: Samples | None = None,
     *,
     out: File | None = None,
+    metric: str | None = None,
     threads: int | None = None,
     on_event: Callable[[Event], None] = ...,
 ) -> Optimized[Path]: ...
@@ -56,6 +57,7 @@ def optimize(
     eval: Samples | None = None,
     *,
     out: File | None = None,
+    metric: str | None = None,
     threads: int | None = None,
     on_event: Callable[[Event], None] = ...,
 ) -> "Optimized[ov.Model]": ...
@@ -68,6 +70,7 @@ def optimize(
     eval: Samples | None = None,
     *,
     out: File | None = None,
+    metric: str | None = None,
     threads: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Optimized[Any]:
@@ -77,7 +80,9 @@ def optimize(
     `data` calibrates, `eval` measures: a path (.npz, or a folder or zip of images), images uint8 [N,H,W,C], or a mapping from
     the names of the model's inputs to arrays of one row per sample, with labels `y` if there are any. Without `data`, fractal
     images calibrate. `out` is the folder for all results; a path gives MODEL-fractune beside you when it is absent, an ov.Model
-    none. `threads` is what the machine allows when absent. `on_event` gets each event of progress, a mapping.
+    none. `metric` is what the constraint is about: a name, or MODULE:FUNCTION of your own, called with the outputs of one
+    sample by name and its label. The recipe's `decoder` may be the path of a model here. `threads` is what the machine allows
+    when absent. `on_event` gets each event of progress, a mapping.
 
     A constraint that is not met raises nothing: the report says so. Raises FractuneError with the code of what went wrong,
     MissingExtra without `fractune[worker]`, FileNotFoundError for a path that does not exist.
@@ -91,6 +96,7 @@ def optimize(
             recipe=wanted,
             data=_as_file(data, folder / "data.npz"),
             evaluation=_as_file(eval, folder / "evaluation.npz"),
+            metric=metric,
             threads=threads,
             on_event=on_event,
         )
@@ -111,13 +117,20 @@ def _compress(
     recipe: Recipe,
     data: Path | None,
     evaluation: Path | None,
+    metric: str | None,
     threads: int | None,
     on_event: Callable[[Event], None],
 ) -> tuple[Path, dict[str, Any]]:
     """The compressed model and the report of it. Raises FractuneError."""
-    from service.terminal.local import compression, run_locally  # the sandbox, which Windows cannot import
+    from service.terminal.local import (
+        compression,
+        run_locally,
+        with_decoder,
+        with_metric,
+    )  # the sandbox, which Windows cannot import
 
     task = compression(source, recipe, out, data=data, evaluation=evaluation, threads=threads)
+    task = with_metric(with_decoder(task, recipe.decoder), metric)
     failure = run_locally(task, read_settings(), on_event)
     if failure:
         raise by_code().get(failure.code, JobFailure)(

@@ -1,6 +1,7 @@
 """fractune inspect: what is in a model, without changing it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -18,10 +19,12 @@ from workers.settings import read_settings
 
 
 def inspect(
-    model: options.Model, as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False
+    model: options.Model,
+    dataset: Annotated[bool, typer.Option("--dataset", help="MODEL is a dataset: show samples, sizes and classes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
-    """Show the inputs, outputs, layers and size of MODEL, or why it is refused."""
-    inspection = inspection_of(model)
+    """Show the inputs, outputs, layers and size of MODEL, or why it is refused; or what is in a dataset."""
+    inspection = found_by(JobTask(Kind.INSPECT_DATASET, "", "", data=str(model.resolve()))) if dataset else inspection_of(model)
     if as_json:
         output.print_json(json.dumps(inspection))
     else:
@@ -30,14 +33,14 @@ def inspect(
 
 def inspection_of(model: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     """What the sandboxed child finds in a model, shapes as a recipe gives them; exits where it is refused."""
+    instructions = recipe.model_dump(mode="json", by_alias=True) if recipe else None
+    return found_by(JobTask(Kind.INSPECT, str(model.resolve()), "", instructions))
+
+
+def found_by(task: JobTask) -> dict[str, Any]:
+    """What the sandboxed child finds at an inspection; exits where it refuses."""
     with TemporaryDirectory(prefix="fractune-") as folder:
-        task = JobTask(
-            Kind.INSPECT,
-            model=str(model.resolve()),
-            out=folder,
-            recipe=recipe.model_dump(mode="json", by_alias=True) if recipe else None,
-        )
-        failure = run_locally(task, read_settings(), lambda _: None)
+        failure = run_locally(replace(task, out=folder), read_settings(), lambda _: None)
         if failure:
             complain(failure)
             raise typer.Exit(exit_codes.of_failure(failure.code))
@@ -51,7 +54,7 @@ def _tables(inspection: dict[str, Any]) -> list[Table]:
     tables = [facts]
     for name, value in inspection.items():
         rows = value if isinstance(value, list) else [value]
-        if rows and isinstance(rows[0], dict):
+        if isinstance(value, list) and rows and isinstance(rows[0], dict):
             tables.append(_listing(name, rows))
         elif rows:
             facts.add_row(name, "\n".join(_cell(row) for row in rows))
@@ -67,6 +70,8 @@ def _listing(name: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{escape(str(name))}: {_cell(count)}" for name, count in value.items())
     if isinstance(value, list):
         return (", " if any(isinstance(entry, str) for entry in value) else "x").join(escape(str(entry)) for entry in value)
     return f"{value:,}" if isinstance(value, int) else "" if value is None else escape(str(value))

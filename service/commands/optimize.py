@@ -40,7 +40,7 @@ def optimize(
     instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed, task=task)
     folder = (out or Path(f"{model.stem}-fractune")).resolve()
     job = compression(model, instructions, folder, data=data, evaluation=evaluation, threads=threads)
-    job = with_metric(with_decoder(job, decoder), metric)
+    job = with_metric(with_decoder(job, decoder or instructions.decoder), metric)
     with StageProgress(quiet) as progress:
         failure = run_locally(job, read_settings(), progress.show)
     if failure:

@@ -56,18 +56,23 @@ class ProgressView(View):
     message: str
 
 
-class DatasetView(View):
+class DatasetSummary(View):
     sha256: Sha256
     name: str
     size: int = Field(description="Bytes.")
     owner: str = Field(description="The API key that uploaded it.")
     created_at: datetime
-
-
-class ModelSummary(DatasetView):
     job_id: str | None = Field(description="The job that inspects it.")
     job_state: State | None
     failure: FailureView | None = Field(description="Why it cannot be used.")
+
+
+class DatasetView(DatasetSummary):
+    inspection: dict[str, Any] | None = Field(description="Samples, sizes, classes, problems; null until inspected.")
+
+
+class ModelSummary(DatasetSummary):
+    """What listings tell of a model."""
 
 
 class ModelView(ModelSummary):

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.access.authentication import Operator, StoreDep, Viewer
 from service.http.dependencies import ArtifactsDep, Cursor, Digest, Limit, Part
-from service.http.schemas import DatasetView, ModelSummary, ModelView, PageView
+from service.http.schemas import DatasetSummary, DatasetView, ModelSummary, ModelView, PageView
 from service.uploads.intake import Intake, IntakeDep
 from service.uploads.receive import receive
 from workers.jobs.records import Asset, AssetKind
@@ -23,7 +23,7 @@ FILE_UPLOAD: dict[str, Any] = {
 Name = Annotated[str | None, Query(max_length=200, description="File name; its suffix tells the format. A form brings one.")]
 
 
-def asset_router(kind: AssetKind, view: type[DatasetView], summary: type[DatasetView]) -> APIRouter:
+def asset_router(kind: AssetKind, view: type[DatasetSummary], summary: type[DatasetSummary]) -> APIRouter:
     """The routes under /models or /datasets."""
     router = APIRouter(prefix=f"/v1/{kind}s", tags=[f"{kind}s"])
     stored = {200: {"model": view, "description": "It was there already."}, 201: {"model": view}}
@@ -78,4 +78,4 @@ async def take(
 
 
 models = asset_router(AssetKind.MODEL, ModelView, ModelSummary)
-datasets = asset_router(AssetKind.DATASET, DatasetView, DatasetView)
+datasets = asset_router(AssetKind.DATASET, DatasetView, DatasetSummary)

@@ -1,5 +1,6 @@
 """Jobs: submit, list, read, cancel, retry."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from service.access.authentication import Operator, StoreDep, Viewer
 from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, Limit, Part, SettingsDep
 from service.http.schemas import JobCreate, JobSummary, JobView, PageView
-from workers.errors import Conflict, InvalidRecipe, InvalidRequest
+from workers.errors import Conflict, InvalidRecipe, InvalidRequest, NotFound
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Asset, AssetKind, Job
 from workers.jobs.records import Request as JobRequest
@@ -126,6 +127,9 @@ def again(store: Store, announce: AnnounceDep, owner: str, job_id: str) -> Job:
 def submit_job(store: Store, announce: AnnounceDep, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
     """Queue what is asked for; True when it is new. Raises NotFound, InvalidRequest, InvalidRecipe, IdempotencyMismatch."""
     refuse_unusable(store.assets.get(AssetKind.MODEL, body.model))
+    for sha256 in filter(None, (body.dataset, body.evaluation)):
+        with suppress(NotFound):  # which the store tells with what to do
+            refuse_unusable(store.assets.get(AssetKind.DATASET, sha256))
     if body.recipe.calibration.source == "dataset" and body.dataset is None:
         raise InvalidRecipe("calibration.source is `dataset`, but no dataset is given.", hint="Name one in `dataset`.")
     wanted = JobRequest(
@@ -151,7 +155,7 @@ def accepted(request: Request, response: Response, job: Job) -> Job:
     return job
 
 
-def refuse_unusable(model: Asset) -> None:
-    """A model that was refused at its inspection would be refused again. Raises InvalidRequest."""
-    if model.failure is not None:
-        raise InvalidRequest(f"The model was refused: {model.failure.message}", hint=model.failure.hint)
+def refuse_unusable(asset: Asset) -> None:
+    """What was refused at its inspection would be refused again. Raises InvalidRequest."""
+    if asset.failure is not None:
+        raise InvalidRequest(f"The {asset.kind.value} was refused: {asset.failure.message}", hint=asset.failure.hint)

@@ -69,10 +69,11 @@ def targets_of_array(labels: NDArray[Any], count: int) -> Targets:
     """Labels of arrays that are no class indices, by their type and shape. Raises LabelMismatch where they are none."""
     if labels.ndim == 0 or len(labels) != count:
         raise LabelMismatch(f"There are {count} samples, and labels of shape {labels.shape}.")
-    return Targets(_kind(labels), lambda number: np.asarray(labels[number]))
+    return Targets(kind_of(labels), lambda number: np.asarray(labels[number]))
 
 
-def _kind(labels: NDArray[Any]) -> TargetKind:
+def kind_of(labels: NDArray[Any]) -> TargetKind:
+    """What labels that are no class indices are. Raises LabelMismatch where they are nothing that a task has."""
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
             raise LabelMismatch("The labels hold NaN or infinity.")

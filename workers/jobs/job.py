@@ -22,6 +22,7 @@ TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
 class Kind(StrEnum):
     """What a job does with its model."""
 
+    INSPECT_DATASET = "inspect_dataset"  # read an upload: samples, sizes, classes, or a refusal
     INSPECT = "inspect"  # read an upload: inputs, layers, parameters, or a refusal
     COMPRESS = "compress"  # run a recipe
 

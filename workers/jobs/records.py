@@ -72,7 +72,7 @@ class Request:
     def needs(self) -> list[tuple[AssetKind, str]]:
         """The uploads that must be stored for it."""
         datasets = [(AssetKind.DATASET, sha256) for sha256 in (self.dataset, self.evaluation) if sha256 is not None]
-        return [(AssetKind.MODEL, self.model), *datasets]
+        return datasets if self.kind == Kind.INSPECT_DATASET else [(AssetKind.MODEL, self.model), *datasets]
 
     def methods(self) -> str:
         """The recipe's methods in order, joined by "+"."""

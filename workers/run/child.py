@@ -14,7 +14,7 @@ from typing import Any
 from workers.errors import FractuneError, Internal, OutOfDisk, OutOfMemory, Refusal
 from workers.jobs.job import JobTask, Kind, Stage
 from workers.run.clock import Clock
-from workers.run.inspection import inspect
+from workers.run.inspection import inspect, inspect_samples
 from workers.run.pipeline import assist, compress
 
 REFUSED, FAILED = 2, 1
@@ -28,6 +28,8 @@ def main(workdir: Path) -> int:
         task = read_task(workdir / "task.json")
         if task.kind is Kind.INSPECT:
             inspect(task, clock)
+        elif task.kind is Kind.INSPECT_DATASET:
+            inspect_samples(task, clock)
         elif task.helping:
             assist(task, clock)
         else:

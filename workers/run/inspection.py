@@ -1,4 +1,4 @@
-"""What is in a model: read, and told in JSON values, without a change to it."""
+"""What is in a model, or in a dataset: read, and told in JSON values, without a change to it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,8 @@ from typing import Any
 
 import openvino as ov
 
+from fractal_data import contact_sheet
+from workers.calibration.inspection import inspect_dataset
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.graph.origins import Origin
 from workers.ir.reading.importer import describe_model, load
@@ -30,6 +32,17 @@ def inspect(task: JobTask, clock: Clock) -> None:
     out = Path(task.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "inspection.json").write_text(json.dumps(found, indent=1))
+
+
+def inspect_samples(task: JobTask, clock: Clock) -> None:
+    """Read a dataset and write out/inspection.json and out/thumbnails.png. Raises a Refusal."""
+    with clock.run(Stage.IMPORT):
+        found, thumbnails = inspect_dataset(Path(task.data or ""))
+    out = Path(task.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "inspection.json").write_text(json.dumps(found, indent=1))
+    if thumbnails is not None:
+        contact_sheet(thumbnails).save(out / "thumbnails.png")
 
 
 def _layer(model: ov.Model, layer: Layer, origins: Mapping[str, Origin]) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     if outcome.failure is not None:
         return outcome.failure
     files = bench.artifacts.seal(job.id, job.attempt)
-    if job.kind == Kind.INSPECT:
+    if job.kind in (Kind.INSPECT, Kind.INSPECT_DATASET):
         return Results(files, inspection=read_json(workdir / OUT / "inspection.json"))
     report = read_json(workdir / OUT / "report.json")
     return Results(files, summarize(report), report.get("constraint"))
@@ -229,7 +229,7 @@ def job_task(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None)
     def dataset(sha256: str | None) -> str | None:
         return None if sha256 is None else str(artifacts.path(AssetKind.DATASET, sha256))
 
-    model = str(artifacts.path(AssetKind.MODEL, job.model))
+    model = "" if job.kind == Kind.INSPECT_DATASET else str(artifacts.path(AssetKind.MODEL, job.model))
     data, evaluation = dataset(job.dataset), dataset(job.evaluation)
     compressing = job.kind == Kind.COMPRESS
     checkpoints = str(artifacts.checkpoints(job.id)) if compressing else None

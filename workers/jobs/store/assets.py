@@ -39,7 +39,7 @@ class Assets:
     ) -> tuple[Asset, bool, Job | None]:
         """Put an upload on record; `place` puts its file in place.
 
-        Returns the asset, whether it is new, and the job that will inspect it, if it is a model that needs inspection.
+        Returns the asset, whether it is new, and the job that will inspect it, if it needs inspection.
         Raises QuotaExceeded where it is new, and the owner's files together would be larger than `quota_bytes`.
         """
         values = {"kind": kind, "sha256": sha256, "name": name, "size": size, "owner": owner}
@@ -55,8 +55,10 @@ class Assets:
             asset = _find(connection, kind, sha256, lock=True)
             place()
             job = None
-            if kind == AssetKind.MODEL and _undecided(asset):
-                job = rows.job_of(add_job(connection, Request(Kind.INSPECT, sha256), owner, uuid4().hex, self._scope))
+            if _undecided(asset):
+                of_model = kind == AssetKind.MODEL
+                wanted = Request(Kind.INSPECT, sha256) if of_model else Request(Kind.INSPECT_DATASET, sha256, dataset=sha256)
+                job = rows.job_of(add_job(connection, wanted, owner, uuid4().hex, self._scope))
                 asset = _find(connection, kind, sha256)
         return asset, new, job
 

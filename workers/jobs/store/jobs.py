@@ -151,6 +151,9 @@ def find_row(connection: Connection, job_id: str, scope: Scope = EVERYTHING, *, 
     return row
 
 
+INSPECTS = {Kind.INSPECT: AssetKind.MODEL, Kind.INSPECT_DATASET: AssetKind.DATASET}  # what an inspection is of
+
+
 def granted(scope: Scope) -> ColumnElement[bool]:
     """Whether a row of `assets` was uploaded to, or shared with, a project in scope."""
     same = and_(grants.c.kind == assets.c.kind, grants.c.sha256 == assets.c.sha256)
@@ -189,7 +192,7 @@ def add(connection: Connection, request: Request, owner: str, job_id: str, scope
         .returning(jobs)
     ).one()
     append_event(connection, row, "state", {"state": State.QUEUED})
-    if request.kind == Kind.INSPECT:
-        model = and_(assets.c.kind == AssetKind.MODEL, assets.c.sha256 == request.model)
-        connection.execute(update(assets).where(model).values(job_id=job_id))
+    if request.kind in INSPECTS:
+        asset = and_(assets.c.kind == INSPECTS[request.kind], assets.c.sha256 == request.model)
+        connection.execute(update(assets).where(asset).values(job_id=job_id))
     return row

@@ -14,9 +14,10 @@ from workers.errors import TooManyAttempts
 from workers.jobs.database import rows
 from workers.jobs.database.connection import Database, now
 from workers.jobs.database.tables import artifacts, assets, jobs
-from workers.jobs.job import Failure, Progress, State
+from workers.jobs.job import Failure, Kind, Progress, State
 from workers.jobs.lease_watch import Held, LeaseWatch
-from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
+from workers.jobs.records import Artifact, Job, JsonObject
+from workers.jobs.store.jobs import INSPECTS
 from workers.jobs.store.timeline import advance, end
 
 HELD = frozenset({State.RUNNING, State.CANCELING})
@@ -100,8 +101,8 @@ class Leases:
             if files:
                 connection.execute(insert(artifacts), [asdict(file) | {"job_id": job_id} for file in files])
             if inspection is not None:
-                model = and_(assets.c.kind == AssetKind.MODEL, assets.c.sha256 == row.model)
-                connection.execute(update(assets).where(model).values(inspection=inspection))
+                asset = and_(assets.c.kind == INSPECTS[Kind(row.kind)], assets.c.sha256 == row.model)
+                connection.execute(update(assets).where(asset).values(inspection=inspection))
             return True
 
     def fail(self, job_id: str, attempt: int, failure: Failure, stages: dict[str, float] | None = None) -> bool:
