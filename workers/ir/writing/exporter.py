@@ -75,7 +75,7 @@ def export(
         written.set_rt_info(described[key], [SECTION, key])
     xml = folder / "1" / "model.xml"
     save_model(written, xml)
-    prove_same(meant, ov.Core().read_model(xml))
+    prove_same(meant, ov.Core().read_model(xml), probes)
     return Exported(xml, xml.with_suffix(".bin"), size_on_disk(xml), rows)
 
 
