@@ -20,7 +20,7 @@ SHORTEST_LIFE_S = 5.0  # a process that ends sooner has failed to start
 MOST_FAILURES = 4  # in a row
 LONGEST_PAUSE_S = 3.0  # before a restart
 PROBE_EVERY_S = 2.0
-PATIENCE_S = 30.0  # after which a process that does not answer is replaced; a loaded machine takes its time
+PATIENCE_S = 60.0  # after which a process that does not answer is replaced; a loaded machine takes its time
 LOG_BYTES = 16 << 20  # a longer log becomes NAME.old
 
 

@@ -12,7 +12,8 @@ from workers.jobs.store import Store
 from workers.settings import Settings
 
 SILENCES = 10  # heartbeats that a worker may miss
-ANSWER_S = 0.9  # for every part; they are asked one beside the other
+BROKER_S = 0.9  # a broker that hangs takes connections and says nothing
+ANSWER_S = 5.0  # for the other parts; all are asked one beside the other
 KEPT_S = 1.0  # an answer is good for so long, whoever asks
 
 
@@ -29,7 +30,7 @@ class Readiness:
             "workers": self._workers,
             "background": background,
         }
-        self._deadlines = {name: Deadline(name, ANSWER_S) for name in self._parts}
+        self._deadlines = {name: Deadline(name, BROKER_S if name == "broker" else ANSWER_S) for name in self._parts}
         self._lock = threading.Lock()
         self._last: tuple[float, dict[str, str]] | None = None
 
