@@ -201,7 +201,11 @@ def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(job
 
 
 def test_a_distilled_super_network_from_recipe_to_report(tmp_path):
-    steps = [{"method": "super_network", "width": 1.3}, {"method": "ec2t"}, {"method": "finetune", "steps": 25}]
+    steps = [
+        {"method": "super_network", "width": 1.3},
+        {"method": "ec2t", "keep_ends": True},
+        {"method": "finetune", "steps": 25},
+    ]
     task = JobTask(
         Kind.COMPRESS,
         str(EXAMPLES / "digits.onnx"),
