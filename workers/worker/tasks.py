@@ -159,6 +159,7 @@ def help_job(bench: WorkerContext, job_id: str, attempt: int) -> None:
     job = bench.store.jobs.get(job_id)
     with bench.artifacts.helping(job_id, bench.worker) as workdir:
         task = replace(job_task(job, bench.artifacts, workdir, bench.settings.threads), helping=True)
+        make_checkpoints(task)
         command = bench.settings.child_command
         outcome = sandbox.run_sandboxed(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
     log.info("helped", job_id=job_id, failure=outcome.failure and outcome.failure.code)
@@ -199,8 +200,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     settings = bench.settings
     workdir = bench.artifacts.workdir(job.id, job.attempt)
     task = job_task(job, bench.artifacts, workdir, settings.threads)
-    if task.checkpoints:
-        Path(task.checkpoints).mkdir(mode=0o700, exist_ok=True)
+    make_checkpoints(task)
     outcome = sandbox.run_sandboxed(
         task,
         workdir,
@@ -237,6 +237,12 @@ def job_task(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None)
     decoder = (job.recipe or {}).get("decoder") or ""
     decoding = str(artifacts.path(AssetKind.MODEL, decoder)) if re.fullmatch(SHA256, decoder) else None
     return JobTask(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache, decoding)
+
+
+def make_checkpoints(task: JobTask) -> None:
+    """The folder has to be there before the child is confined: it is opened to it by name."""
+    if task.checkpoints:
+        Path(task.checkpoints).mkdir(mode=0o700, exist_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
