@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from tests.installation import MOST_CONNECTIONS, Installation, installation
+from tests.waiting import PATIENCE_S
 
-LIMITS = {"header_bytes": 16384, "header_s": 1.0, "body_s": 1.0, "body_rate": 100_000.0, "per_address": 50}
+LIMITS = {"header_bytes": 16384, "header_s": 3.0, "body_s": 3.0, "body_rate": 100_000.0, "per_address": 50}
 PROXIES = ["127.0.0.0/8"]
 
 
@@ -22,8 +23,8 @@ def service() -> Iterator[Installation]:
 
 def connect(service: Installation) -> socket.socket:
     url = httpx.URL(service.url)
-    line = socket.create_connection((url.host, url.port), timeout=20)
-    line.settimeout(20)
+    line = socket.create_connection((url.host, url.port), timeout=PATIENCE_S)
+    line.settimeout(PATIENCE_S)
     return line
 
 
@@ -88,7 +89,7 @@ def test_idle_connections_make_room(service: Installation) -> None:
     with ExitStack() as stack:
         for _ in range(2 * MOST_CONNECTIONS):
             stack.enter_context(connect(service)).sendall(b"GET /healthz HTTP/1.1\r\n")
-        assert httpx.get(f"{service.url}/healthz", timeout=20).is_success
+        assert httpx.get(f"{service.url}/healthz", timeout=PATIENCE_S).is_success
 
 
 def test_a_stream_outlives_the_deadlines(service: Installation) -> None:
