@@ -29,7 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 from workers.errors import FractuneError, Refusal
-from workers.ir.reading.formats import recognise
+from workers.ir.files.formats import recognise
 from workers.ir.reading.importer import load
 
 LARGEST = 6 * 2**20  # bytes of a model that is damaged; larger ones take longer and show the same

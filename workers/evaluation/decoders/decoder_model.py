@@ -11,9 +11,9 @@ import openvino as ov
 
 from workers.errors import InvalidRecipe
 from workers.evaluation.decoders.detections import Array, Output
+from workers.ir.files.sources import open_source
 from workers.ir.graph.frontier import EXACT
 from workers.ir.reading.error_translation import refusing
-from workers.ir.reading.sources import open_source
 
 AXES = {"boxes": 2, "scores": 1, "labels": 1, "class_map": 2, "embedding": 1}  # of what a decoder may return, for one sample
 

@@ -9,17 +9,17 @@ from typing import Any, Literal
 import numpy as np
 import openvino as ov
 
+from workers.ir.files.formats import Format
+from workers.ir.files.onnx_file import node_by_tensor
+from workers.ir.files.sources import open_source
 from workers.ir.graph.interface import Interface, interface_of, name_tensors
 from workers.ir.graph.origins import Origin
 from workers.ir.graph.shapes import Shape
 from workers.ir.reading.batch_norms import ChannelStatistics, batch_norm_statistics
 from workers.ir.reading.canonical_form import SourceModel, Trial, canonical_form
 from workers.ir.reading.error_translation import refusing
-from workers.ir.reading.formats import Format
 from workers.ir.reading.inputs import Input
-from workers.ir.reading.onnx_file import node_by_tensor
 from workers.ir.reading.sampling import Declared
-from workers.ir.reading.sources import open_source
 from workers.ir.reading.validation import check_complete, check_deterministic, check_names
 
 Precision = Literal["f32", "f16"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from workers.errors import UnreadableModel, UnsupportedFormat
-from workers.ir.reading import wire
+from workers.ir.files import wire
 
 Format = Literal["onnx", "openvino", "tflite", "savedmodel", "tensorflow"]
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.workers.ir import tiny
 from workers.errors import Refusal, UnreadableModel, UnsupportedFormat
-from workers.ir.reading.formats import recognise
+from workers.ir.files.formats import recognise
 from workers.ir.reading.importer import load
 
 

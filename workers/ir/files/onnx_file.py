@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from workers.errors import IncompleteModel, UnreadableModel, UnsafeArchive
+from workers.ir.files import wire
 from workers.ir.graph.origins import SourceNode
-from workers.ir.reading import wire
 
 # ONNX 1.23 has IR version 14 and operator set 28. OpenVINO reads any number, and takes the newest meaning it knows.
 NEWEST_IR = 20

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from workers.archives import open_zip, unpack
 from workers.digest import file_sha256
 from workers.errors import IncompleteModel, Refusal, UnreadableModel, UnsupportedFormat
-from workers.ir.reading.formats import ForeignFile, Format, recognise, unsupported, zip_content
-from workers.ir.reading.onnx_file import external_files
+from workers.ir.files.formats import ForeignFile, Format, recognise, unsupported, zip_content
+from workers.ir.files.onnx_file import external_files
 
 MAX_FILES = 10_000  # of a folder
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "tensorflow": ".pb"}
