@@ -32,7 +32,9 @@ COMMANDS = {
             "worker",
         ),
         "inspect": CommandEntry(
-            "inspect", "Show the inputs, outputs, layers and size of MODEL, or why it is refused.", "worker"
+            "inspect",
+            "Show the inputs, outputs, layers and size of MODEL, or why it is refused; or what is in a dataset.",
+            "worker",
         ),
         "compare": CommandEntry(
             "compare", "Show several results side by side: size, fidelity, latency and constraint, each with its interval."
