@@ -14,17 +14,27 @@ from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import cut
 from workers.methods.problem import LayerProblem
 
-TOGETHER = 6  # layers, one after another, whose inputs one run tells
+TOGETHER = 6  # layers, one after another, whose inputs one run tells where nobody shares the work
 
 
 class StatisticsPass:
-    """One pass over the samples, for the layers of `batched`, a model for `options.batch_size` samples that is consumed."""
+    """One pass over the samples, for the layers of `batched`, a model for `options.batch_size` samples that is consumed.
 
-    def __init__(self, batched: ov.Model, tasks: Sequence[LayerTask], samples: SampleSource, options: EngineOptions) -> None:
+    The inputs of so many layers as `together` says are told by one run, and claimed at once.
+    """
+
+    def __init__(
+        self,
+        batched: ov.Model,
+        tasks: Sequence[LayerTask],
+        samples: SampleSource,
+        options: EngineOptions,
+        together: int = TOGETHER,
+    ) -> None:
         layers = [task.layer for task in tasks]
         self._sites = find_sites(batched, tasks, ensure_bias(batched, layers))
         nodes = [site.node for site in self._sites]
-        self._model, self._parts = batched, cut(batched.clone(), nodes, [site.source for site in self._sites], TOGETHER)
+        self._model, self._parts = batched, cut(batched.clone(), nodes, [site.source for site in self._sites], together)
         self._stream = BatchStream(samples, options.batch_size)
         self._options = options
         self.layers = sorted(layers, key=self.phase)

@@ -33,7 +33,7 @@ class IndependentLayers:
         self._cache, self._on_layer = cache, on_layer
         self._tasks = {task.layer.name: task for task in tasks}
         self._solver = LayerSolver(model, layers, options)
-        self._statistics = StatisticsPass(batched, tasks, samples, options)
+        self._statistics = StatisticsPass(batched, tasks, samples, options, together=1)
         self._results: dict[str, LayerResult] = {}
 
     def compress(self) -> list[LayerResult]:
