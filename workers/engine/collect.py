@@ -53,8 +53,9 @@ class StatisticsPass:
         threads = self._options.threads
         for phase, batches in enumerate(schedule(self._parts.held, self._stream.length), start=1):
             del frontier[batches:]
-            fresh = self._stream.batches(len(frontier), batches)
-            frontier += enter_frontier(self._model, self._parts, phase, fresh, threads)
+            if len(frontier) < batches:
+                fresh = self._stream.batches(len(frontier), batches)
+                frontier += enter_frontier(self._model, self._parts, phase, fresh, threads)
             here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
             sites = [site for site in self._sites if site.node in names]
