@@ -26,7 +26,8 @@ def finish(constraint=None):
     judged = {"task": "classification", "accuracy_metric": "top1"}
     accuracy = judged | {"accuracy_original": one, "accuracy_compressed": one | {"low": None, "high": None}}
     fidelity = {"n": 600, "source": "dataset", "agreement": one, **accuracy}
-    report = {"sparsity": 0.5, "layers": [], "size": size, "fidelity": fidelity, "benchmark": None, "constraint": constraint}
+    judged = {"size": size, "fidelity": fidelity, "benchmark": None, "constraint": constraint}
+    report = {"sparsity": 0.5, "layers": [], "warnings": [], **judged}
     (out / "report.json").write_text(json.dumps(report))
     say("done")
 """

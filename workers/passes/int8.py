@@ -37,7 +37,7 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     names = {*own, *context.excluded, *(name for layer in ignored for name in layer.nodes)}
     quantised = _quantise(step, model, sorted(names), context, progress)
     chosen = [layer for layer in candidates if _is_quantised(_weight(quantised, layer))]
-    if not any(node.get_type_name() == "FakeQuantize" for node in quantised.get_ops()):
+    if not any(_is_quantised(value.get_node()) for node in quantised.get_ops() for value in node.input_values()):
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
     samples = context.samples.take(range(min(step.subset_size, context.samples.count)))
     original = context.original.clone()

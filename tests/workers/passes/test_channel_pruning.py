@@ -100,7 +100,7 @@ NETWORKS = {
     "residual": (residual, {"stem", "a.first", "b.first"}),
     "depthwise": (depthwise, {"widen"}),
     "fire": (fire, {"squeeze", "small", "large"}),
-    "perceptron": (perceptron, {"hb"}),  # named after its bias,
+    "perceptron": (perceptron, {"hidden"}),
 }
 
 

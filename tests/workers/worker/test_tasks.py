@@ -70,7 +70,8 @@ def submit_digits(bench: WorkerContext) -> Job:
         sha256 = incoming.finish()
     bench.artifacts.place(incoming.path, AssetKind.MODEL, sha256, "model.onnx")
     bench.store.assets.add(AssetKind.MODEL, sha256, "model.onnx", incoming.size, "me", lambda: None)
-    recipe = RECIPE | {"calibrate_on": "original", "calibration": {"count": 16}}
+    steps = [{"method": "layerwise_pruning", "sparsity_level": 0.5, "allocation": "uniform"}]
+    recipe = {"steps": steps, "calibrate_on": "original", "calibration": {"count": 16}}
     return bench.store.jobs.submit(Request(Kind.COMPRESS, sha256, recipe), "me")[0]
 
 

@@ -219,7 +219,7 @@ def test_an_exception_of_the_caller_ends_the_child(child: Child) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         child.run('say("layer", pid=os.getpid()); time.sleep(3600)', should_stop)
-    assert not psutil.Process().children(recursive=True)
+    assert not psutil.pid_exists(child.events[0]["pid"])
 
 
 def test_garbage_on_the_output_goes_to_the_log(child: Child) -> None:
