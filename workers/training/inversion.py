@@ -25,8 +25,8 @@ from workers.calibration import Samples
 from workers.calibration.preprocessing import ImageInput
 from workers.errors import NotTrainable
 from workers.evaluation.fidelity import activation_of
-from workers.ir.reading.batch_norms import ChannelStatistics
 from workers.ir.graph.layers import find_layers, nodes_by_name
+from workers.ir.reading.batch_norms import ChannelStatistics
 from workers.ir.reading.batching import rebatch
 from workers.ir.reading.importer import Imported
 from workers.randomness import Stream, generator
