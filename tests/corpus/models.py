@@ -95,6 +95,14 @@ def fixed_batch() -> onnx.ModelProto:
     return b.model({"y": [4, 5]})
 
 
+def batch_for_speed() -> onnx.ModelProto:
+    """Four images at once, though nothing but the declared shape insists on it."""
+    b = Build()
+    h = b.relu(b.conv(b.input("x", [4, 3, 8, 8]), 3, 8, name="stem", strides=[2, 2]))
+    b.gemm(b.relu(b.gemm(b.op("Flatten", h), 128, 16, name="hidden")), 16, 5, name="head", out="y")
+    return b.model({"y": [4, 5]})
+
+
 def set_of_points() -> onnx.ModelProto:
     """Rows of one sample, seen against their mean."""
     b = Build()
@@ -202,6 +210,7 @@ TRAITS: Mapping[str, Trait] = {
     "image_classifier": Trait(image_classifier, 3, other={"x": (3, 3, 16, 16)}),
     "open_sides": Trait(open_sides, 3, {"x": (1, 3, 16, 16)}, other={"x": (2, 3, 20, 12)}),
     "fixed_batch": Trait(fixed_batch, 3, stacked=False),
+    "batch_for_speed": Trait(batch_for_speed, 3),
     "set_of_points": Trait(set_of_points, 2, stacked=False),
     "sequence_first": Trait(sequence_first, 4, {"tokens": (6, 1, 8)}, False, {"tokens": (9, 1, 8)}, {"channel": FEW}),
     "text_encoder": Trait(text_encoder, 2, {"ids": (1, 6)}, other={"ids": (3, 9)}),

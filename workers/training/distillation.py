@@ -24,6 +24,7 @@ CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0
 WARM_UP = 0.05  # of the training: the rate rises
 BLOCKWISE = 0.25  # of the training, where the student is smooth and the recipe does not say
+CERTAIN = 1.645  # standard errors that a gain must pass: one-sided 95 %
 SETBACK = 1.5  # times the best loss: further behind, a smooth student goes back to its best state
 SMALLER = 0.25  # of the rate, after a setback
 LARGEST_NORM = 1.0  # gradients are scaled down to it
@@ -89,6 +90,16 @@ class Student(nn.Module):
             return {name: value.detach().clone() for name, value in self().items()}
 
 
+def selecting(losses: Tensor) -> Tensor:
+    """Every other of the held-back samples' losses (n,): these choose the best state."""
+    return losses[::2]
+
+
+def confirming(losses: Tensor) -> Tensor:
+    """The others: these tell whether the chosen state is better than the start. All, where there is but one."""
+    return losses[1::2] if len(losses) > 1 else losses
+
+
 @dataclass(slots=True)
 class Distillation:
     """A training run that can be interrupted: its state goes to `folder`, where one is given, and is taken up again."""
@@ -111,7 +122,7 @@ class Distillation:
         optimizer = torch.optim.Adam(self.student.groups(self.step.learning_rate))
         rates = [group["lr"] for group in optimizer.param_groups]
         selection = [(batch, self._teach(batch)) for batch in self.batches.selection()]
-        self.curve.best = float(self._judge(start, selection).mean())
+        self.curve.best = float(selecting(self._judge(start, selection)).mean())
         self.curve.points.append((0, self.curve.best, self.curve.best))
         best = self._restore(optimizer, dict(start))
         began, saved, since, sums = time.monotonic() - self.seconds, time.monotonic(), 0, 0.0
@@ -155,11 +166,14 @@ class Distillation:
     def _better(
         self, start: Mapping[str, Tensor], best: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]
     ) -> Mapping[str, Tensor]:
-        """The best state, where the selecting samples prefer it to the start by more than their standard error."""
+        """The best state, where samples that did not select it prefer it to the start beyond chance.
+
+        It is the best of many by the samples that selected, which flatters it: only other samples tell whether it is better.
+        """
         if not self.curve.kept:
             return best
-        gains = self._judge(start, selection) - self._judge(best, selection)
-        chance = float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+        gains = confirming(self._judge(start, selection)) - confirming(self._judge(best, selection))
+        chance = CERTAIN * float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
         if float(gains.mean()) > chance:
             return best
         self.curve.kept = 0
@@ -195,18 +209,18 @@ class Distillation:
             return self.teacher.run(batch.feeds, {}, self.features)
 
     def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]) -> Tensor:
-        """The loss of the outputs on each batch of the selecting samples."""
+        """The loss of the outputs on each of the held-back samples, (n,)."""
         with torch.no_grad():
             runs = [self.network.run(batch.feeds, values)[0] for batch, _ in selection]
-            losses = [self.loss.outputs(run, taught[0]) for run, (_, taught) in zip(runs, selection, strict=True)]
-        return torch.stack(losses)
+            losses = [self.loss.by_sample(run, taught[0]) for run, (_, taught) in zip(runs, selection, strict=True)]
+        return torch.cat(losses)
 
     def _check(
         self, training: float, selection: Sequence[tuple[TrainingBatch, Run]], best: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
         """The better of the state now, where it is complete, and the best so far."""
         values = self.student.values()
-        found = float(self._judge(values, selection).mean())
+        found = float(selecting(self._judge(values, selection)).mean())
         self.curve.points.append((self.number, training, found))
         if not self.student.complete or found >= self.curve.best:
             return best

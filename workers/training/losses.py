@@ -36,18 +36,28 @@ class Loss:
 
     def outputs(self, student: Sequence[Tensor], teacher: Sequence[Tensor], temperature: float = 1.0) -> Tensor:
         """The sum over the outputs: divergences in nats where classes are told apart, relative errors elsewhere."""
+        return self.by_sample(student, teacher, temperature).mean()
+
+    def by_sample(self, student: Sequence[Tensor], teacher: Sequence[Tensor], temperature: float = 1.0) -> Tensor:
+        """The same of every sample, (samples,); a relative error is told in units of the batch's mean energy."""
         parts = [
-            self._divergence(reading, s, t, temperature) if reading.kind in DECIDED else relative_error(s, t)
+            self._divergence(reading, s, t, temperature) if reading.kind in DECIDED else self._relative_error(s, t)
             for reading, s, t in zip(self.readings, student, teacher, strict=True)
             if reading.kind is not OutputKind.CODES
         ]
-        return torch.stack(parts).sum()
+        return torch.stack(parts).sum(0)
 
     def _divergence(self, reading: Reading, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """Kullback-Leibler divergence of softened probabilities, times T² as its gradients shrink with it (Hinton 2015)."""
         log_s = (class_logits(reading, self.samples, student) / temperature).log_softmax(-1)
         log_t = (class_logits(reading, self.samples, teacher) / temperature).log_softmax(-1)
-        return (log_t.exp() * (log_t - log_s)).sum(-1).mean() * temperature**2
+        return (log_t.exp() * (log_t - log_s)).sum(-1).reshape(self.samples, -1).mean(1) * temperature**2
+
+    def _relative_error(self, found: Tensor, expected: Tensor) -> Tensor:
+        if found.numel() % self.samples:  # one value for the whole batch
+            return relative_error(found, expected).expand(self.samples)
+        energy = (expected - expected.mean()).square().sum() / self.samples
+        return (found - expected).square().reshape(self.samples, -1).sum(1) / (energy + TINY)
 
     def _cross_entropy(self, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
         decided = [
