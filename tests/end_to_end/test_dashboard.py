@@ -185,6 +185,21 @@ def test_two_results_are_compared(enter: Callable[..., Page], jobs: dict[str, st
     expect(page.get_by_role("link", name=re.compile("of the size"))).not_to_have_count(0)
 
 
+def test_changed_samples_are_filtered(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
+    page = enter(f"jobs/{jobs['most']}")
+    page.get_by_text("changed samples").click()
+    shown = page.get_by_label("Changed samples").locator("tbody tr").filter(visible=True)
+    every = shown.count()
+    assert every > 0
+    sample = shown.first.get_by_role("rowheader").inner_text()
+    page.get_by_label("Show those with").fill(sample)
+    expect(shown.first).to_contain_text(sample)
+    page.get_by_label("Show those with").fill("no such class")
+    expect(shown).to_have_count(0)
+    page.get_by_label("Show those with").fill("")
+    expect(shown).to_have_count(every)
+
+
 def test_results_that_were_judged_on_other_samples_are_told_apart(
     enter: Callable[..., Page], jobs: dict[str, str], client: Client
 ) -> None:

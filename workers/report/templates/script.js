@@ -1,4 +1,4 @@
-// Sorting, and tips that also work by touch; without this script the page says the same.
+// Sorting, filtering, and tips that also work by touch; without this script the page says the same.
 document.documentElement.classList.add("js");
 
 for (const table of document.querySelectorAll(".sortable")) {
@@ -17,6 +17,17 @@ for (const table of document.querySelectorAll(".sortable")) {
     heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
     body.append(...rows);
   }));
+}
+
+for (const table of document.querySelectorAll(".filterable")) {
+  const label = document.createElement("label");
+  const words = document.createElement("input");
+  words.type = "search";
+  label.append("Show those with ", words);
+  table.parentElement.before(label);
+  words.addEventListener("input", () => {
+    for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(words.value.toLowerCase());
+  });
 }
 
 const tip = document.getElementById("tip");
