@@ -16,6 +16,7 @@ from workers.methods.problem import Step
 from workers.methods.slq import Slq
 from workers.methods.super_network import SuperNetwork
 from workers.methods.uniform import Uniform
+from workers.methods.weight_compression import WeightCompression
 
 METHODS: tuple[type[Step], ...] = (  # a line for every step, in the order in which they are shown
     SuperNetwork,
@@ -27,6 +28,7 @@ METHODS: tuple[type[Step], ...] = (  # a line for every step, in the order in wh
     Ec2t,
     Uniform,
     Int8,
+    WeightCompression,
     McqActivations,
     Finetune,
 )

@@ -103,6 +103,8 @@ class Step(BaseModel, ABC):
     opens: ClassVar[bool] = False  # whether it must be the first step: it changes what there is to plan for
     closes: ClassVar[bool] = False  # whether no later step can follow, for want of weights in floating point
     needs_package: ClassVar[str | None] = None  # that an extra of the step's name installs
+    compresses_tables: ClassVar[bool] = False  # whether it reaches tables of embeddings, which are no layers
+    runs_compressed: ClassVar[bool] = False  # whether weights are decoded as the model runs, and take less memory
 
     method: str
 

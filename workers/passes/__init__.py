@@ -7,6 +7,7 @@ from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq_activations import McqActivations
 from workers.methods.problem import Step
+from workers.methods.weight_compression import WeightCompression
 from workers.passes.equivalence_check import check_equivalence
 from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun, tell_nobody
 
@@ -16,6 +17,7 @@ REWRITES: dict[type[Step], str] = {
     Finetune: "workers.passes.finetune",
     Int8: "workers.passes.int8",
     McqActivations: "workers.passes.mcq_activations",
+    WeightCompression: "workers.passes.weight_compression",
 }
 
 

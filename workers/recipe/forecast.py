@@ -85,6 +85,8 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
     width = 2 if inspection["precision"] == "f16" else 4
     before = width * sum(layer.weights for layer in planned)
     rest = max(inspection["parameters"] * width - before, 0)
+    if any(step.compresses_tables for step in recipe.steps):  # they are most of what is no layer
+        rest = round(rest * min(_code(recipe.steps) / (8 * width), 1))
     zeros = _sparsity(recipe.steps)
     xml = XML_BYTES * inspection["operations"]
     xml += XML_INT8_BYTES * len(planned) if any(step.method == "int8" for step in recipe.steps) else 0

@@ -18,6 +18,7 @@ from workers.ir.reading.importer import Imported
 from workers.methods.int8 import Int8
 from workers.methods.problem import Method, Step
 from workers.methods.super_network import SuperNetwork
+from workers.methods.weight_compression import WeightCompression
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 from workers.recipe.skipped_layer import SkippedLayer
@@ -68,7 +69,7 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     skipped += [SkippedLayer(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
     for step in recipe.steps:
         _check_means(step, imported)
-    others = not layers and any(isinstance(step, Int8) for step in recipe.steps)  # NNCF reaches recurrent cells too
+    others = not layers and any(isinstance(step, (Int8, WeightCompression)) for step in recipe.steps)  # NNCF reaches more
     parts = _parts(recipe.steps, imported, chosen) if chosen or others else ()
     if not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])

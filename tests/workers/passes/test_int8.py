@@ -9,45 +9,15 @@ from onnx import helper
 from pydantic import ValidationError
 
 from tests.workers.ir.tiny import cnn, graph, matmul, save, weight
-from workers.calibration import from_fractals
+from tests.workers.passes.compressing import SAMPLES, Job
 from workers.errors import NotQuantizable, UnmatchedScope
 from workers.evaluation.kernels import precisions
-from workers.ir.graph.frontier import EXACT
-from workers.ir.reading.importer import load
 from workers.ir.writing.exporter import export
 from workers.passes.quiet_nncf import OVNativeEngine, quiet_nncf, track
 from workers.recipe import Recipe
-from workers.run.compression import compress_model, make_context
-from workers.run.plan import make_plan
 
-SAMPLES = 24
 PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.5, "allocation": "uniform"}
 INT8 = {"method": "int8"}
-
-
-class Job:
-    """A recipe's steps on a model, and what they were told on the way."""
-
-    def __init__(self, path, steps, **recipe):
-        recipe = Recipe.model_validate({"steps": steps, **recipe})
-        imported = load(path)
-        plan = make_plan(imported, recipe)
-        self.original = imported.model.clone()
-        self.samples = from_fractals(imported, SAMPLES, 0, recipe.preprocessing)
-        self.told, self.announced = [], []
-        context = make_context(plan, self.original, self.samples, seed=0, threads=1, on_layer=self.announced.append)
-
-        def progress(done, total, layer=None, message=""):
-            self.told.append((done, total, message))
-
-        self.compressed = compress_model(plan, context, progress)
-        self.results = {result.layer.name: result for result in self.compressed.results}
-
-    def outputs(self, model):
-        """The first output on the calibration samples, (n, ...)."""
-        request = ov.Core().compile_model(model, "CPU", EXACT).create_infer_request()
-        values = [request.infer(self.samples.batch(k, k + 1))[0].copy() for k in range(SAMPLES)]
-        return np.concatenate(values).astype(np.float64)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """How few bits the values of a weight could take."""
 
 import numpy as np
+import openvino as ov
 from numpy.typing import NDArray
 
 from workers.ir.storage.grid import find_grid
@@ -26,6 +27,15 @@ def entropy_bits(weight: Values, scales: int = 0, step: NDArray[np.floating] | N
     if signs is not None:
         codes.append((signs.codes, beside + _bits(signs.above) + _bits(signs.below)))
     return min(_least(values) + bits / weight.size for values, bits in codes)
+
+
+def values_of(constant: ov.Node) -> Values:
+    """What a constant holds; the codes of one of 4 bits, or of bytes, as float32."""
+    data: Values = constant.data
+    if constant.get_element_type().bitwidth == 4:  # two in a byte, the lower one first
+        data = np.stack([data.view(np.uint8).reshape(-1) & 15, data.view(np.uint8).reshape(-1) >> 4], axis=-1)
+        data = data.reshape(-1)[: np.prod(constant.shape)]
+    return data.astype(np.float32) if data.dtype == np.uint8 else data
 
 
 def _bits(numbers: Values) -> int:

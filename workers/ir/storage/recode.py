@@ -6,6 +6,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from workers.ir.graph.constants import run_time_constants
 from workers.ir.storage.encode import Encoded, encode, encode_integers
 from workers.ir.storage.graph import Graph, Index
 
@@ -17,7 +18,8 @@ def recode(model: ov.Model, steps: Mapping[str, NDArray[np.floating]] | None = N
 
     A float32 constant decodes to float32, or, where `steps` gives the step of a constant, from integers times it. An int8
     constant behind a Convert, as NNCF writes it, decodes through integers to int8, so that int8 kernels are kept. The
-    decoder's last operation takes over the name of the constant, and its tensor names.
+    decoder's last operation takes over the name of the constant, and its tensor names. Weights that are decoded as the model
+    runs stay as they are: kernels know them by their form.
     """
     found = {}
     indices: dict[Index, ov.Output] = {}
@@ -36,8 +38,9 @@ def recode(model: ov.Model, steps: Mapping[str, NDArray[np.floating]] | None = N
 
 
 def _weights(model: ov.Model) -> Iterator[ov.Node]:
+    kept = run_time_constants(model)
     for node in model.get_ordered_ops():
-        if node.get_type_name() != "Constant" or int(np.prod(node.shape)) < SMALLEST:
+        if node.get_type_name() != "Constant" or int(np.prod(node.shape)) < SMALLEST or node.friendly_name in kept:
             continue
         users = {target.get_node().get_type_name() for target in node.output(0).get_target_inputs()}
         is_float = node.get_element_type() == ov.Type.f32 and "FakeQuantize" not in users
