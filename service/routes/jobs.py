@@ -10,10 +10,11 @@ from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, 
 from service.http.schemas import JobCreate, JobSummary, JobView, PageView
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest, NotFound
 from workers.jobs.job import Kind, State
-from workers.jobs.records import Asset, AssetKind, Job
+from workers.jobs.records import Asset, AssetKind, Job, uploaded_decoder
 from workers.jobs.records import Request as JobRequest
 from workers.jobs.store import Store
 from workers.recipe.forecast import Forecast, foresee
+from workers.recipe.recipe import HEADS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 IdempotencyKey = Annotated[
@@ -41,8 +42,10 @@ def submit(
 @router.post(":validate", response_model=Forecast)
 def validate(body: JobCreate, store: StoreDep, _: Operator) -> Forecast:
     """What a job would do: layers matched and skipped, size, memory and time. Nothing is queued."""
+    refuse_impossible(body)
+    for kind, sha256 in request_of(body).needs():
+        refuse_unusable(store.assets.get(kind, sha256))
     model = store.assets.get(AssetKind.MODEL, body.model)
-    refuse_unusable(model)
     if model.inspection is None:
         raise Conflict(f"Model {model.sha256} has not been inspected yet.", hint="Ask again in a moment.")
     return foresee(model.inspection, body.recipe, data=body.dataset is not None)
@@ -126,13 +129,20 @@ def again(store: Store, announce: AnnounceDep, owner: str, job_id: str) -> Job:
 
 def submit_job(store: Store, announce: AnnounceDep, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
     """Queue what is asked for; True when it is new. Raises NotFound, InvalidRequest, InvalidRecipe, IdempotencyMismatch."""
-    refuse_unusable(store.assets.get(AssetKind.MODEL, body.model))
-    for sha256 in filter(None, (body.dataset, body.evaluation)):
+    refuse_impossible(body)
+    wanted = request_of(body)
+    for kind, sha256 in wanted.needs():
         with suppress(NotFound):  # which the store tells with what to do
-            refuse_unusable(store.assets.get(AssetKind.DATASET, sha256))
-    if body.recipe.calibration.source == "dataset" and body.dataset is None:
-        raise InvalidRecipe("calibration.source is `dataset`, but no dataset is given.", hint="Name one in `dataset`.")
-    wanted = JobRequest(
+            refuse_unusable(store.assets.get(kind, sha256))
+    job, new = store.jobs.submit(wanted, owner, key)
+    if new:
+        announce(job.id)
+    return job, new
+
+
+def request_of(body: JobCreate) -> JobRequest:
+    """What is asked of the store."""
+    return JobRequest(
         Kind.COMPRESS,
         body.model,
         body.recipe.model_dump(mode="json", by_alias=True),
@@ -142,10 +152,6 @@ def submit_job(store: Store, announce: AnnounceDep, owner: str, body: JobCreate,
         body.labels,
         runs_on=body.runs_on,
     )
-    job, new = store.jobs.submit(wanted, owner, key)
-    if new:
-        announce(job.id)
-    return job, new
 
 
 def accepted(request: Request, response: Response, job: Job) -> Job:
@@ -153,6 +159,23 @@ def accepted(request: Request, response: Response, job: Job) -> Job:
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
     response.headers["Retry-After"] = POLL_S
     return job
+
+
+def refuse_impossible(body: JobCreate) -> None:
+    """What no worker could do is not queued. Raises InvalidRecipe."""
+    recipe = body.recipe
+    if recipe.calibration.source == "dataset" and body.dataset is None:
+        raise InvalidRecipe("calibration.source is `dataset`, but no dataset is given.", hint="Name one in `dataset`.")
+    if recipe.constraint and recipe.constraint.metric == "custom":
+        raise InvalidRecipe(
+            "constraint.metric is `custom`: no code of users runs in the service.",
+            hint="Run `fractune optimize --metric MODULE:FUNCTION` on your own machine, or upload a decoder as a model.",
+        )
+    if recipe.decoder and recipe.decoder not in HEADS and uploaded_decoder(recipe.brief()) is None:
+        raise InvalidRecipe(
+            f"decoder: {recipe.decoder!r} is neither a head nor the SHA-256 of a model.",
+            hint=f"There are {', '.join(HEADS)}; or upload a model that decodes.",
+        )
 
 
 def refuse_unusable(asset: Asset) -> None:

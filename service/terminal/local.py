@@ -13,6 +13,7 @@ from workers.errors import InvalidRecipe
 from workers.jobs.job import Failure, JobTask, Kind
 from workers.jobs.model_cache import model_cache, trim
 from workers.recipe import Recipe
+from workers.recipe.recipe import HEADS
 from workers.settings import Settings
 from workers.worker import sandbox
 
@@ -33,12 +34,17 @@ def compression(
 
 
 def with_decoder(task: JobTask, decoder: str | None) -> JobTask:
-    """The task with a decoder: the file of a model, or else the name of a head, in its recipe."""
+    """The task with a decoder: the file of a model, or the name of a head, in its recipe. Raises InvalidRecipe for neither."""
     if decoder is None:
         return task
     file = Path(decoder)
-    if not file.is_file():
+    if decoder in HEADS:
         return replace(task, recipe=(task.recipe or {}) | {"decoder": decoder})
+    if not file.is_file():
+        raise InvalidRecipe(
+            f"decoder: {decoder!r} is neither a head nor a file.",
+            hint=f"There are {', '.join(HEADS)}; or name the file of a model.",
+        )
     with file.open("rb") as opened:
         digest = file_digest(opened, "sha256").hexdigest()
     return replace(task, decoder=str(file.resolve()), recipe=(task.recipe or {}) | {"decoder": digest})

@@ -1,6 +1,7 @@
 """`import fractune`: what the documentation shows, with a path and with a model in memory."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,23 @@ import fractune
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 RECIPE = json.loads((EXAMPLES / "recipe.json").read_text()) | {"calibration": {"count": 32}, "benchmark": None}
+JUDGED = RECIPE | {"constraint": {"metric": "accuracy", "max_drop": 1.0}}
+METRIC = """
+def certainty(outputs, label):
+    (scores,) = outputs.values()
+    return float(scores[label])
+"""
 
 
 @pytest.fixture(scope="module")
 def from_path(tmp_path_factory: pytest.TempPathFactory) -> "fractune.Optimized[Path]":
+    """Judged by a metric that is the user's own code."""
     out = tmp_path_factory.mktemp("library")
-    return fractune.optimize(EXAMPLES / "digits.onnx", RECIPE, eval=EXAMPLES / "digits.npz", out=out, threads=1)
+    (out / "own_metric.py").write_text(METRIC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(out)
+        options = {"eval": EXAMPLES / "digits.npz", "out": out, "metric": "own_metric:certainty", "threads": 1}
+        return fractune.optimize(EXAMPLES / "digits.onnx", JUDGED, **options)
 
 
 def test_a_path_gives_the_path_of_the_model_and_the_report(from_path: "fractune.Optimized[Path]") -> None:
@@ -29,11 +41,22 @@ def test_a_path_gives_the_path_of_the_model_and_the_report(from_path: "fractune.
     assert from_path.report["sparsity"] == pytest.approx(0.7, abs=0.01)
 
 
+def test_a_metric_may_be_the_users_own_code(from_path: "fractune.Optimized[Path]") -> None:
+    verdict = from_path.report["constraint"]
+    assert (verdict["metric"], verdict["n"], verdict["met"]) == ("custom", 600, True)
+    assert 0 < verdict["achieved"] < 1
+
+
 def test_the_command_makes_the_same_bytes(from_path: "fractune.Optimized[Path]", tmp_path: Path) -> None:
-    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
-    arguments = ("--recipe", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "out"), "--threads", "1", "--quiet")
-    command = [sys.executable, "-m", "service", "optimize", str(EXAMPLES / "digits.onnx"), *arguments]
-    subprocess.run(command, cwd=ROOT, check=True)
+    (tmp_path / "recipe.json").write_text(json.dumps(JUDGED))
+    (tmp_path / "own_metric.py").write_text(METRIC)
+    arguments = ("--recipe", "recipe.json", "--out", "out", "--threads", "1", "--quiet")
+    judged = ("--eval", str(EXAMPLES / "digits.npz"), "--metric", "own_metric:certainty")
+    command = [sys.executable, "-m", "service", "optimize", str(EXAMPLES / "digits.onnx"), *arguments, *judged]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["constraint"] == from_path.report["constraint"]
     for name in ("1/model.xml", "1/model.bin"):
         assert (tmp_path / "out" / name).read_bytes() == (from_path.model.parents[1] / name).read_bytes()
 

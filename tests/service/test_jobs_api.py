@@ -138,6 +138,20 @@ def test_what_is_missing_is_named(http: httpx.Client, model: str) -> None:
     assert submit(http, model, recipe=recipe).json()["code"] == "RECIPE_INVALID"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"decoder": "decoder.onnx"}, "neither a head nor the SHA-256"),
+        ({"constraint": {"metric": "custom", "max_drop": 1}}, "no code of users runs in the service"),
+    ],
+)
+def test_what_no_worker_could_do_is_not_queued(http: httpx.Client, model: str, change: dict[str, Any], said: str) -> None:
+    for path in ("/v1/jobs", "/v1/jobs:validate"):
+        refused = http.post(path, json={"model": model, "recipe": RECIPE | change})
+        assert (refused.status_code, refused.json()["code"]) == (422, "RECIPE_INVALID")
+        assert said in refused.json()["detail"]
+
+
 def test_cancel_is_repeatable(http: httpx.Client, model: str) -> None:
     job = submit(http, model).json()["id"]
     for _ in range(2):

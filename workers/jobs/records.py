@@ -1,5 +1,6 @@
 """What the store returns: its rows as frozen values. Times are UTC seconds since 1970, by the clock of the database."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -55,6 +56,12 @@ class Upload:
     created_at: float
 
 
+def uploaded_decoder(recipe: JsonObject | None) -> str | None:
+    """SHA-256 of the model that decodes, where a recipe names one; a detector's head goes by its name."""
+    decoder = (recipe or {}).get("decoder") or ""
+    return decoder if re.fullmatch("[0-9a-f]{64}", decoder) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a client asks of a job."""
@@ -71,8 +78,10 @@ class Request:
 
     def needs(self) -> list[tuple[AssetKind, str]]:
         """The uploads that must be stored for it."""
-        datasets = [(AssetKind.DATASET, sha256) for sha256 in (self.dataset, self.evaluation) if sha256 is not None]
-        return datasets if self.kind == Kind.INSPECT_DATASET else [(AssetKind.MODEL, self.model), *datasets]
+        models = (None if self.kind == Kind.INSPECT_DATASET else self.model, uploaded_decoder(self.recipe))
+        datasets = (self.dataset, self.evaluation)
+        named = [(AssetKind.MODEL, sha256) for sha256 in models] + [(AssetKind.DATASET, sha256) for sha256 in datasets]
+        return [(kind, sha256) for kind, sha256 in named if sha256 is not None]
 
     def methods(self) -> str:
         """The recipe's methods in order, joined by "+"."""

@@ -19,6 +19,10 @@ Metric = Literal[
     "accuracy", "agreement", "kl_divergence", "top1", "top5", "f1", "auc", "mAP", "mAP50", "mIoU", "psnr", "ssim", "rmse",
     "mae", "r2", "spearman", "recall_at_k", "cer", "relative_error", "custom",
 ]  # fmt: skip
+HEADS = (
+    "yunet", "nanodet", "nanodet_plus", "suppressed", "detection_output", "centernet", "yolov5", "yolov8", "yolox", "ssd",
+    "yolov10",
+)  # fmt: skip
 UNBOUNDED = frozenset({"custom", "kl_divergence", "psnr", "rmse", "mae"})  # in units of their own
 
 

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +22,7 @@ from workers.jobs.job import Failure, JobTask, Kind, State
 from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.model_cache import model_cache, trim
 from workers.jobs.recorder import Recorder
-from workers.jobs.records import Artifact, AssetKind, Job, JsonObject
+from workers.jobs.records import Artifact, AssetKind, Job, JsonObject, uploaded_decoder
 from workers.jobs.retention import COPY_AGE_S
 from workers.jobs.store import Store
 from workers.jobs.store.leases import Leases
@@ -31,8 +30,6 @@ from workers.jobs.summary import summarize
 from workers.settings import Settings
 from workers.worker import sandbox
 from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
-
-SHA256 = "[0-9a-f]{64}"
 
 log = structlog.get_logger(__name__)
 LONGEST_JSON = 256 << 20  # characters of a report or an inspection
@@ -234,8 +231,8 @@ def job_task(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None)
     compressing = job.kind == Kind.COMPRESS
     checkpoints = str(artifacts.checkpoints(job.id)) if compressing else None
     cache = model_cache(artifacts.cache, job.model) if compressing else None
-    decoder = (job.recipe or {}).get("decoder") or ""
-    decoding = str(artifacts.path(AssetKind.MODEL, decoder)) if re.fullmatch(SHA256, decoder) else None
+    decoder = uploaded_decoder(job.recipe)
+    decoding = str(artifacts.path(AssetKind.MODEL, decoder)) if decoder else None
     return JobTask(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache, decoding)
 
 

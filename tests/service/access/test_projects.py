@@ -34,8 +34,8 @@ def upload(http: httpx.Client, content: bytes) -> str:
     return str(response.json()["sha256"])
 
 
-def submit(http: httpx.Client, model: str) -> httpx.Response:
-    return http.post("/v1/jobs", json={"model": model, "recipe": RECIPE})
+def submit(http: httpx.Client, model: str, **recipe: object) -> httpx.Response:
+    return http.post("/v1/jobs", json={"model": model, "recipe": RECIPE | recipe})
 
 
 @pytest.fixture
@@ -59,6 +59,22 @@ def test_another_project_sees_nothing_of_it(service: Installation, keys: Keys, j
         assert blue.delete(f"/v1/jobs/{job_id}").status_code == 404
         assert blue.delete(f"/v1/models/{model}").status_code == 404
         assert submit(blue, model).status_code == 404
+
+
+def test_a_decoder_is_found_by_those_who_find_it_as_a_model(service: Installation, keys: Keys) -> None:
+    with client(service, keys["red"]) as red, client(service, keys["blue"]) as blue:
+        content = os.urandom(16)
+        model, decoder = upload(blue, os.urandom(16)), upload(red, content)
+        foreign = submit(blue, decoder)
+        refused = submit(blue, model, decoder=decoder)
+        assert (refused.status_code, refused.json()["detail"]) == (404, foreign.json()["detail"])
+        unknown = submit(blue, model, decoder="0" * 64)
+        assert unknown.json() == refused.json() | {"detail": refused.json()["detail"].replace(decoder, "0" * 64)}
+        body = {"model": model, "recipe": RECIPE | {"decoder": decoder}}
+        assert blue.post("/v1/jobs:validate", json=body).status_code == 404
+        assert upload(blue, content) == decoder
+        assert submit(blue, model, decoder=decoder).status_code == 202
+        assert blue.delete(f"/v1/models/{decoder}").status_code == 409
 
 
 def test_nor_on_the_dashboard(service: Installation, keys: Keys, job: tuple[str, str]) -> None:

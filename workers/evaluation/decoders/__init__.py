@@ -11,7 +11,7 @@ from workers.evaluation.decoders.suppressed import Suppressed
 from workers.evaluation.decoders.yolo import YoloV5, YoloV8, YoloV10, YoloX
 from workers.evaluation.decoders.yunet import YuNet
 
-__all__ = ["Decoder", "Detections", "Frame", "Output", "find_decoder", "overlaps"]
+__all__ = ["HEADS", "Decoder", "Detections", "Frame", "Output", "find_decoder", "overlaps"]
 
 # In the order in which they are tried: from heads that tell most about themselves to those that tell least.
 HEADS = (YuNet, NanoDet, NanoDetPlus, Suppressed, DetectionOutput, CenterNet, YoloV5, YoloV8, YoloX, ScoredBoxes, YoloV10)

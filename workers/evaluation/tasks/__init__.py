@@ -21,7 +21,9 @@ def task_of(seen: Seen, asked: TaskRequest, labelled: TargetKind | None) -> Task
         task = Decoded(decoder, [value[0] for value in seen.values], seen.frame)
     else:
         task = choose_task(seen, asked, labelled)
-    return Custom(task, load_metric(asked.metric), [output.name for output in seen.outputs]) if asked.metric else task
+    if asked.metric is None:
+        return task
+    return Custom(task, load_metric(asked.metric), [output.name for output in seen.outputs], labelled)
 
 
 def innermost(task: Task, rows: Sequence[Any]) -> tuple[Task, Sequence[Any]]:

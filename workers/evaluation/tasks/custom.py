@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ def load_metric(place: str) -> Metric:
 class Custom:
     """A task with one more metric: the mean of a function of every sample."""
 
-    def __init__(self, task: Task, metric: Metric, outputs: Sequence[str]) -> None:
-        self.task, self.metric, self.outputs = task, metric, outputs
-        self.labelled = False
+    def __init__(self, task: Task, metric: Metric, outputs: Sequence[str], labelled: TargetKind | None) -> None:
+        """`labelled` is what the samples that judge are labelled with; the function is not asked about others without."""
+        self.task, self.metric, self.outputs, self.labelled = task, metric, outputs, labelled
 
     @property
     def name(self) -> str:
@@ -61,9 +61,9 @@ class Custom:
 
     def compare(self, before: Outputs, after: Outputs, targets: Sequence[Any] | None) -> list[Any]:
         """The rows of the task, each with the function's two scores."""
-        self.labelled = targets is not None
         sides = [self._scores(outputs, targets) for outputs in (before, after)]
-        return list(zip(self.task.compare(before, after, targets), *sides, strict=True))
+        known = targets if self.labelled in self.task.answers else None
+        return list(zip(self.task.compare(before, after, known), *sides, strict=True))
 
     def measures(self, rows: Sequence[Any]) -> tuple[Measure, ...]:
         """The user's first."""
@@ -72,11 +72,18 @@ class Custom:
         return own, *self.task.measures([row[0] for row in rows])
 
     def _scores(self, outputs: Outputs, targets: Sequence[Any] | None) -> list[float]:
-        scores = []
-        for index in range(len(outputs[0])):
-            sample = {name: value[index] for name, value in zip(self.outputs, outputs, strict=True)}
-            score = float(self.metric(sample, None if targets is None else targets[index]))
-            if not isfinite(score):
-                raise InvalidRecipe(f"metric: the function returns {score}.")
-            scores.append(score)
-        return scores
+        count = len(outputs[0])
+        if targets is None and self.labelled:
+            return [nan] * count
+        samples = [dict(zip(self.outputs, (value[index] for value in outputs), strict=True)) for index in range(count)]
+        return [self._score(sample, label) for sample, label in zip(samples, targets or [None] * count, strict=True)]
+
+    def _score(self, sample: Mapping[str, Array], label: Any) -> float:
+        """Raises InvalidRecipe where the user's code fails, or returns no number."""
+        try:
+            score = float(self.metric(sample, label))
+        except Exception as error:
+            raise InvalidRecipe(f"metric: the function raises {type(error).__name__}: {error}.") from error
+        if not isfinite(score):
+            raise InvalidRecipe(f"metric: the function returns {score}.")
+        return score

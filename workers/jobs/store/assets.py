@@ -150,7 +150,7 @@ def _granted_to(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
 
 def _needs(kind: AssetKind, sha256: str) -> ColumnElement[bool]:
     if kind == AssetKind.MODEL:
-        return jobs.c.model == sha256
+        return or_(jobs.c.model == sha256, jobs.c.recipe["decoder"].as_string() == sha256)
     return or_(jobs.c.dataset == sha256, jobs.c.evaluation == sha256)
 
 

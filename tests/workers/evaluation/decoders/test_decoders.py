@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from workers.errors import InvalidRecipe
-from workers.evaluation.decoders import Decoder, Frame, Output, find_decoder
+from workers.evaluation.decoders import HEADS, Decoder, Frame, Output, find_decoder
 from workers.evaluation.decoders.detections import Detections, overlaps, suppress
+from workers.recipe.recipe import HEADS as NAMES
 
 RNG = np.random.default_rng(0)
 FRAME = Frame(64, 96)
@@ -151,6 +152,10 @@ def test_a_head_that_does_not_fit_is_refused_with_those_that_there_are() -> None
     with pytest.raises(InvalidRecipe, match=r"'yolov8' does not fit the outputs logits \[1000\]") as caught:
         find_decoder([Output("logits", (1000,))], FRAME, "yolov8")
     assert "nanodet" in caught.value.hint
+
+
+def test_recipes_know_every_head() -> None:
+    assert tuple(head.name for head in HEADS) == NAMES
 
 
 def test_a_classifier_is_no_detector() -> None:
