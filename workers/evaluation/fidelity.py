@@ -220,14 +220,22 @@ def _notes(outputs: Sequence[OutputComparison], task: Task, samples: HeldOutSamp
         yield f"The labels are not used: the task is {task.name}, and they are of the kind {samples.target_kind.value!r}."
 
 
-def compare_inputs(
-    model: ov.Model, task: Task, samples: HeldOutSamples, others: HeldOutSamples, threads: int, rng: np.random.Generator
-) -> Resampled | None:
-    """The first metric against the labels of one model, fed with the same samples in two ways; None where there is none."""
+def sample_outputs(model: ov.Model, samples: HeldOutSamples, threads: int) -> list[list[Numbers]]:
+    """What one model answers to each of the samples, which it gets one at a time; every output is (1, ...)."""
     request = _request(model, samples, 1, threads)
+    return [_tamed(_infer(request, samples.batch(index, index + 1), 1, 1)) for index in range(samples.count)]
+
+
+def compare_answers(
+    task: Task,
+    samples: HeldOutSamples,
+    before: Sequence[list[Numbers]],
+    after: Sequence[list[Numbers]],
+    rng: np.random.Generator,
+) -> Resampled | None:
+    """The first metric against the labels of two lists of answers to the first of the samples; None where there is none."""
     rows: list[Any] = []
-    for index in range(samples.count):
-        first, second = (_tamed(_infer(request, some.batch(index, index + 1), 1, 1)) for some in (samples, others))
+    for index, (first, second) in enumerate(zip(before, after, strict=True)):
         rows += task.compare(first, second, samples.targets_of(index, index + 1))
     measure = next((measure for measure in task.measures(rows) if measure.reference == "labels"), None)
     return measure.resampled(rng) if measure else None

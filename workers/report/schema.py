@@ -250,7 +250,7 @@ class SideBenchmark(Part):
     latency_percentiles_ms: dict[int, float]
     throughput_fps: float = Field(description="Samples per second.")
     cpu_median_ms: float = Field(description="Processor time per inference, all threads.")
-    compile_ms: float = Field(description="Median.")
+    compile_ms: float = Field(description="Of one compilation.")
     infer_precision: str = Field(description="INFERENCE_PRECISION_HINT, read back from the compiled model.")
     execution_mode: str = Field(description="EXECUTION_MODE_HINT, read back.")
     nstreams: int

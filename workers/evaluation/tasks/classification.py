@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from workers.annotations import TargetKind
 from workers.evaluation.tasks.task import Array, ClassScore, Outputs
 from workers.statistics.decisions import Reading, probabilities
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, Reference, both, mean_measure
+from workers.statistics.ranks import places
 
 TOP = 5
 MOST_CLASSES = 100  # up to which F1 and the area under the curve are worked out
@@ -83,10 +83,10 @@ def f1_scores(truth: Array, decided: Array, classes: int, counts: Values) -> Val
 
 def area_under_curve(yes: Array, scores: Array, counts: Values) -> Values:
     """Area under the ROC curve (r,) of `scores` (n,) for samples that are `yes` (n,); ties count half. NaN for one kind."""
-    ranks = rankdata(scores, method="min").astype(np.int64) - 1, rankdata(scores, method="max").astype(np.int64)
+    smaller, up_to = places(scores)
     weights = counts[:, np.argsort(scores, kind="stable")]
     negative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(weights * ~yes[np.argsort(scores, kind="stable")], 1)], 1)
-    below = (negative[:, ranks[0]] + negative[:, ranks[1]]) / 2  # negatives with a lower score, those with the same half
+    below = (negative[:, smaller] + negative[:, up_to]) / 2  # negatives with a lower score, those with the same half
     positives, negatives = counts @ yes, counts @ ~yes
     with np.errstate(invalid="ignore"):
         area: Values = (counts * below) @ yes / (positives * negatives)

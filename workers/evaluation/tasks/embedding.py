@@ -6,12 +6,12 @@ from math import sqrt
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from workers.annotations import TargetKind
 from workers.evaluation.tasks.task import Array, Outputs
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, mean_measure
+from workers.statistics.ranks import places
 
 NEIGHBOURS = 5
 FEWEST = 3  # samples that have an order among them
@@ -63,7 +63,7 @@ class Embedding:
 
 def spearman(first: Values, second: Values) -> float:
     """Rank correlation; 1 for two rows without any order, 0 where one of them has none."""
-    ranks = [rankdata(row) - (len(row) + 1) / 2 for row in (first, second)]
+    ranks = [np.add(*places(row)) / 2 - len(row) / 2 for row in (first, second)]  # tied values share a place
     norms = [float(row @ row) for row in ranks]
     if min(norms) == 0:
         return float(max(norms) == 0)

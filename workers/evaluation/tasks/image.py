@@ -7,7 +7,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image as Pictures
-from scipy.ndimage import uniform_filter
 
 from workers.annotations import TargetKind
 from workers.evaluation.tasks.task import Array, Outputs
@@ -83,18 +82,22 @@ def ssim(first: Array, second: Array) -> float:
 
     Variances are those of samples, and the rim that a window does not fill is left out, as scikit-image does.
     """
-    axes = (WINDOW, WINDOW, 1)
     scale = WINDOW**2 / (WINDOW**2 - 1)
-    means = [uniform_filter(picture, axes) for picture in (first, second)]
-    variances = [
-        scale * (uniform_filter(picture**2, axes) - mean**2) for picture, mean in zip((first, second), means, strict=True)
-    ]
-    together = scale * (uniform_filter(first * second, axes) - means[0] * means[1])
+    means = [_window_means(picture) for picture in (first, second)]
+    variances = [scale * (_window_means(picture**2) - mean**2) for picture, mean in zip((first, second), means, strict=True)]
+    together = scale * (_window_means(first * second) - means[0] * means[1])
     light, contrast = 0.01**2, 0.03**2
     likeness = (2 * means[0] * means[1] + light) * (2 * together + contrast)
     likeness /= (means[0] ** 2 + means[1] ** 2 + light) * (variances[0] + variances[1] + contrast)
-    rim = (WINDOW - 1) // 2
-    return float(likeness[rim:-rim, rim:-rim].mean())
+    return float(likeness.mean())
+
+
+def _window_means(picture: Array) -> Array:
+    """The mean of every window that lies within a picture (h, w, c): (h - WINDOW + 1, w - WINDOW + 1, c)."""
+    rows = np.cumsum(np.pad(picture, ((1, 0), (0, 0), (0, 0))), axis=0)
+    columns = np.cumsum(np.pad(rows[WINDOW:] - rows[:-WINDOW], ((0, 0), (1, 0), (0, 0))), axis=1)
+    means: Array = (columns[:, WINDOW:] - columns[:, :-WINDOW]) / WINDOW**2
+    return means
 
 
 def psnr(first: Array, second: Array) -> float:
