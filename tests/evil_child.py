@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,29 +118,38 @@ def run_what_it_wrote() -> None:
     os.execv("program", ["program", "-c", "print(1)"])
 
 
+def open_to_write(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY))
+
+
+def cut_at_its_end(path: str) -> None:
+    """Harmless where it is allowed."""
+    os.truncate(path, os.stat(path).st_size)
+
+
 def attempts(folder: Path, targets: dict[str, Any]) -> dict[str, Callable[[], object]]:
     victim = int(targets["victim"])
     acts: dict[str, Callable[[], object]] = {}
     for path in targets["read"]:
         acts |= {
-            f"read {path}": lambda path=path: Path(path).read_bytes(),
-            f"read {path} through a link": lambda path=path: linked(path, os.symlink),
-            f"read {path} through a hard link": lambda path=path: linked(path, os.link),
-            f"read {path} by /proc/self/root": lambda path=path: Path(f"/proc/self/root{path}").read_bytes(),
-            f"overwrite {path}": lambda path=path: os.close(os.open(path, os.O_WRONLY)),
-            f"remove {path}": lambda path=path: os.unlink(path),
-            f"change the mode of {path}": lambda path=path: os.chmod(path, 0o600),
-            f"change the owner of {path}": lambda path=path: os.chown(path, os.getuid(), os.getgid()),
-            f"change the times of {path}": lambda path=path: os.utime(path),
-            f"cut {path}": lambda path=path: os.truncate(path, os.stat(path).st_size),
+            f"read {path}": Path(path).read_bytes,
+            f"read {path} through a link": partial(linked, path, os.symlink),
+            f"read {path} through a hard link": partial(linked, path, os.link),
+            f"read {path} by /proc/self/root": Path(f"/proc/self/root{path}").read_bytes,
+            f"overwrite {path}": partial(open_to_write, path),
+            f"remove {path}": partial(os.unlink, path),
+            f"change the mode of {path}": partial(os.chmod, path, 0o600),
+            f"change the owner of {path}": partial(os.chown, path, os.getuid(), os.getgid()),
+            f"change the times of {path}": partial(os.utime, path),
+            f"cut {path}": partial(cut_at_its_end, path),
         }
     for path in targets["write"]:
         acts |= {
-            f"list {path}": lambda path=path: os.listdir(path),
-            f"write to {path}": lambda path=path: Path(path, "evil").write_text("evil"),
+            f"list {path}": partial(os.listdir, path),
+            f"write to {path}": partial(Path(path, "evil").write_text, "evil"),
         }
     for address in targets["unix"]:
-        acts[f"connect to {address}"] = lambda address=address: connect(socket.AF_UNIX, address)
+        acts[f"connect to {address}"] = partial(connect, socket.AF_UNIX, address)
     return acts | {
         "write beside its folder": lambda: escape_the_folder(folder),
         "write to /tmp": lambda: Path("/tmp/fractune-evil").write_text("evil"),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -24,7 +25,7 @@ from workers.settings import Settings
 ROOT = Path(__file__).parents[1]
 MOST_CONNECTIONS = 100
 STAND_IN = (sys.executable, str(ROOT / "tests" / "stand_in.py"))
-RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "benchmark": None}
+RECIPE: dict[str, Any] = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "benchmark": None}
 
 
 def settings_in(home: Path, **values: object) -> Settings:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def wait(task: dict[str, Any], out: Path) -> None:
     succeed(task, out)
 
 
-ACTS = {
+ACTS: dict[str, Callable[[dict[str, Any], Path], object]] = {
     "succeed": succeed,
     "refuse": refuse,
     "hang": hang,

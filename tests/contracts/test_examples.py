@@ -50,7 +50,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (snippet,) = re.findall(r'^--8<-- "(examples/.*)"$', PAGE, re.MULTILINE)
     shutil.copy(ROOT / snippet, house / "workers/methods/binary.py")
     catalogue, test = (
-        re.search(rf'^```python title="{name}"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)[1]  # type: ignore[index]
+        re.search(rf'^```python title="{name}"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)[1]
         for name in ("workers/methods/__init__.py", "tests/workers/methods/test_binary.py")
     )
     file = house / "workers/methods/__init__.py"
@@ -62,7 +62,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .replace("    Finetune,\n", "    Finetune,\n    Binary,\n")
     )
     (house / "tests/workers/methods/test_binary.py").write_text(test)
-    (house / "binary.json").write_text(re.search(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1])  # type: ignore[index]
+    (house / "binary.json").write_text(re.search(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1])
     return house
 
 

@@ -11,6 +11,7 @@ from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
 from workers.methods.mcq import Mcq
 from workers.methods.mlq import Mlq
+from workers.methods.problem import Method
 from workers.methods.slq import Slq
 from workers.methods.uniform import Uniform
 
@@ -31,7 +32,7 @@ STORED = [  # a method, what its form ends with (powers of two may share one tab
 
 @pytest.mark.parametrize(("method", "form", "bits"), STORED, ids=lambda value: str(value) if isinstance(value, float) else None)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_codes_are_stored_and_not_weights(method, form, bits, shape):
+def test_codes_are_stored_and_not_weights(method: Method, form: str, bits: float, shape: tuple[int, ...]) -> None:
     """Rows of very different size, as folding BatchNorm leaves them."""
     posed = problem(shape=shape).in_units_of(np.geomspace(0.02, 50, shape[0] * shape[1]).reshape(*shape[:2], 1))
     solution = method.solve(posed, np.random.default_rng(0))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,7 @@ class Build:
         fan = max(int(np.prod(shape)) // max(shape[0], 1), 1)
         return self.constant((self.rng.normal(size=shape) * (2 / fan) ** 0.5).astype(dtype))
 
-    def op(self, kind: str, *inputs: str, name: str = "", out: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, name: str = "", out: str = "", **attributes: Any) -> str:
         out = out or f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [out], name=name, **attributes))
         return out
@@ -42,7 +43,7 @@ class Build:
     def relu(self, x: str) -> str:
         return self.op("Relu", x)
 
-    def conv(self, x: str, inputs: int, outputs: int, name: str = "", **attributes: object) -> str:
+    def conv(self, x: str, inputs: int, outputs: int, name: str = "", **attributes: Any) -> str:
         weight, bias = self.weight(outputs, inputs, 3, 3), self.constant(np.zeros(outputs, np.float32))
         return self.op("Conv", x, weight, bias, name=name, pads=[1, 1, 1, 1], **attributes)
 
@@ -117,7 +118,7 @@ def sequence_first() -> onnx.ModelProto:
     b = Build()
     x = b.input("tokens", ["l", 1, 8])
     q, k, v = (b.op("MatMul", x, b.weight(8, 8), name=name) for name in "qkv")
-    turn = {"perm": [1, 0, 2]}
+    turn: dict[str, Any] = {"perm": [1, 0, 2]}
     scores = b.op("MatMul", b.op("Transpose", q, **turn), b.op("Transpose", k, perm=[1, 2, 0]))
     mixed = b.op("MatMul", b.op("Softmax", scores, axis=-1), b.op("Transpose", v, **turn))
     b.op("MatMul", b.op("Transpose", mixed, **turn), b.weight(8, 4), name="out", out="y")
@@ -186,7 +187,7 @@ def suppression() -> onnx.ModelProto:
         "Transpose", b.op("Sigmoid", b.op("Slice", found, *(b.constant(np.array([n])) for n in (0, 4, 1)))), perm=[0, 2, 1]
     )
     scores = b.op("Sigmoid", b.op("Slice", found, *(b.constant(np.array([n])) for n in (4, 7, 1))), out="scores")
-    limits = (b.constant(np.array([5])), b.constant(np.float32([0.5])), b.constant(np.float32([0.3])))
+    limits = (b.constant(np.array([5])), b.constant(np.array([0.5], np.float32)), b.constant(np.array([0.3], np.float32)))
     b.op("NonMaxSuppression", boxes, scores, *limits, out="selected")
     return b.model({"selected": ["k", 3], "scores": [1, 3, 36]}, {"selected": INT64})
 

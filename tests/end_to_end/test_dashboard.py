@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def jobs(client: Client) -> dict[str, str]:
     model = client.upload_model(MODEL)
     digits = client.upload_dataset(MODEL.with_suffix(".npz"))
     preprocessing = {"mean_values": [80.0], "scale_values": [96.0], "layout": "NCHW", "resize": 32}
-    recipes = {
+    recipes: dict[str, dict[str, Any]] = {
         "half": {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "preprocessing": preprocessing, **QUICK},
         "most": {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.9}], "preprocessing": preprocessing, **QUICK},
         "astray": {"steps": [{"method": "inq"}], "ignored_scope": {"names": ["nowhere"]}, **QUICK},

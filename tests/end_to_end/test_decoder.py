@@ -28,11 +28,10 @@ RECIPE = {
 
 def network(kind: str, inputs: dict[str, list[int]], outputs: dict[str, list[Any]], nodes: list[Any], **held: Any) -> bytes:
     values = [numpy_helper.from_array(np.asarray(value), name) for name, value in held.items()]
-    ends = [[helper.make_tensor_value_info(*port) for port in ports] for ports in (
-        [(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
-        [(name, TensorProto.INT64 if name == "labels" else TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-    )]  # fmt: skip
-    graph = helper.make_graph(nodes, kind, *ends, values)
+    kinds = dict.fromkeys(outputs, TensorProto.FLOAT) | {"labels": TensorProto.INT64}
+    begins = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
+    ends = [helper.make_tensor_value_info(name, kinds[name], shape) for name, shape in outputs.items()]
+    graph = helper.make_graph(nodes, kind, begins, ends, values)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return bytes(made.SerializeToString())
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -30,7 +31,7 @@ def from_path(tmp_path_factory: pytest.TempPathFactory) -> "fractune.Optimized[P
     (out / "own_metric.py").write_text(METRIC)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(out)
-        options = {"eval": EXAMPLES / "digits.npz", "out": out, "metric": "own_metric:certainty", "threads": 1}
+        options: dict[str, Any] = {"eval": EXAMPLES / "digits.npz", "out": out, "metric": "own_metric:certainty", "threads": 1}
         return fractune.optimize(EXAMPLES / "digits.onnx", JUDGED, **options)
 
 

@@ -18,8 +18,8 @@ def first(seed: int, stream: Stream, *numbers: int) -> int:
 @given(seeds)
 def test_streams_and_their_parts_differ(seed: int) -> None:
     """`default_rng([seed, 4])` and `default_rng([seed, 4, 0])` are the same; these are not, nor are an image's."""
-    keys = [(stream, *numbers) for stream in Stream for length in range(3) for numbers in product(range(3), repeat=length)]
-    drawn = [first(seed, *key) for key in keys]
+    keys = [(stream, numbers) for stream in Stream for length in range(3) for numbers in product(range(3), repeat=length)]
+    drawn = [first(seed, stream, *numbers) for stream, numbers in keys]
     drawn += [
         int(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(image,))).integers(2**63)) for image in range(30)
     ]

@@ -73,7 +73,7 @@ def test_every_route_asks_for_its_role(service: Installation, method: str, path:
 def test_a_wrong_key_is_told_nothing(service: Installation, header: str) -> None:
     _, key_id, secret = service.keys[Role.ADMIN].split("_", 2)
     with service.http(None) as http:
-        response = http.get("/v1/jobs", headers={"Authorization": header.format(id=key_id, secret=secret).encode()})
+        response = http.get("/v1/jobs", headers={b"Authorization": header.format(id=key_id, secret=secret).encode()})
     assert (response.status_code, response.json()["code"]) == (401, "UNAUTHENTICATED")
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert response.json()["detail"] == "The request carries no valid API key."

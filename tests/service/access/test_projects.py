@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -131,7 +132,9 @@ def test_a_file_that_two_projects_upload_belongs_to_both(service: Installation, 
 def test_a_stream_ends_with_what_opened_it(service: Installation, keys: Keys, job: tuple[str, str], end: str) -> None:
     key, text = issue(service.store, "watcher", Role.VIEWER, "test", project="red")
     session = open_session(service.store, key.id)
-    credentials = {"headers": {"Authorization": f"Bearer {text}"}} if end == "revoke" else {"cookies": {COOKIE: session}}
+    credentials: dict[str, Any] = (
+        {"headers": {"Authorization": f"Bearer {text}"}} if end == "revoke" else {"cookies": {COOKIE: session}}
+    )
     with (
         httpx.Client(base_url=service.url, timeout=60, **credentials) as http,
         http.stream("GET", f"/v1/jobs/{job[1]}/events") as events,

@@ -1,6 +1,7 @@
 """The plane of size and fidelity."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from workers.jobs.job import Kind, State
 from workers.jobs.records import Job
 from workers.jobs.store.listing import JobRow
 
-UNKNOWN = dict.fromkeys(field.name for field in fields(Job))
+UNKNOWN: dict[str, Any] = dict.fromkeys(field.name for field in fields(Job))
 JOB = Job(**UNKNOWN | {"id": "0" * 32, "kind": Kind.COMPRESS, "state": State.SUCCEEDED, "methods": "inq", "name": ""})
 
 

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.table import Table
 
 from service.terminal import console
@@ -27,7 +28,7 @@ def test_lines_tables_and_logs() -> None:
     assert all(harmless(printed(show)) for show in ("line", "table", "log"))
 
 
-def test_failures(capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_failures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.StringIO()
     monkeypatch.setattr(console, "messages", console.PlainConsole(file=file, soft_wrap=True))
     console.complain(Failure("INTERNAL", HOSTILE, HOSTILE, Stage.IMPORT, HOSTILE))

@@ -1,4 +1,7 @@
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,22 +13,23 @@ from workers.methods.inq import Inq
 from workers.methods.layerwise_pruning import LEAST_KEPT, LayerwisePruning, normalized_levels
 from workers.methods.mcq import Mcq
 from workers.methods.mlq import Mlq
+from workers.methods.problem import Method
 from workers.methods.slq import Slq
 from workers.methods.solvers.sensitive_layers import SensitiveLayer
 from workers.methods.uniform import Uniform
 
 
-def layers(sizes=(40, 400, 4000), seed=0):
+def layers(sizes: tuple[int, ...] = (40, 400, 4000), seed: int = 0) -> dict[str, npt.NDArray[Any]]:
     rng = np.random.default_rng(seed)
     return {f"layer_{n}": rng.normal(0, 10.0**-n, (1, size // 10, 10)) for n, size in enumerate(sizes)}
 
 
-def allocate(step, weights):
-    return step.allocate({name: weight.size for name, weight in weights.items()}, weights.__getitem__)
+def allocate(step: Method, weights: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    return dict(step.allocate({name: weight.size for name, weight in weights.items()}, weights.__getitem__))
 
 
 @given(st.floats(0.05, 0.9), st.lists(st.integers(2, 60), min_size=1, max_size=6))
-def test_normalized_reaches_the_level_over_all_layers(sparsity, rows):
+def test_normalized_reaches_the_level_over_all_layers(sparsity: float, rows: Any) -> None:
     weights = list(layers(tuple(10 * row for row in rows)).values())
     levels = normalized_levels(weights, sparsity)
     sizes = np.array([weight.size for weight in weights])
@@ -33,12 +37,12 @@ def test_normalized_reaches_the_level_over_all_layers(sparsity, rows):
     assert max(levels) <= 1 - LEAST_KEPT + 1e-9
 
 
-def test_normalized_prunes_large_layers_more_whatever_their_scale():
+def test_normalized_prunes_large_layers_more_whatever_their_scale() -> None:
     levels = normalized_levels(list(layers().values()), 0.5)
     assert levels == sorted(levels)
 
 
-def test_normalized_is_the_papers_threshold():
+def test_normalized_is_the_papers_threshold() -> None:
     weights = list(layers().values())
     importance = [np.abs(weight) / np.linalg.norm(weight) for weight in weights]
     pooled = np.sort(np.concatenate([scores.ravel() for scores in importance]))
@@ -46,12 +50,12 @@ def test_normalized_is_the_papers_threshold():
     assert normalized_levels(weights, 0.5) == pytest.approx([np.mean(scores < threshold) for scores in importance], abs=0.01)
 
 
-def test_uniform_gives_every_layer_the_same():
+def test_uniform_gives_every_layer_the_same() -> None:
     step = LayerwisePruning(sparsity_level=0.5, allocation="uniform")
     assert allocate(step, layers()) == dict.fromkeys(layers(), step)
 
 
-def test_ec2t_keeps_the_ends_and_spares_small_layers():
+def test_ec2t_keeps_the_ends_and_spares_small_layers() -> None:
     given_gamma = allocate(Ec2t(gamma=0.2, keep_ends=True, sensitive_share=0), layers((100, 400, 4000, 100)))
     assert list(given_gamma) == ["layer_1", "layer_2"]
     assert given_gamma["layer_2"].gamma == pytest.approx(0.2)
@@ -59,7 +63,7 @@ def test_ec2t_keeps_the_ends_and_spares_small_layers():
 
 
 @pytest.mark.parametrize("step", [Slq(bits=4), Uniform(bits=3), Inq(bits=3)])
-def test_small_layers_have_more_bits_at_the_same_mean(step):
+def test_small_layers_have_more_bits_at_the_same_mean(step: Any) -> None:
     given_bits = allocate(step, layers((100, 1000, 10_000, 100_000)))
     bits = [method.bits for method in given_bits.values()]
     sizes = [weight.size for weight in layers((100, 1000, 10_000, 100_000)).values()]
@@ -71,16 +75,18 @@ def test_small_layers_have_more_bits_at_the_same_mean(step):
 
 
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=12), st.floats(0.1, 8))
-def test_samples_are_shared_out_at_the_same_mean_of_bits(sizes, rate):
-    weights = {str(number): size for number, size in enumerate(sizes)}
-    found = [method.samples_per_weight for method in Mcq(samples_per_weight=rate).allocate(weights, None).values()]
+def test_samples_are_shared_out_at_the_same_mean_of_bits(sizes: list[int], rate: float) -> None:
+    shared: Any = Mcq(samples_per_weight=rate).allocate(
+        dict(zip(map(str, range(12)), sizes, strict=False)), lambda name: np.empty(0)
+    )
+    found = [method.samples_per_weight for method in shared.values()]
     assert np.dot(np.log2(found), sizes) <= np.log2(rate) * sum(sizes) + 1e-6
     assert max(found) <= 16 * rate
     assert [found[at] for at in np.argsort(sizes)] == sorted(found, reverse=True)
 
 
 @pytest.mark.parametrize("step", [Mlq(), Ec2t()])
-def test_ends_and_depthwise_layers_are_not_ternary(step):
+def test_ends_and_depthwise_layers_are_not_ternary(step: Any) -> None:
     shapes = {"first": (1, 8, 27), "depthwise": (8, 1, 9), "pointwise": (1, 16, 8), "grouped": (2, 8, 9), "last": (1, 10, 16)}
     weights = {name: np.random.default_rng(0).normal(size=shape) for name, shape in shapes.items()}
     found = allocate(step, weights)
@@ -92,12 +98,12 @@ def test_ends_and_depthwise_layers_are_not_ternary(step):
     assert {type(method) for method in ternary.values()} == {type(step)}
 
 
-def test_small_sensitive_layers_have_more_bits():
+def test_small_sensitive_layers_have_more_bits() -> None:
     found = allocate(Mlq(sensitive_share=0.5), layers((100, 400, 4000, 40_000, 4000)))
     assert [getattr(method, "bits", None) for method in found.values()] == [8, 8, 4, None, 5]
 
 
-def test_a_sensitive_layer_is_solved_like_a_uniform_grid():
+def test_a_sensitive_layer_is_solved_like_a_uniform_grid() -> None:
     posed = problem(shape=(8, 1, 9))
     found = SensitiveLayer(method="mlq", bits=6).solve(posed, np.random.default_rng(0))
     expected = Uniform(bits=6).solve(posed, np.random.default_rng(0))
@@ -105,17 +111,17 @@ def test_a_sensitive_layer_is_solved_like_a_uniform_grid():
     np.testing.assert_array_equal(found.scale, expected.scale)
 
 
-def test_other_methods_are_the_same_for_every_layer():
+def test_other_methods_are_the_same_for_every_layer() -> None:
     assert set(allocate(Inq(allocation="uniform"), layers()).values()) == {Inq(allocation="uniform")}
 
 
-def steep(exponents):
+def steep(exponents: list[float]) -> npt.NDArray[Any]:
     """Convex harms (layers, GRID) that differ in how steeply they rise."""
     return np.array([np.expm1(exponent * GRID) for exponent in exponents])
 
 
 @given(st.floats(0.05, 0.9), st.lists(st.floats(0.5, 8), min_size=2, max_size=6))
-def test_optimal_spends_the_budget_exactly(sparsity, exponents):
+def test_optimal_spends_the_budget_exactly(sparsity: float, exponents: Any) -> None:
     sizes = [100 * (number + 1) for number in range(len(exponents))]
     levels = optimal_levels(sizes, steep(exponents), sparsity)
     assert np.dot(levels, sizes) == pytest.approx(sparsity * sum(sizes))
@@ -123,7 +129,7 @@ def test_optimal_spends_the_budget_exactly(sparsity, exponents):
     assert max(levels) <= 1 - LEAST_KEPT + 1e-9
 
 
-def test_optimal_is_the_least_sum_of_harms_by_brute_force():
+def test_optimal_is_the_least_sum_of_harms_by_brute_force() -> None:
     sizes, harms = [100, 100, 200], steep([1.0, 5.0, 3.0])
     coarse = range(0, 99, 2)
     budget = 0.5 * sum(sizes)
@@ -138,7 +144,7 @@ def test_optimal_is_the_least_sum_of_harms_by_brute_force():
     assert sum(np.interp(level, GRID, harm) for level, harm in zip(levels, harms, strict=True)) <= best + 1e-9
 
 
-def test_optimal_jumps_over_what_is_not_convex():
+def test_optimal_jumps_over_what_is_not_convex() -> None:
     bump = np.where(GRID < 0.5, 10 * GRID, 5.0)  # dear at first, then free
     levels = optimal_levels([100, 100], np.stack([bump, 20 * GRID]), 0.45)
     assert levels == pytest.approx([0.9, 0.0], abs=0.02)

@@ -1,5 +1,7 @@
 """Curves and sensitivities against runs of the whole network."""
 
+from typing import Any
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -21,22 +23,22 @@ from workers.allocation.sensitivity_profile import (
 from workers.calibration import Samples
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.edit import read_weight, write_weight
-from workers.ir.graph.layers import find_layers
+from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
 
 
-def normalised():
+def normalised() -> ov.Model:
     """The network as an import leaves it: in no other form for more samples at once."""
     return rebatch(residual_network(), 1)
 
 
-def changed(model: ov.Model, scale: float):
+def changed(model: ov.Model, scale: float) -> tuple[list[Layer], list[tuple[Any, ...]]]:
     layers = find_layers(model)[0]
     return layers, [(layer, scale * read_weight(model, layer).astype(np.float64)) for layer in layers]
 
 
-def test_an_output_error_is_what_the_whole_network_shows():
+def test_an_output_error_is_what_the_whole_network_shows() -> None:
     model, samples = normalised(), Images(32)
     before = outputs(model, samples)
     layers, weights = changed(model, 0.5)
@@ -50,13 +52,13 @@ def test_an_output_error_is_what_the_whole_network_shows():
     assert errors["head"] == pytest.approx(np.square(lost).sum() / np.square(before).sum(), rel=1e-3)
 
 
-def test_unchanged_weights_have_no_error():
+def test_unchanged_weights_have_no_error() -> None:
     model, samples = normalised(), Images(16)
     _, weights = changed(model, 1.0)
     assert max(output_errors(rebatch(model, 16), weights, samples, batch_size=16, threads=1).values()) < 1e-9
 
 
-def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone():
+def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone() -> None:
     model, samples = normalised(), Images()
     layers = find_layers(model)[0]
     curves = {c.layer.name: c for c in error_curves(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))}
@@ -71,7 +73,7 @@ def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone():
     assert known == pytest.approx(curves["second"].errors[3], rel=0.05)
 
 
-def test_optimal_levels_replace_the_one_that_was_asked_for():
+def test_optimal_levels_replace_the_one_that_was_asked_for() -> None:
     model, images = normalised(), Images()
     samples = Samples("synthetic", {"x": lambda numbers: images.values[numbers]}, np.arange(images.count))
     step = LayerwisePruning(sparsity_level=0.6, allocation="optimal")
@@ -79,13 +81,13 @@ def test_optimal_levels_replace_the_one_that_was_asked_for():
     sweep = {layer.name: (step,) for layer in layers}
     assert needs_profile(sweep)
     profile = profile_sensitivities(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))
-    settled = assign_levels(sweep, profile)
+    settled: Any = assign_levels(sweep, profile)
     pruned = sum(methods[0].sparsity_level * layer.size for layer in layers if (methods := settled[layer.name]))
     assert pruned == pytest.approx(0.6 * sum(layer.size for layer in layers))
     assert len({methods[0].sparsity_level for methods in settled.values() if methods}) > 1
 
 
-def test_a_layer_that_fits_its_samples_by_heart_does_not_look_perfect():
+def test_a_layer_that_fits_its_samples_by_heart_does_not_look_perfect() -> None:
     """40 rows for 64 columns: on them alone nearly any weight can make up for the others."""
     rng = np.random.default_rng(0)
     x = ops.parameter([1, 64], name="x")
@@ -101,7 +103,7 @@ def test_a_layer_that_fits_its_samples_by_heart_does_not_look_perfect():
     assert result.relative_error < 0.5 * curve.errors[1]
 
 
-def test_layers_that_hold_next_to_nothing_stay_whole_while_others_can_give():
+def test_layers_that_hold_next_to_nothing_stay_whole_while_others_can_give() -> None:
     model, images = normalised(), Images()
     samples = Samples("synthetic", {"x": lambda numbers: images.values[numbers]}, np.arange(images.count))
     layers = find_layers(model)[0]
@@ -112,7 +114,7 @@ def test_layers_that_hold_next_to_nothing_stay_whole_while_others_can_give():
 
 
 @given(count=st.integers(1, 400), batch_size=st.integers(1, 64))
-def test_few_samples_are_of_the_half_that_judges(count, batch_size):
+def test_few_samples_are_of_the_half_that_judges(count: int, batch_size: int) -> None:
     chosen = unseen(count, batch_size)
     assert 1 <= len(chosen) <= SAMPLES
     assert sorted(set(chosen)) == chosen

@@ -132,7 +132,7 @@ def test_what_a_letterbox_frames_has_no_label(tmp_path: Path) -> None:
 
 
 def test_folders_in_pairs(tmp_path: Path) -> None:
-    files = {"noisy/a.png": PICTURE, "clean/a.png": png(np.full((2 * HEIGHT, 2 * WIDTH, 3), 9))}
+    files: dict[str, bytes | str] = {"noisy/a.png": PICTURE, "clean/a.png": png(np.full((2 * HEIGHT, 2 * WIDTH, 3), 9))}
     album = opened(tmp_path, files)
     assert album.names == ("noisy/a.png",)
     target = targets_of_album(album, annotated(album), MODEL, Preprocessing()).read(0)

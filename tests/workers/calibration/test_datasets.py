@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def product(tmp_path: Path) -> Build:
             nodes.append(helper.make_node("Cast", [name], [f"{name}/f"], to=TensorProto.FLOAT))
             nodes.append(helper.make_node("MatMul", [f"{name}/f", f"{name}/w"], [f"{name}/out"]))
             outputs.append(f"{name}/out")
-        weights = {f"{name}/w": tiny.weight(shape[-1], 3) for name, shape in zip(names, shapes, strict=True)}
+        weights = {f"{name}/w": tiny.weight(shape[-1] or 1, 3) for name, shape in zip(names, shapes, strict=True)}
         model = tiny.graph(nodes, weights, dict(zip(names, shapes, strict=True)), outputs)
         for value in model.graph.input:
             value.type.tensor_type.elem_type = kind
@@ -62,13 +63,13 @@ def pictures(count: int, height: int = 16, width: int = 16, channels: int = 3) -
     return RNG.integers(0, 256, (count, height, width, channels), np.uint8)
 
 
-def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: object) -> bytes:
+def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels.squeeze()).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def npz(tmp_path: Path, **arrays: NDArray[np.generic]) -> Path:
+def npz(tmp_path: Path, **arrays: Any) -> Path:
     np.savez_compressed(tmp_path / "data.npz", **arrays)
     return tmp_path / "data.npz"
 
@@ -86,7 +87,7 @@ def refuse(kind: type[Refusal], words: str, path: Path, model: Imported, declare
     return caught.value
 
 
-def everything(samples: Samples) -> NDArray[np.generic]:
+def everything(samples: Samples) -> NDArray[Any]:
     (value,) = samples.batch(0, samples.count).values()
     return value
 
@@ -363,7 +364,7 @@ def test_rotation_in_the_metadata_is_applied(tmp_path: Path, cnn: Imported) -> N
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
     samples = from_dataset(packed(tmp_path, {"a.png": encoded(pixels, exif=exif)}), cnn, RAW)
-    np.testing.assert_array_equal(samples.images(0, 1)[0], np.rot90(pixels, -1))  # type: ignore[index]
+    np.testing.assert_array_equal(samples.images(0, 1)[0], np.rot90(pixels, -1))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])

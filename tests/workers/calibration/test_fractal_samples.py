@@ -28,6 +28,7 @@ def sink(tmp_path: Path, kind: int, *inputs: tuple[str, tuple[int | None, ...]],
         products.append(f"{name}/m")
     nodes.append(helper.make_node("Sum", products, ["out"]))
     width = 4 if table else inputs[0][1][-1]
+    assert width is not None
     weights = {"w": tiny.weight(width, 2)} | ({"table": tiny.weight(table, 4)} if table else {})
     model = tiny.graph(nodes, weights, dict(inputs))
     for value in model.graph.input:

@@ -1,31 +1,37 @@
 """An interrupted compression goes on where it was, and ends with the same bytes."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.workers.engine.test_sequential import Images, compress, residual_network
 from workers.engine.cache import JobCache
+from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import find_layers
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
+from workers.methods.problem import Method
 
 
 class Interrupted(Exception):
     """The process ends here."""
 
 
-def run(cache, on_layer=lambda result: None, method=None):
+def run(cache: Any, on_layer: Callable[..., Any] = lambda result: None, method: Method | None = None) -> list[LayerResult]:
     model = residual_network()
     method = method or LayerwisePruning(sparsity_level=0.6)
     plan = [(layer, (method,)) for layer in find_layers(model)[0]]
     return compress(model, plan, Images(), EngineOptions(16, 3, 1), cache=cache, on_layer=on_layer)
 
 
-def stop_after(count):
+def stop_after(count: int) -> Callable[..., Any]:
     seen = []
 
-    def on_layer(result):
+    def on_layer(result: Any) -> None:
         seen.append(result)
         if len(seen) == count:
             raise Interrupted
@@ -35,7 +41,9 @@ def stop_after(count):
 
 @pytest.mark.parametrize("method", [LayerwisePruning(sparsity_level=0.6), Mcq(samples_per_weight=1, rounding="calibrated")])
 @pytest.mark.parametrize("solved", [1, 3, 5])
-def test_a_second_attempt_solves_only_what_is_left_and_gives_the_same_bytes(tmp_path, solved, method):
+def test_a_second_attempt_solves_only_what_is_left_and_gives_the_same_bytes(
+    tmp_path: Path, solved: int, method: Method
+) -> None:
     undisturbed = run(JobCache(None).at({}), method=method)
     with pytest.raises(Interrupted):
         run(JobCache(tmp_path).at({}), stop_after(solved), method=method)
@@ -53,14 +61,14 @@ def test_a_second_attempt_solves_only_what_is_left_and_gives_the_same_bytes(tmp_
         assert (one.scale is None) == (other.scale is None)
 
 
-def test_layers_solved_under_other_conditions_are_not_taken(tmp_path):
+def test_layers_solved_under_other_conditions_are_not_taken(tmp_path: Path) -> None:
     run(JobCache(tmp_path).at({"seed": 0}))
     other = JobCache(tmp_path)
     run(other.at({"seed": 1}))
     assert other.reused == 0
 
 
-def test_a_damaged_file_is_solved_again(tmp_path):
+def test_a_damaged_file_is_solved_again(tmp_path: Path) -> None:
     whole = run(JobCache(tmp_path).at({}))
     for path in sorted(tmp_path.rglob("*.npz"))[:2]:
         path.write_bytes(path.read_bytes()[:100])

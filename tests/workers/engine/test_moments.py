@@ -1,11 +1,14 @@
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from workers.engine.moments import ImpliedOutputs, InputMoments, OutputMoments, pool, pool_halves
 
 
 @pytest.mark.parametrize("groups", [1, 3])
-def test_moments_of_batches_are_those_of_all_rows(groups):
+def test_moments_of_batches_are_those_of_all_rows(groups: int) -> None:
     rng = np.random.default_rng(0)
     y = (rng.normal(size=(groups, 300, 5)) + 100).astype(np.float32)  # a mean far above the spread
     z = (y[..., :4] * 2 + rng.normal(size=(groups, 300, 4)) - 300).astype(np.float32)
@@ -22,7 +25,7 @@ def test_moments_of_batches_are_those_of_all_rows(groups):
     np.testing.assert_allclose(outputs.variance, np.square(centred_z).mean(axis=1), rtol=1e-4)
 
 
-def test_error_of_pooled_moments_is_the_mean_over_their_rows():
+def test_error_of_pooled_moments_is_the_mean_over_their_rows() -> None:
     rng = np.random.default_rng(0)
     weight, parts, squares = rng.normal(size=(1, 2, 4)), [], []
     for count in (100, 300):
@@ -36,7 +39,7 @@ def test_error_of_pooled_moments_is_the_mean_over_their_rows():
     assert pool(parts).error(weight) == pytest.approx(sum(squares) / 400, rel=1e-4)
 
 
-def test_outputs_of_the_own_inputs_follow_from_them():
+def test_outputs_of_the_own_inputs_follow_from_them() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(2, 3, 5))
     y = rng.normal(1, 2, size=(2, 400, 5)).astype(np.float32)
@@ -50,7 +53,7 @@ def test_outputs_of_the_own_inputs_follow_from_them():
     assert pool([implied]).error(weight) == pytest.approx(0, abs=1e-9 * pool([implied]).energy)
 
 
-def halves_of(values):
+def halves_of(values: npt.NDArray[Any]) -> InputMoments:
     """Moments of samples (n, rows, c), every second one in the other half."""
     inputs = InputMoments()
     for number, rows in enumerate(values):
@@ -58,7 +61,7 @@ def halves_of(values):
     return inputs
 
 
-def test_halves_have_covariances_of_their_own():
+def test_halves_have_covariances_of_their_own() -> None:
     values = np.random.default_rng(0).normal(3, 1, size=(21, 40, 6))
     inputs = halves_of(values)
     for half, found in enumerate(pool_halves([ImpliedOutputs(inputs, np.eye(6)[None])])):
@@ -66,7 +69,7 @@ def test_halves_have_covariances_of_their_own():
     assert inputs.count == 21 * 40
 
 
-def test_where_all_rows_are_of_one_half_it_stands_for_both():
+def test_where_all_rows_are_of_one_half_it_stands_for_both() -> None:
     inputs = InputMoments()
     inputs.add(np.random.default_rng(0).normal(size=(1, 50, 4)).astype(np.float32))
     first, second = inputs.halves
@@ -74,7 +77,7 @@ def test_where_all_rows_are_of_one_half_it_stands_for_both():
     assert inputs.noise == 0
 
 
-def test_noise_is_what_ledoit_and_wolf_say_of_independent_rows():
+def test_noise_is_what_ledoit_and_wolf_say_of_independent_rows() -> None:
     """Their intensity E‖S − Σ‖² / E‖S − μI‖², here by drawing anew; Σ has a spread of its own."""
     rng, scale = np.random.default_rng(0), np.linspace(0.5, 2, 12)
     cov = np.diag(scale**2)
@@ -85,7 +88,7 @@ def test_noise_is_what_ledoit_and_wolf_say_of_independent_rows():
     assert found == pytest.approx(apart / whole, rel=0.1)
 
 
-def test_rows_that_repeat_one_another_are_known_for_it():
+def test_rows_that_repeat_one_another_are_known_for_it() -> None:
     """Ten times the rows, all alike within a sample, tell no more."""
     samples = np.random.default_rng(0).normal(size=(60, 1, 8))
     one, ten = halves_of(samples).noise, halves_of(np.repeat(samples, 10, axis=1)).noise

@@ -1,5 +1,7 @@
 """Memory between two phases is bounded: samples wait until the tensors of one have become small enough."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ sizes = st.lists(st.integers(0, FRONTIER_BYTES), min_size=2, max_size=30)
 
 
 @given(held=sizes, total=st.integers(1, 1000))
-def test_the_frontier_never_outgrows_its_memory(held, total):
+def test_the_frontier_never_outgrows_its_memory(held: Any, total: Any) -> None:
     batches = schedule(held, total)
     assert len(batches) == len(held) - 1
     for number, before, after in zip(batches, held[:-1], held[1:], strict=True):
@@ -22,25 +24,25 @@ def test_the_frontier_never_outgrows_its_memory(held, total):
         assert number <= FEWEST_BATCHES or 2 * max(before, after) * number <= FRONTIER_BYTES
 
 
-def test_samples_join_where_the_tensors_become_small():
+def test_samples_join_where_the_tensors_become_small() -> None:
     large, small = FRONTIER_BYTES // 40, FRONTIER_BYTES // 10_000
     assert schedule([large, large, small, small], 64) == [20, 20, 64]
 
 
-def test_samples_leave_where_the_tensors_become_large_again():
+def test_samples_leave_where_the_tensors_become_large_again() -> None:
     large, small = FRONTIER_BYTES // 40, FRONTIER_BYTES // 10_000
     assert schedule([small, small, large, large], 64) == [64, 20, 20]
 
 
-def test_a_few_more_samples_are_not_worth_a_pass_of_their_own():
+def test_a_few_more_samples_are_not_worth_a_pass_of_their_own() -> None:
     large, smaller = FRONTIER_BYTES // 40, FRONTIER_BYTES // 60
     assert schedule([large, large, smaller, smaller], 64) == [20, 20, 20]
     assert schedule([large, large, smaller, smaller], 30) == [20, 20, 30]
 
 
 @pytest.mark.parametrize("room", [1, 40_000, 200_000])
-def test_a_model_is_compressed_with_little_memory_nearly_as_with_plenty(room, monkeypatch):
-    def prune(layer):
+def test_a_model_is_compressed_with_little_memory_nearly_as_with_plenty(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prune(layer: Any) -> Any:
         return (LayerwisePruning(sparsity_level=0.5),)
 
     plenty = run(residual_network(), prune, Images(256), batch_size=8)

@@ -1,18 +1,22 @@
 """The engine on small networks: what it computes, in which order, from which statistics."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
 
 from tests.workers.ir.tiny import named
-from workers.engine.layer import make_tasks
+from workers.engine.layer import LayerResult, make_tasks
 from workers.engine.moments import LayerMoments
 from workers.engine.sequential import compress_sequentially
 from workers.engine.solver import DAMPING, EngineOptions, damped, pose, prior
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
-from workers.ir.graph.layers import find_layers
+from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import LayerSolution, Method
@@ -23,7 +27,7 @@ class Untouched(Method):
 
     method: str = "untouched"
 
-    def solve(self, problem, rng):
+    def solve(self, problem: Any, rng: np.random.Generator) -> Any:
         return LayerSolution(problem.target)
 
 
@@ -32,24 +36,24 @@ class Halved(Method):
 
     method: str = "halved"
 
-    def solve(self, problem, rng):
+    def solve(self, problem: Any, rng: np.random.Generator) -> Any:
         return LayerSolution(problem.original / 2)
 
 
 class Images:
-    def __init__(self, count=48):
+    def __init__(self, count: int = 48) -> None:
         self.count = count
         self.values = np.random.default_rng(0).normal(0.3, 1, size=(count, 3, 10, 10)).astype(np.float32)
 
-    def batch(self, start, stop):
+    def batch(self, start: Any, stop: Any) -> Any:
         return {"x": self.values[start:stop]}
 
 
-def residual_network(biased=True):
+def residual_network(biased: bool = True) -> ov.Model:
     """conv, conv + skip, depthwise conv, pooled, matmul: with a branch and a layer of every geometry."""
     rng = np.random.default_rng(1)
 
-    def conv(x, inputs, outputs, name):
+    def conv(x: Any, inputs: Any, outputs: Any, name: Any) -> Any:
         weight = ops.constant(rng.normal(0, (9 * inputs) ** -0.5, (outputs, inputs, 3, 3)).astype(np.float32))
         node = ops.convolution(x, weight, [1, 1], [1, 1], [1, 1], [1, 1], name=name)
         return ops.add(node, ops.constant(rng.normal(0, 0.1, (1, outputs, 1, 1)).astype(np.float32))) if biased else node
@@ -66,24 +70,28 @@ def residual_network(biased=True):
     return named(model)
 
 
-def outputs(model, samples):
+def outputs(model: ov.Model, samples: Any) -> npt.NDArray[Any]:
     compiled = ov.Core().compile_model(rebatch(model, samples.count), "CPU", EXACT)
     return compiled(samples.batch(0, samples.count))[0]
 
 
-def run(model, methods, samples=None, seed=0, batch_size=16, **options):
+def run(
+    model: ov.Model, methods: Callable[..., Any], samples: Any = None, seed: int = 0, batch_size: int = 16, **options: Any
+) -> list[LayerResult]:
     layers, _ = find_layers(model)
     plan = [(layer, methods(layer)) for layer in layers]
     images = samples or Images()
     return compress(model, plan, images, EngineOptions(batch_size, seed, 1, **options))
 
 
-def compress(model, plan, images, options=None, **given):
+def compress(
+    model: ov.Model, plan: list[tuple[Layer, tuple[Any, ...]]], images: Any, options: EngineOptions | None = None, **given: Any
+) -> list[LayerResult]:
     options = options or EngineOptions(16, 0, 1)
     return compress_sequentially(model, rebatch(model, options.batch_size), make_tasks(model, plan), images, options, **given)
 
 
-def test_layers_without_a_restriction_keep_the_model_as_it_is():
+def test_layers_without_a_restriction_keep_the_model_as_it_is() -> None:
     model, samples = residual_network(), Images()
     before = outputs(model, samples)
     results = run(model, lambda layer: (Untouched(),), samples)
@@ -92,7 +100,7 @@ def test_layers_without_a_restriction_keep_the_model_as_it_is():
     np.testing.assert_allclose(outputs(model, samples), before, atol=2e-2)
 
 
-def test_later_layers_make_up_for_the_damage_of_an_earlier_one():
+def test_later_layers_make_up_for_the_damage_of_an_earlier_one() -> None:
     harmed, repaired, samples = residual_network(), residual_network(), Images()
     before = outputs(harmed, samples)
     plan = [(layer, (Halved(),)) for layer in find_layers(harmed)[0] if layer.name == "first"]
@@ -104,14 +112,14 @@ def test_later_layers_make_up_for_the_damage_of_an_earlier_one():
 
 
 @pytest.mark.parametrize("biased", [True, False])
-def test_the_bias_keeps_the_mean_of_every_output(biased):
+def test_the_bias_keeps_the_mean_of_every_output(biased: bool) -> None:
     model, samples = residual_network(biased), Images()
     before = outputs(model, samples)
     run(model, lambda layer: (LayerwisePruning(sparsity_level=0.5),), samples)
     np.testing.assert_allclose(outputs(model, samples).mean(axis=0), before.mean(axis=0), atol=2e-3)
 
 
-def test_same_inputs_and_seed_give_the_same_bytes():
+def test_same_inputs_and_seed_give_the_same_bytes() -> None:
     first, second = residual_network(), residual_network()
     one = run(first, lambda layer: (LayerwisePruning(sparsity_level=0.6),))
     two = run(second, lambda layer: (LayerwisePruning(sparsity_level=0.6),))
@@ -119,24 +127,22 @@ def test_same_inputs_and_seed_give_the_same_bytes():
         np.testing.assert_array_equal(left.weight, right.weight)
 
 
-def test_caution_trusts_the_samples_less_the_deeper_the_layer():
+def test_caution_trusts_the_samples_less_the_deeper_the_layer() -> None:
     plain, careful = residual_network(), residual_network()
     before = {layer.name: read_weight(plain, layer) for layer in find_layers(plain)[0]}
 
-    def methods(layer):
+    def methods(layer: Any) -> Any:
         return (LayerwisePruning(sparsity_level=0.5),)
 
-    believed, doubted = (
-        {result.layer.name: result for result in run(model, methods, **options)}
-        for model, options in ((plain, {}), (careful, {"last_damping": 10.0}))
-    )
+    cases: list[tuple[ov.Model, dict[str, Any]]] = [(plain, {}), (careful, {"last_damping": 10.0})]
+    believed, doubted = ({result.layer.name: result for result in run(model, methods, **options)} for model, options in cases)
     np.testing.assert_array_equal(believed["stem"].weight, doubted["stem"].weight)
     kept = doubted["head"].weight != 0
     original = before["head"].reshape(kept.shape)
     assert np.abs(doubted["head"].weight - original)[kept].max() < 0.2 * np.abs(believed["head"].weight - original)[kept].max()
 
 
-def test_a_last_batch_that_is_not_full_counts_only_its_samples():
+def test_a_last_batch_that_is_not_full_counts_only_its_samples() -> None:
     whole, ragged = residual_network(), residual_network()
     run(whole, lambda layer: (Untouched(),), Images(30), batch_size=30)
     run(ragged, lambda layer: (Untouched(),), Images(30), batch_size=16)
@@ -145,13 +151,13 @@ def test_a_last_batch_that_is_not_full_counts_only_its_samples():
         np.testing.assert_allclose(read_weight(whole, a), read_weight(ragged, b), atol=0.05)
 
 
-def test_steps_follow_one_another_and_keep_zeros():
+def test_steps_follow_one_another_and_keep_zeros() -> None:
     model = residual_network()
     results = run(model, lambda layer: (LayerwisePruning(sparsity_level=0.5), Halved()))
     assert all(np.mean(result.weight == 0) >= 0.45 for result in results)
 
 
-def test_pose_gives_the_optimum_of_the_centred_problem():
+def test_pose_gives_the_optimum_of_the_centred_problem() -> None:
     rng = np.random.default_rng(0)
     y, weight = rng.normal(size=(4000, 6)), rng.normal(size=(3, 6))
     z = y @ weight.T + 0.01 * rng.normal(size=(4000, 3))
@@ -162,7 +168,7 @@ def test_pose_gives_the_optimum_of_the_centred_problem():
     assert moments.error(problem.target) == pytest.approx(np.square(z - y @ problem.target[0].T).mean(axis=0).sum(), rel=1e-3)
 
 
-def test_damping_believes_how_taps_go_together_and_doubts_how_channels_do():
+def test_damping_believes_how_taps_go_together_and_doubts_how_channels_do() -> None:
     """The oracle is written with a Kronecker product."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(500, 12)) @ rng.normal(size=(12, 12))
@@ -173,6 +179,6 @@ def test_damping_believes_how_taps_go_together_and_doubts_how_channels_do():
     np.testing.assert_allclose(found - DAMPING * np.trace(hessian[0]) / 12 * np.eye(12), expected)
 
 
-def test_damping_makes_a_dead_layer_definite():
+def test_damping_makes_a_dead_layer_definite() -> None:
     hessian = np.zeros((2, 9, 9))
     assert np.linalg.eigvalsh(damped(hessian, prior(hessian, 0.5, 9))).min() > 0

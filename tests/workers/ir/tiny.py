@@ -1,7 +1,8 @@
 """Small ONNX models, built where a test needs them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from workers.ir.graph.origins import name_operations, tag
 
 RNG = np.random.default_rng(0)
-Weights = dict[str, NDArray[np.generic]]
+Weights = Mapping[str, NDArray[Any] | np.generic]
 
 
-def weight(*shape: int, dtype: type[np.generic] = np.float32) -> NDArray[np.generic]:
+def weight(*shape: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
     return RNG.normal(size=shape).astype(dtype) / 4
 
 
@@ -32,7 +33,7 @@ def graph(
         "tiny",
         [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, kind, None) for name in outputs],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
     )
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 

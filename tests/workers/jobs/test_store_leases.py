@@ -156,7 +156,7 @@ def test_cancel_makes_no_lease_longer(store: Store, job: Job) -> None:
 
 
 def test_the_foremost_is_the_oldest_that_waits_for_the_same_workers(store: Store, job: Job) -> None:
-    store.leases.claim(store.assets.get(AssetKind.MODEL, MODEL).job_id, "w", LEASE_S)
+    store.leases.claim(str(store.assets.get(AssetKind.MODEL, MODEL).job_id), "w", LEASE_S)
     second, _ = store.jobs.submit(replace(REQUEST, name="later"), "me")
     elsewhere, _ = store.jobs.submit(replace(REQUEST, runs_on="isa=avx2"), "me")
     assert store.leases.foremost(second.id) == job.id

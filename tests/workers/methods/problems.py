@@ -1,11 +1,13 @@
 """Layer problems of every kind that a method must live with."""
 
+from typing import Any
+
 import numpy as np
 
 from workers.methods.problem import LayerProblem
 
 
-def problem(kind="plain", shape=(1, 6, 12), samples=200, seed=0):
+def problem(kind: str = "plain", shape: Any = (1, 6, 12), samples: int = 200, seed: int = 0) -> Any:
     """A problem with a damped covariance of correlated inputs; `kind` bends it."""
     groups, rows, cols = shape
     rng = np.random.default_rng(seed)

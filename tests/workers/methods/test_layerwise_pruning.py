@@ -1,36 +1,39 @@
 from dataclasses import replace
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydantic import ValidationError
 
 from tests.workers.methods.problems import KINDS, problem
 from workers.methods.layerwise_pruning import LayerwisePruning, keep_highest
+from workers.methods.problem import LayerProblem
 from workers.methods.solvers.least_squares import masked_least_squares
 
 RNG = np.random.default_rng(0)
 
 
-def pruned(posed, level, **knobs):
+def pruned(posed: LayerProblem, level: float, **knobs: Any) -> npt.NDArray[Any]:
     return LayerwisePruning(sparsity_level=level, **knobs).solve(posed, RNG).weight
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [0.25, 0.5, 0.9])
-def test_reaches_the_level_exactly(kind, level):
+def test_reaches_the_level_exactly(kind: str, level: float) -> None:
     posed = problem(kind)
     assert np.count_nonzero(pruned(posed, level)) <= posed.target.size - round(level * posed.target.size)
 
 
-def test_survivors_are_the_least_squares_solution_of_their_mask():
+def test_survivors_are_the_least_squares_solution_of_their_mask() -> None:
     posed = problem()
     weight = pruned(posed, 0.5)
     again = masked_least_squares(posed, weight != 0, 0 * weight, iterations=500, tolerance=1e-12)
     np.testing.assert_allclose(weight, again, rtol=1e-3, atol=1e-5)
 
 
-def test_close_to_the_best_of_all_masks():
+def test_close_to_the_best_of_all_masks() -> None:
     posed = problem(shape=(1, 1, 8))
     errors = []
     for kept in combinations(range(8), 4):
@@ -39,18 +42,18 @@ def test_close_to_the_best_of_all_masks():
     assert min(errors) * (1 - 1e-6) <= posed.error(pruned(posed, 0.5)) <= np.quantile(errors, 0.1)
 
 
-def test_gradual_is_no_worse_than_at_once():
+def test_gradual_is_no_worse_than_at_once() -> None:
     posed = problem(shape=(1, 16, 48))
     assert posed.error(pruned(posed, 0.7)) < posed.error(pruned(posed, 0.7, gradual_steps=1))
 
 
-def test_better_than_zeroing_the_smallest_weights():
+def test_better_than_zeroing_the_smallest_weights() -> None:
     posed = problem(shape=(1, 16, 48))
     smallest = np.where(keep_highest(np.abs(posed.original), 0.5), posed.original, 0)
     assert posed.error(pruned(posed, 0.5)) < 0.5 * posed.error(smallest)
 
 
-def test_zeros_of_an_earlier_step_survive():
+def test_zeros_of_an_earlier_step_survive() -> None:
     posed = problem()
     support = np.random.default_rng(1).random(posed.target.shape) < 0.5
     held = type(posed)(posed.name, posed.target, posed.hessian, posed.original, support)
@@ -61,7 +64,7 @@ def test_zeros_of_an_earlier_step_survive():
 @pytest.mark.parametrize(
     ("shape", "taps"), [((1, 6, 16), 1), ((1, 5, 72), 9), ((1, 4, 27), 9), ((2, 3, 40), 4), ((5, 1, 9), 9)]
 )
-def test_every_block_of_input_channels_has_its_zeros(pattern, shape, taps):
+def test_every_block_of_input_channels_has_its_zeros(pattern: str, shape: tuple[int, ...], taps: int) -> None:
     zeros, size = map(int, pattern.split(":"))
     weight = pruned(replace(problem(shape=shape), taps=taps), 0.5, pattern=pattern)
     groups, rows, cols = shape
@@ -72,7 +75,7 @@ def test_every_block_of_input_channels_has_its_zeros(pattern, shape, taps):
         assert (np.count_nonzero(block == 0, axis=2) == must).all()
 
 
-def test_a_block_pattern_is_close_to_the_best_of_its_kind():
+def test_a_block_pattern_is_close_to_the_best_of_its_kind() -> None:
     posed = problem(shape=(1, 1, 8))
     halves = list(combinations(range(4), 2))
     errors = []
@@ -82,7 +85,7 @@ def test_a_block_pattern_is_close_to_the_best_of_its_kind():
     assert min(errors) * (1 - 1e-6) <= posed.error(pruned(posed, 0.5, pattern="2:4")) <= np.quantile(errors, 0.2)
 
 
-def test_a_block_pattern_keeps_earlier_zeros():
+def test_a_block_pattern_keeps_earlier_zeros() -> None:
     posed = problem(shape=(1, 6, 16))
     support = np.random.default_rng(1).random(posed.target.shape) < 0.5
     weight = pruned(replace(posed, support=support), 0.5, pattern="2:4")
@@ -99,6 +102,6 @@ def test_a_block_pattern_keeps_earlier_zeros():
         ({"sparsity_level": 0.5, "budget": "operations"}, "pattern: channel alone"),
     ],
 )
-def test_knobs_that_would_be_ignored_are_refused(knobs, complaint):
+def test_knobs_that_would_be_ignored_are_refused(knobs: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         LayerwisePruning(**knobs)

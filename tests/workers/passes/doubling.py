@@ -1,6 +1,6 @@
 """A pass for tests."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import openvino.opset13 as ops
@@ -16,7 +16,7 @@ class Doubling(Pass):
     factor: float = 1.0
 
 
-def rewrite(step, state, context, progress):
+def rewrite(step: Any, state: Any, context: Any, progress: Any) -> Any:
     result = state.model.get_results()[0]
     product = ops.multiply(result.input_value(0), np.float32(step.factor))
     result.input(0).replace_source_output(product.output(0))

@@ -1,9 +1,13 @@
 """Whole channels: what goes together, what goes first, and that nothing else changes when they go."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
@@ -13,21 +17,21 @@ from pydantic import ValidationError
 from tests.workers.ir.tiny import graph, save, weight
 from workers.calibration import from_fractals
 from workers.errors import BudgetOutOfReach
-from workers.ir.channels.groups import couple
+from workers.ir.channels.groups import Coupling, couple
 from workers.ir.channels.removal import remove_channels
 from workers.ir.graph.layers import find_layers
-from workers.ir.reading.importer import load
+from workers.ir.reading.importer import Imported, load
 from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import compress_model, make_context
+from workers.run.compression import Compressed, compress_model, make_context
 from workers.run.plan import make_plan
 
 node = helper.make_node
 conv = partial(node, "Conv", pads=[1, 1, 1, 1])
 
 
-def residual():
+def residual() -> Any:
     """Two blocks with an inner convolution each around one stream, pooled into a fully connected layer."""
     nodes = [conv(["in", "w0", "b0"], ["s0"], name="stem"), node("Relu", ["s0"], ["s"])]
     weights = {"w0": weight(8, 3, 3, 3), "b0": weight(8)}
@@ -50,7 +54,7 @@ def residual():
     return graph(nodes, weights | {"wf": weight(5, 8), "bf": weight(5)}, {"in": [None, 3, 12, 12]})
 
 
-def depthwise():
+def depthwise() -> Any:
     """Widened, filtered channel by channel with a slope for each, and narrowed."""
     nodes = [
         node("Conv", ["in", "w1", "b1"], ["c"], name="widen"),
@@ -60,11 +64,11 @@ def depthwise():
         node("Conv", ["q", "w3"], ["out"], name="narrow"),
     ]
     weights = {"w1": weight(8, 3, 1, 1), "b1": weight(8), "w2": weight(8, 1, 3, 3), "b2": weight(8), "w3": weight(4, 8, 1, 1)}
-    weights |= {"low": np.float32(0), "high": np.float32(6), "slope": np.abs(weight(8, 1, 1))}
+    weights |= {"low": np.array(0, np.float32), "high": np.array(6, np.float32), "slope": np.abs(weight(8, 1, 1))}
     return graph(nodes, weights, {"in": [None, 3, 8, 8]})
 
 
-def fire():
+def fire() -> Any:
     """Squeezed, expanded in two ways, joined, and flattened into a matrix product."""
     nodes = [
         node("Conv", ["in", "w1", "b1"], ["s"], name="squeeze"),
@@ -81,7 +85,7 @@ def fire():
     return graph(nodes, weights | {"b3": weight(7), "w4": weight(4, 12 * 16), "b4": weight(4)}, {"in": [None, 3, 8, 8]})
 
 
-def perceptron():
+def perceptron() -> Any:
     """The hidden width of a transformer's block; its stream is normalised and stays."""
     nodes = [
         node("LayerNormalization", ["in", "g"], ["n"]),
@@ -105,12 +109,12 @@ NETWORKS = {
 
 
 @pytest.fixture
-def imported(tmp_path):
+def imported(tmp_path: Path) -> Callable[..., Any]:
     return lambda build: load(save(build(), tmp_path / "model.onnx"))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_removed_channel_is_one_that_nothing_reads(imported, name):
+def test_a_removed_channel_is_one_that_nothing_reads(imported: Callable[..., Any], name: str) -> None:
     """The oracle: zero what reads a channel, and the outputs do not tell whether it is there."""
     build, removable = NETWORKS[name]
     model = imported(build).model
@@ -131,41 +135,42 @@ def test_a_removed_channel_is_one_that_nothing_reads(imported, name):
         np.testing.assert_allclose(new, old, rtol=1e-4, atol=1e-5)
 
 
-def zero_what_reads(model, coupling, removed):
+def zero_what_reads(model: ov.Model, coupling: Coupling, removed: npt.NDArray[Any]) -> None:
     nodes = {found.friendly_name: found for found in model.get_ops()}
     for entry in coupling.entries:
         reads = any(np.array_equal(entry.numbers, vector) for vector in [coupling.inputs.get(entry.node)] if vector is not None)
         if reads:
             old = nodes[entry.node].input_value(entry.port).get_node()
             values = np.array(old.data)
+            assert entry.axis is not None
             np.moveaxis(values, entry.axis, 0)[removed[entry.numbers]] = 0
             nodes[entry.node].input(entry.port).replace_source_output(ops.constant(values, name=old.friendly_name).output(0))
 
 
-def constants(model):
+def constants(model: ov.Model) -> Any:
     return sum(
         found.get_output_size() and np.prod(found.shape) for found in model.get_ops() if found.get_type_name() == "Constant"
     )
 
 
-def answers(model, data):
+def answers(model: ov.Model, data: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return list(compiled({0: data}).values())
 
 
-def compress(found, *steps, count=48, source="fractals"):
+def compress(found: Imported, *steps: Any, count: int = 48, source: Literal["fractals", "dataset"] = "fractals") -> Compressed:
     plan = make_plan(found, Recipe.model_construct(steps=steps))
     samples = replace(from_fractals(found, count, 0, Preprocessing()), source=source)
     return compress_model(plan, make_context(plan, found.model, samples, seed=0, threads=1))
 
 
-def channels(level, **knobs):
+def channels(level: float, **knobs: Any) -> LayerwisePruning:
     return LayerwisePruning(sparsity_level=level, pattern="channel", **knobs)
 
 
 @pytest.mark.parametrize("allocation", ["normalized", "uniform"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_takes_the_share_asked_for(imported, name, allocation):
+def test_takes_the_share_asked_for(imported: Callable[..., Any], name: str, allocation: str) -> None:
     found = imported(NETWORKS[name][0])
     size = sum(layer.size for layer in find_layers(found.model)[0])
     done = compress(found, channels(0.3, allocation=allocation))
@@ -174,7 +179,7 @@ def test_takes_the_share_asked_for(imported, name, allocation):
     assert left == sum(result.weight.size for result in done.results)
 
 
-def test_repeated_channels_go_without_loss(imported):
+def test_repeated_channels_go_without_loss(imported: Callable[..., Any]) -> None:
     """A network with every channel twice, at half the width: the same answers, where the samples are believed."""
     found = imported(twice)
     data = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
@@ -184,14 +189,14 @@ def test_repeated_channels_go_without_loss(imported):
     np.testing.assert_allclose(answers(done.model, data)[0], before, atol=0.02 * np.abs(before).max())
 
 
-def twice():
+def twice() -> Any:
     half, read = weight(4, 3, 3, 3), weight(4, 4, 3, 3)
     nodes = [conv(["in", "w1"], ["c"], name="one"), node("Relu", ["c"], ["r"]), conv(["r", "w2"], ["out"], name="two")]
     doubled = {"w1": np.concatenate([half, half]), "w2": np.concatenate([read, 0.5 * read], axis=1)}
     return graph(nodes, doubled, {"in": [None, 3, 8, 8]})
 
 
-def test_int8_can_follow(imported):
+def test_int8_can_follow(imported: Callable[..., Any]) -> None:
     done = compress(imported(residual), channels(0.3, budget="operations"), Int8())
     rows = {result.layer.name: result for result in done.results}
     assert [step.method for step in rows["a.second"].steps] == ["layerwise_pruning", "int8"]
@@ -199,17 +204,17 @@ def test_int8_can_follow(imported):
     assert rows["a.second"].relative_error < 1
 
 
-def test_what_is_out_of_reach_is_refused(imported):
+def test_what_is_out_of_reach_is_refused(imported: Callable[..., Any]) -> None:
     with pytest.raises(BudgetOutOfReach, match="less than the 99 % asked for"):
         compress(imported(residual), channels(0.99))
 
 
-def test_zeros_of_an_earlier_step_survive(imported):
+def test_zeros_of_an_earlier_step_survive(imported: Callable[..., Any]) -> None:
     done = compress(imported(residual), LayerwisePruning(sparsity_level=0.5, allocation="uniform"), channels(0.2))
     assert all((result.weight == 0).mean() > 0.25 for result in done.results if result.layer.name != "head")
 
 
-def test_knobs_that_do_not_apply_are_refused():
+def test_knobs_that_do_not_apply_are_refused() -> None:
     with pytest.raises(ValidationError, match="must be 0.5"):
         LayerwisePruning(sparsity_level=0.6, pattern="2:4")
     with pytest.raises(ValidationError, match="pattern: channel"):

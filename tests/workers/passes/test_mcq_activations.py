@@ -1,6 +1,11 @@
 """Sampled activations against the sampling of the paper, written out in NumPy."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
@@ -21,7 +26,9 @@ SHAPE = (3, 4, 5, 5)
 KINDS = {"Relu": ops.relu, "Tanh": ops.tanh}
 
 
-def sampled(kind, rate, offset, value, *, whole=False):
+def sampled(
+    kind: str, rate: float, offset: float, value: npt.NDArray[Any], *, whole: bool = False
+) -> tuple[npt.NDArray[Any], ...]:
     """The counts and the samples that an activation of `value` is replaced by."""
     data = ops.parameter(list(value.shape), name="data")
     node = KINDS[kind](data, name="act")
@@ -32,7 +39,7 @@ def sampled(kind, rate, offset, value, *, whole=False):
     return outputs[1], -outputs[0]
 
 
-def counted(row, total, offset):
+def counted(row: npt.NDArray[Any], total: int, offset: float) -> npt.NDArray[Any]:
     """How many of the samples (k + offset) / total fall into each element's interval of the cumulative distribution."""
     edges = np.concatenate([[0.0], np.cumsum(row)]) / row.sum()
     points = (np.arange(total) + offset) / total
@@ -42,7 +49,7 @@ def counted(row, total, offset):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rate", [0.25, 1.0, 4.0])
 @pytest.mark.parametrize("whole", [False, True])
-def test_counts_are_the_papers(kind, rate, whole):
+def test_counts_are_the_papers(kind: str, rate: float, whole: bool) -> None:
     value = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
     counts, samples = sampled(kind, rate, 0.37, value, whole=whole)
     exact = np.maximum(value, 0) if kind == "Relu" else np.tanh(value)
@@ -55,25 +62,25 @@ def test_counts_are_the_papers(kind, rate, whole):
     np.testing.assert_allclose(samples, np.sign(exact) * (counts * step).reshape(SHAPE), rtol=1e-5, atol=1e-7)
 
 
-def test_more_samples_come_closer():
+def test_more_samples_come_closer() -> None:
     value = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
     errors = [np.square(sampled("Relu", rate, 0.5, value)[1] - np.maximum(value, 0)).sum() for rate in (1, 4, 16, 64)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-3 * np.square(np.maximum(value, 0)).sum()
 
 
-def test_an_activation_of_zeros_stays_zero():
+def test_an_activation_of_zeros_stays_zero() -> None:
     counts, samples = sampled("Relu", 2.0, 0.5, -np.ones(SHAPE, np.float32))
     assert not counts.any()
     assert not samples.any()
 
 
 @pytest.fixture
-def job(tmp_path):
+def job(tmp_path: Path) -> Callable[..., Any]:
     path = save(cnn(), tmp_path / "cnn.onnx")
 
-    def do(step, **recipe):
-        recipe = Recipe.model_validate({"steps": [{"method": "mcq_activations"} | step], **recipe})
+    def do(step: Any, **options: Any) -> Any:
+        recipe = Recipe.model_validate({"steps": [{"method": "mcq_activations"} | step], **options})
         imported = load(path)
         plan = make_plan(imported, recipe)
         samples = from_fractals(imported, 8, 0, recipe.preprocessing)
@@ -85,11 +92,11 @@ def job(tmp_path):
     return do
 
 
-def outputs(model, values):
+def outputs(model: ov.Model | Path, values: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return ov.Core().compile_model(model, "CPU", EXACT)(values)[0]
 
 
-def test_the_written_model_samples_every_image_by_itself(job):
+def test_the_written_model_samples_every_image_by_itself(job: Callable[..., Any]) -> None:
     original, xml, samples = job({"samples_per_activation": 64})
     written = ov.Core().read_model(xml)
     together = outputs(written, samples.batch(0, 4))
@@ -100,7 +107,7 @@ def test_the_written_model_samples_every_image_by_itself(job):
     np.testing.assert_allclose(together, plain, atol=0.05 * np.abs(plain).max())
 
 
-def test_layers_have_their_own_rate_and_can_be_left_out(job):
+def test_layers_have_their_own_rate_and_can_be_left_out(job: Callable[..., Any]) -> None:
     original, xml, samples = job({}, ignored_scope={"types": ["Relu"]})
     np.testing.assert_array_equal(outputs(xml, samples.batch(0, 1)), outputs(original, samples.batch(0, 1)))
     with pytest.raises(UnmatchedScope, match="did you mean 'r1'"):
@@ -111,7 +118,7 @@ def test_layers_have_their_own_rate_and_can_be_left_out(job):
 
 
 @pytest.mark.parametrize("after", [{"method": "mcq"}, {"method": "int8"}], ids=lambda step: step["method"])
-def test_weights_are_compressed_behind_sampled_activations(tmp_path, after):
+def test_weights_are_compressed_behind_sampled_activations(tmp_path: Path, after: dict[str, str]) -> None:
     path = save(cnn(), tmp_path / "cnn.onnx")
     recipe = Recipe.model_validate({"steps": [{"method": "mcq_activations", "samples_per_activation": 8}, after]})
     imported = load(path)

@@ -1,9 +1,12 @@
 """Weights that stay compressed as the model runs, through NNCF itself."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import openvino as ov
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from pydantic import ValidationError
 
 from tests.workers.ir.tiny import graph, save, weight
@@ -17,7 +20,7 @@ GROUPS = {"group_size": 16, "all_layers": True}
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A table of embeddings, two products and one that answers."""
     nodes = [
         helper.make_node("Gather", ["table", "in"], ["e"], name="embedding"),
@@ -27,20 +30,20 @@ def encoder(tmp_path_factory):
         helper.make_node("MatMul", ["s", "w3"], ["out"], name="third"),
     ]
     weights = {"table": weight(500, 64), "w1": weight(64, 128), "w2": weight(128, 64), "w3": weight(64, 16)}
-    model = graph(nodes, weights, {"in": [None, 12]}, kind=helper.TensorProto.INT32)
+    model = graph(nodes, weights, {"in": [None, 12]}, kind=TensorProto.INT32)
     return save(model, tmp_path_factory.mktemp("model") / "encoder.onnx")
 
 
-def compress(model, **knobs):
+def compress(model: Any, **knobs: Any) -> Any:
     return Job(model, [{"method": "weight_compression", **knobs}])
 
 
-def written(job, folder):
+def written(job: Any, folder: Path) -> Any:
     layers = [(result.layer, result.scale) for result in job.compressed.results]
     return ov.Core().read_model(export(job.compressed.model, layers, folder, {}).xml)
 
 
-def inner(node):
+def inner(node: Any) -> Any:
     """The constant at the end of a chain of decoding operations."""
     while node.get_type_name() != "Constant":
         node = node.input_value(0).get_node()
@@ -48,7 +51,9 @@ def inner(node):
 
 
 @pytest.mark.parametrize("mode", STORED)
-def test_products_and_embeddings_are_stored_in_the_mode_s_type_and_decode_as_they_run(encoder, tmp_path, mode):
+def test_products_and_embeddings_are_stored_in_the_mode_s_type_and_decode_as_they_run(
+    encoder: Any, tmp_path: Path, mode: Any
+) -> None:
     job = compress(encoder, mode=mode, **(GROUPS if "8" not in mode else {}))
     assert set(job.results) == {"first", "second", "third"}
     assert any("embedding" in entry.name and "weight_compression" in entry.reason for entry in job.compressed.skipped)
@@ -62,7 +67,7 @@ def test_products_and_embeddings_are_stored_in_the_mode_s_type_and_decode_as_the
     np.testing.assert_array_equal(job.outputs(model), job.outputs(job.compressed.model))
 
 
-def test_the_error_of_a_layer_is_what_its_outputs_lose(encoder):
+def test_the_error_of_a_layer_is_what_its_outputs_lose(encoder: Any) -> None:
     job = compress(encoder, mode="int4_sym", **GROUPS)
     before, after = job.outputs(job.original), job.outputs(job.compressed.model)
     lost = np.square(before - after - (before - after).mean((0, 1))).sum() / np.square(before - before.mean((0, 1))).sum()
@@ -82,11 +87,11 @@ def test_the_error_of_a_layer_is_what_its_outputs_lose(encoder):
     ],
     ids=str,
 )
-def test_nncf_takes_every_knob(encoder, knobs):
+def test_nncf_takes_every_knob(encoder: Any, knobs: Any) -> None:
     assert compress(encoder, mode="int4_sym", **knobs).results
 
 
-def test_zeros_of_pruning_survive_without_a_zero_point(encoder):
+def test_zeros_of_pruning_survive_without_a_zero_point(encoder: Any) -> None:
     pruning = {"method": "layerwise_pruning", "sparsity_level": 0.5, "allocation": "uniform"}
     job = Job(encoder, [pruning, {"method": "weight_compression", "mode": "int8_sym"}])
     for result in job.results.values():
@@ -94,7 +99,7 @@ def test_zeros_of_pruning_survive_without_a_zero_point(encoder):
         assert [step.method for step in result.steps] == ["layerwise_pruning", "weight_compression"]
 
 
-def test_an_ignored_layer_keeps_its_weights_and_the_report_says_why(encoder):
+def test_an_ignored_layer_keeps_its_weights_and_the_report_says_why(encoder: Any) -> None:
     job = compress(encoder, ignored_scope={"names": ["second"]})
     assert "second" not in job.results
     assert ("second", "ignored_scope.names: 'second'") in [(entry.name, entry.reason) for entry in job.compressed.skipped]
@@ -103,12 +108,12 @@ def test_an_ignored_layer_keeps_its_weights_and_the_report_says_why(encoder):
 @pytest.mark.parametrize(
     "knobs", [{"group_size": 64}, {"mode": "int8_sym", "awq": True}, {"mode": "int4_sym", "group_size": 0}]
 )
-def test_knobs_that_do_not_go_together_are_refused(knobs):
+def test_knobs_that_do_not_go_together_are_refused(knobs: Any) -> None:
     with pytest.raises(ValidationError, match="4 bits|group_size"):
         Recipe.model_validate({"steps": [{"method": "weight_compression", **knobs}]})
 
 
-def test_the_forecast_counts_groups_and_what_stays_in_8_bits():
+def test_the_forecast_counts_groups_and_what_stays_in_8_bits() -> None:
     assert WeightCompression(mode="int4_sym", group_size=64).expected_bits == 4.25
     assert WeightCompression(mode="int4_sym", group_size=64, ratio=0.5).expected_bits == 6.125
     assert WeightCompression().expected_bits == 8

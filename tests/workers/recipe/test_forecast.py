@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from workers.allocation import error_curves
@@ -5,7 +7,7 @@ from workers.engine import capture, sample_schedule
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
 from workers.recipe import forecast as forecasting
-from workers.recipe.forecast import foresee
+from workers.recipe.forecast import Forecast, foresee
 
 COLUMNS = (27, 144, 64)
 LAYERS = [
@@ -24,12 +26,12 @@ INSPECTION = {
 }
 
 
-def forecast(inspection=INSPECTION, **recipe):
+def forecast(inspection: dict[str, Any] = INSPECTION, **recipe: Any) -> Forecast:
     steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.75}]}
     return foresee(inspection, Recipe.model_validate(steps | recipe))
 
 
-def test_sizes_follow_from_bits():
+def test_sizes_follow_from_bits() -> None:
     dense = forecast(steps=[{"method": "uniform", "bits": 4}])
     assert all(layer.bits == 4 + 16 / columns for layer, columns in zip(dense.layers, COLUMNS, strict=True))
     assert dense.compressed_bytes == pytest.approx(10_288 / 2, abs=12 * 500)
@@ -41,7 +43,7 @@ def test_sizes_follow_from_bits():
     assert joined.zip_bytes < pruned.zip_bytes < dense.original_bytes
 
 
-def test_what_is_left_alone_is_told_with_the_reason():
+def test_what_is_left_alone_is_told_with_the_reason() -> None:
     found = forecast(ignored_scope={"names": ["conv1"], "types": ["MatMul"]})
     assert [layer.name for layer in found.layers] == ["conv2"]
     assert {spared.name: spared.reason for spared in found.skipped} == {
@@ -51,22 +53,22 @@ def test_what_is_left_alone_is_told_with_the_reason():
     }
 
 
-def test_a_rule_that_matches_nothing_is_told_with_what_may_be_meant():
+def test_a_rule_that_matches_nothing_is_told_with_what_may_be_meant() -> None:
     (rule,) = forecast(ignored_scope={"names": ["conf2"]}).unmatched
     assert "'conf2' matches no layer; did you mean 'conv2'?" in rule
 
 
-def test_a_bad_pattern_is_refused():
+def test_a_bad_pattern_is_refused() -> None:
     with pytest.raises(InvalidRecipe, match="regular expression"):
         forecast(ignored_scope={"patterns": ["("]})
 
 
-def test_ec2t_keeps_the_ends():
+def test_ec2t_keeps_the_ends() -> None:
     found = forecast(steps=[{"method": "ec2t", "keep_ends": True}])
     assert [layer.steps for layer in found.layers] == [(), ("ec2t",), ()]
 
 
-def test_time_and_memory_grow_with_the_work_and_are_unknown_without_it():
+def test_time_and_memory_grow_with_the_work_and_are_unknown_without_it() -> None:
     few, many = forecast(calibration={"count": 64}), forecast(calibration={"count": 4096})
     assert 0 < few.seconds < many.seconds
     assert 0 < few.memory_bytes < many.memory_bytes
@@ -76,13 +78,13 @@ def test_time_and_memory_grow_with_the_work_and_are_unknown_without_it():
     assert (forecast(shapeless).seconds, forecast(shapeless).memory_bytes) == (None, None)
 
 
-def test_a_recipe_that_leaves_nothing_says_so():
+def test_a_recipe_that_leaves_nothing_says_so() -> None:
     found = forecast(ignored_scope={"patterns": [".*"]})
     assert found.layers == ()
     assert "refused" in found.notes[0]
 
 
-def test_a_distillation_takes_its_time_and_no_more_than_it_may():
+def test_a_distillation_takes_its_time_and_no_more_than_it_may() -> None:
     prune = {"method": "layerwise_pruning", "sparsity_level": 0.75}
     plain = forecast().seconds
     long = forecast(steps=[prune, {"method": "finetune", "steps": 2000}])
@@ -93,7 +95,7 @@ def test_a_distillation_takes_its_time_and_no_more_than_it_may():
     assert any("torch" in note for note in long.notes)
 
 
-def test_columns_are_those_of_the_matrix_and_not_of_the_stored_shape():
+def test_columns_are_those_of_the_matrix_and_not_of_the_stored_shape() -> None:
     """A MatMul may be stored (columns, rows), a transposed convolution (inputs, outputs, ...): the inspection tells."""
     stored = {"name": "head", "type": "MatMul", "shape": [64, 10], "weights": 640, "macs": 640, "outputs": 10}
     steps = [{"method": "uniform", "bits": 4}]
@@ -103,14 +105,14 @@ def test_columns_are_those_of_the_matrix_and_not_of_the_stored_shape():
     assert plain.layers[0].bits == 4 + 16 / 10
 
 
-def test_it_reckons_with_the_figures_of_the_engine():
+def test_it_reckons_with_the_figures_of_the_engine() -> None:
     assert forecasting.ROWS_PER_COLUMN == capture.ROWS_PER_COLUMN
     assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES
     assert forecasting.LEVELS == len(error_curves.LEVELS)
 
 
-def test_images_that_the_network_recognises_take_their_time():
-    def calibrated(**calibration):
+def test_images_that_the_network_recognises_take_their_time() -> None:
+    def calibrated(**calibration: Any) -> Any:
         return forecast(calibration={"count": 4096, **calibration}).seconds
 
     plain, few, many = calibrated(inversion_steps=0), calibrated(inversion_steps=2), calibrated(inversion_steps=8)

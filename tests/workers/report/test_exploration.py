@@ -12,7 +12,9 @@ from workers.statistics.constraint import Verdict
 from workers.statistics.intervals import Interval
 
 
-def candidate(setting, zipped, agreement, *, chosen=False, best=True, met=None):
+def candidate(
+    setting: float, zipped: int, agreement: float, *, chosen: bool = False, best: bool = True, met: bool | None = None
+) -> CandidateReport:
     verdict = Verdict(
         metric="accuracy",
         max_drop=0.02,
@@ -64,6 +66,7 @@ def explored(report: Report) -> Report:
 
 
 def test_the_plane_puts_smaller_left_and_truer_up(explored: Report) -> None:
+    assert explored.exploration is not None
     drawn = plane(explored.exploration)
     spots = drawn.spots
     assert spots[3].x < spots[1].x < spots[0].x

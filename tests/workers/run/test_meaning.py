@@ -54,7 +54,7 @@ def recipe(**more: object) -> Recipe:
     return Recipe.model_validate({"steps": steps, "calibration": {"source": "dataset", "count": 8}, **more})
 
 
-RAW = {"mean_values": [0], "scale_values": [1]}
+RAW: dict[str, object] = {"mean_values": [0], "scale_values": [1]}
 
 
 def samples_of(model: Imported, folder: Path, preprocessing: dict[str, object], count: int = 64) -> Samples:

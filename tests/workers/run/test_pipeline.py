@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -19,7 +20,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 RECIPE = json.loads((EXAMPLES / "recipe.json").read_text()) | {"calibration": {"count": 128}, "benchmark": {"niter": 10}}
 
 
-def do(workdir, task):
+def do(workdir: Path, task: JobTask) -> tuple[Any, ...]:
     """The exit code and the events of the child."""
     workdir.mkdir()
     (workdir / "task.json").write_text(json.dumps(asdict(task)))
@@ -31,7 +32,7 @@ def do(workdir, task):
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory):
+def job(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobTask, list[Any], dict[str, Any]]:
     """A finished job: its task, its events and its report."""
     folder = tmp_path_factory.mktemp("job")
     task = JobTask(
@@ -47,7 +48,7 @@ def job(tmp_path_factory):
     return task, events, json.loads((folder / "out/report.json").read_text())
 
 
-def test_the_result_lies_as_model_server_expects_it(job):
+def test_the_result_lies_as_model_server_expects_it(job: tuple[JobTask, list[Any], dict[str, Any]]) -> None:
     task, _, _ = job
     files = {str(path.relative_to(task.out)) for path in Path(task.out).rglob("*") if path.is_file()}
     pictures = {f"samples/{picture.name}" for picture in Path(task.out, "samples").glob("*.png")}
@@ -65,7 +66,7 @@ def test_the_result_lies_as_model_server_expects_it(job):
     assert pictures
 
 
-def test_the_report_states_what_is_in_the_model(job):
+def test_the_report_states_what_is_in_the_model(job: tuple[JobTask, list[Any], dict[str, Any]]) -> None:
     task, _, report = job
     model = ov.Core().read_model(Path(task.out, "1/model.xml"))
     original = ov.Core().read_model(task.model)
@@ -82,14 +83,14 @@ def test_the_report_states_what_is_in_the_model(job):
     assert report["fidelity"]["accuracy_compressed"]["value"] >= 0.95
 
 
-def test_the_exported_model_compiles_and_answers(job):
+def test_the_exported_model_compiles_and_answers(job: tuple[JobTask, list[Any], dict[str, Any]]) -> None:
     task, _, _ = job
     compiled = ov.Core().compile_model(Path(task.out, "1/model.xml"), "CPU", EXACT)
     shape = [axis.get_length() if axis.is_static else 2 for axis in compiled.input(0).get_partial_shape()]
     assert np.isfinite(compiled(np.zeros(shape, np.float32))[0]).all()
 
 
-def test_events_tell_stage_by_stage_and_layer_by_layer(job):
+def test_events_tell_stage_by_stage_and_layer_by_layer(job: tuple[JobTask, list[Any], dict[str, Any]]) -> None:
     _, events, report = job
     stages = list(dict.fromkeys(event["stage"] for event in events if event["event"] == "progress"))
     assert stages == [str(stage) for stage in Stage]
@@ -97,7 +98,7 @@ def test_events_tell_stage_by_stage_and_layer_by_layer(job):
     assert events[-1] == {"event": "done"}
 
 
-def test_same_inputs_and_seed_give_the_same_bytes(job, tmp_path):
+def test_same_inputs_and_seed_give_the_same_bytes(job: tuple[JobTask, list[Any], dict[str, Any]], tmp_path: Path) -> None:
     task, _, _ = job
     again = replace(task, out=str(tmp_path / "out"))
     assert do(tmp_path / "work", again)[0] == 0
@@ -117,7 +118,9 @@ def test_same_inputs_and_seed_give_the_same_bytes(job, tmp_path):
         ({"recipe": RECIPE | {"calibration": {"source": "dataset"}}}, "RECIPE_INVALID"),
     ],
 )
-def test_what_cannot_be_used_is_refused_by_name(job, tmp_path, changes, code):
+def test_what_cannot_be_used_is_refused_by_name(
+    job: tuple[JobTask, list[Any], dict[str, Any]], tmp_path: Path, changes: dict[str, Any], code: str
+) -> None:
     task = replace(job[0], out=str(tmp_path / "out"), **changes)
     exit_code, events = do(tmp_path / "work", task)
     assert exit_code == 2
@@ -125,7 +128,7 @@ def test_what_cannot_be_used_is_refused_by_name(job, tmp_path, changes, code):
     assert (events[-1]["code"], bool(events[-1]["hint"])) == (code, True)
 
 
-def test_an_inspection_describes_the_model(tmp_path):
+def test_an_inspection_describes_the_model(tmp_path: Path) -> None:
     task = JobTask(Kind.INSPECT, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"))
     assert do(tmp_path / "work", task)[0] == 0
     found = json.loads((tmp_path / "out/inspection.json").read_text())
@@ -133,7 +136,7 @@ def test_an_inspection_describes_the_model(tmp_path):
     assert sum(layer["weights"] for layer in found["layers"]) <= found["parameters"]
 
 
-def test_the_report_shows_what_fractals_alone_would_have_told(job):
+def test_the_report_shows_what_fractals_alone_would_have_told(job: tuple[JobTask, list[Any], dict[str, Any]]) -> None:
     task, _, report = job
     on_data, on_fractals = report["fidelity"], report["fidelity_on_fractals"]
     assert (on_data["source"], on_fractals["source"], on_fractals["n"]) == ("dataset", "fractals", 256)
@@ -142,7 +145,7 @@ def test_the_report_shows_what_fractals_alone_would_have_told(job):
     assert "256 held-out fractals would have judged" in Path(task.out, "report.html").read_text()
 
 
-def test_pruning_and_int8_end_to_end(tmp_path):
+def test_pruning_and_int8_end_to_end(tmp_path: Path) -> None:
     steps = [{"method": "layerwise_pruning", "sparsity_level": 0.6, "allocation": "uniform"}, {"method": "int8"}]
     recipe = RECIPE | {"steps": steps, "calibration": {"count": 128}}
     task = JobTask(
@@ -165,7 +168,7 @@ def test_pruning_and_int8_end_to_end(tmp_path):
     assert done == sorted(done)
 
 
-def test_removed_channels_are_told_of(tmp_path):
+def test_removed_channels_are_told_of(tmp_path: Path) -> None:
     step = {"method": "layerwise_pruning", "pattern": "channel", "sparsity_level": 0.3}
     recipe = RECIPE | {"steps": [step], "benchmark": None, "constraint": None}
     task = JobTask(Kind.COMPRESS, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"), recipe=recipe, threads=1)
@@ -181,7 +184,9 @@ def test_removed_channels_are_told_of(tmp_path):
         assert layer["original_bytes"] == pytest.approx(4 * layer["weights"] / (1 - layer["removed"]))
 
 
-def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(job, tmp_path):
+def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(
+    job: tuple[JobTask, list[Any], dict[str, Any]], tmp_path: Path
+) -> None:
     task, _, report = job
     again = replace(task, out=str(tmp_path / "out"), checkpoints=str(tmp_path / "checkpoints"))
     (tmp_path / "killed").mkdir()
@@ -200,7 +205,7 @@ def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(job
         assert Path(again.out, name).read_bytes() == Path(task.out, name).read_bytes()
 
 
-def test_a_distilled_super_network_from_recipe_to_report(tmp_path):
+def test_a_distilled_super_network_from_recipe_to_report(tmp_path: Path) -> None:
     steps = [
         {"method": "super_network", "width": 1.3},
         {"method": "ec2t", "keep_ends": True},

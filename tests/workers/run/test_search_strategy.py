@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.errors import InvalidRecipe
+from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.recipe import Recipe
 from workers.run.search_strategy import bisect, build_ladder, last_kept, on_front
 
@@ -10,12 +13,12 @@ PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.62}
 
 
 @given(st.integers(1, 60), st.data())
-def test_bisection_finds_the_border_from_wherever_it_starts(levels, data):
+def test_bisection_finds_the_border_from_wherever_it_starts(levels: Any, data: Any) -> None:
     first = data.draw(st.integers(0, levels - 1))
     kept = data.draw(st.integers(0, levels))
     tried = []
 
-    def keeps(level):
+    def keeps(level: Any) -> Any:
         tried.append(level)
         return level < kept
 
@@ -24,10 +27,10 @@ def test_bisection_finds_the_border_from_wherever_it_starts(levels, data):
     assert len(tried) == len(set(tried)) <= 8
 
 
-def test_bisection_stops_when_time_is_up():
+def test_bisection_stops_when_time_is_up() -> None:
     tried = []
 
-    def keeps(level):
+    def keeps(level: Any) -> Any:
         tried.append(level)
         return True
 
@@ -35,10 +38,10 @@ def test_bisection_stops_when_time_is_up():
     assert len(tried) == 3
 
 
-def test_verification_stops_at_the_first_failure():
+def test_verification_stops_at_the_first_failure() -> None:
     tested = []
 
-    def verified(number):
+    def verified(number: Any) -> Any:
         tested.append(number)
         return number not in (3, 5)
 
@@ -47,12 +50,12 @@ def test_verification_stops_at_the_first_failure():
     assert last_kept([3, 4], verified) == 3
 
 
-def test_a_ladder_varies_sparsity_and_holds_the_recipe_itself():
+def test_a_ladder_varies_sparsity_and_holds_the_recipe_itself() -> None:
     recipe = Recipe.model_validate(
         {"steps": [PRUNING, {"method": "int8"}], "constraint": {"max_drop": 0.02}, "search": {"resolution": 0.1}}
     )
     ladder = build_ladder(recipe, 0.1)
-    levels = [level.steps[0].sparsity_level for level in ladder.recipes]
+    levels = [pruning.sparsity_level for level in ladder.recipes if isinstance(pruning := level.steps[0], LayerwisePruning)]
     assert levels == sorted(levels) == list(ladder.settings)
     assert levels[ladder.first] == 0.62
     assert all(level.search is None and level.steps[1] == recipe.steps[1] for level in ladder.recipes)
@@ -61,19 +64,19 @@ def test_a_ladder_varies_sparsity_and_holds_the_recipe_itself():
 
 
 @pytest.mark.parametrize(("method", "bits"), [("uniform", [8, 7, 6, 5, 4, 3, 2]), ("inq", [5, 4, 3, 2])])
-def test_without_pruning_bits_are_varied(method, bits):
+def test_without_pruning_bits_are_varied(method: str, bits: list[int]) -> None:
     assert list(build_ladder(Recipe.model_validate({"steps": [{"method": method}]}), 0.1).settings) == bits
 
 
-def test_a_recipe_without_a_knob_is_refused():
+def test_a_recipe_without_a_knob_is_refused() -> None:
     with pytest.raises(InvalidRecipe, match="press"):
         build_ladder(Recipe.model_validate({"steps": [{"method": "int8"}]}), 0.1)
 
 
-def test_a_search_must_know_what_it_looks_for():
+def test_a_search_must_know_what_it_looks_for() -> None:
     with pytest.raises(ValueError, match="needs a `constraint`"):
         Recipe.model_validate({"steps": [PRUNING], "search": {}})
 
 
-def test_the_front_holds_what_nothing_beats():
+def test_the_front_holds_what_nothing_beats() -> None:
     assert on_front([(1, 3), (2, 2), (3, 1), (3, 3), (2, 2)]) == [True, True, True, False, True]

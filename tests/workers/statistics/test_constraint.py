@@ -100,7 +100,7 @@ def test_json_says_true_false_or_unverified() -> None:
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
-def test_a_divergence_is_judged_by_its_upper_bound():
+def test_a_divergence_is_judged_by_its_upper_bound() -> None:
     values = np.random.default_rng(0).exponential(0.01, size=500)
     outcomes = Outcomes(False, divergence=values)
     near, far = (verify_constraint(Constraint(metric="kl_divergence", max_drop=limit), outcomes) for limit in (0.0112, 0.02))
@@ -113,6 +113,6 @@ def test_a_divergence_is_judged_by_its_upper_bound():
     assert verify_constraint(Constraint(metric="kl_divergence", max_drop=0.005), outcomes).met is False
 
 
-def test_a_relative_divergence_is_refused():
+def test_a_relative_divergence_is_refused() -> None:
     with pytest.raises(ValueError, match="absolute"):
         Constraint(metric="kl_divergence", max_drop=0.1, drop_type="relative")

@@ -1,5 +1,6 @@
 """Intervals against published figures, scipy, likelihoods maximised by brute force, and exact coverage."""
 
+from collections.abc import Callable
 from itertools import product
 from math import log
 
@@ -111,7 +112,7 @@ def test_paired_intervals_hold_their_estimates(both: int, lost: int, gained: int
 
 
 @pytest.mark.parametrize("interval_of", [paired_difference, paired_relative_drop])
-def test_paired_intervals_cover_the_truth_as_often_as_they_say(interval_of: type[Interval]) -> None:
+def test_paired_intervals_cover_the_truth_as_often_as_they_say(interval_of: Callable[[Paired], Interval]) -> None:
     n, rates = 40, np.array([0.8, 0.08, 0.04, 0.08])
     truth = 0.04 if interval_of is paired_difference else 1 - 0.84 / 0.88
     covered = 0.0
@@ -152,7 +153,7 @@ def test_an_interval_without_bounds_excludes_nothing() -> None:
     assert not Interval(2.0, None, None).excludes(1.0)
 
 
-def test_the_upper_bound_of_a_skewed_mean_covers_it():
+def test_the_upper_bound_of_a_skewed_mean_covers_it() -> None:
     rng = np.random.default_rng(0)
     n, repeats = 200, 1000
     true = np.exp(0.5)  # mean of a log-normal distribution
@@ -163,5 +164,5 @@ def test_the_upper_bound_of_a_skewed_mean_covers_it():
     assert 0.92 <= covered / repeats <= 0.98
 
 
-def test_the_upper_bound_of_equal_values_is_their_value():
+def test_the_upper_bound_of_equal_values_is_their_value() -> None:
     assert upper_mean(0.25, 0.0, 0.0, 50, 0.9) == 0.25

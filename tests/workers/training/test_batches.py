@@ -1,16 +1,17 @@
 """What a training is fed with."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
 from workers.calibration.samples import Samples
-from workers.training.batches import TrainingBatches
+from workers.training.batches import TrainingBatch, TrainingBatches
 
 
-def numbered(count, source="dataset", labels=True):
+def numbered(count: int, source: Literal["fractals", "dataset"] = "dataset", labels: bool = True) -> Samples:
     """Images of which every pixel is the number of the sample."""
     return Samples(
         source=source,
@@ -23,11 +24,11 @@ def numbered(count, source="dataset", labels=True):
     )
 
 
-def seen(batch):
+def seen(batch: TrainingBatch) -> list[int]:
     return batch.feeds["x"][:, 0, 0, 0].long().tolist()
 
 
-def test_every_sample_but_the_selecting_ones_comes_once_a_round():
+def test_every_sample_but_the_selecting_ones_comes_once_a_round() -> None:
     batches = TrainingBatches(numbered(50), 9, augment=True, seed=0)
     order = [number for index in range(10) for number in seen(batches.training(index))]
     assert batches.selecting.count == 5
@@ -37,26 +38,26 @@ def test_every_sample_but_the_selecting_ones_comes_once_a_round():
     assert order[:45] != order[45:90]
 
 
-def test_labels_stay_with_their_samples():
+def test_labels_stay_with_their_samples() -> None:
     batches = TrainingBatches(numbered(50), 8, augment=True, seed=0)
     for index in range(7):
         batch = batches.training(index)
         assert (batch.labels == torch.tensor(seen(batch)) % 7).all()
 
 
-def test_fractals_never_come_twice_and_none_of_them_has_calibrated():
+def test_fractals_never_come_twice_and_none_of_them_has_calibrated() -> None:
     batches = TrainingBatches(replace(numbered(40, "fractals", labels=False), endless=True), 8, augment=False, seed=0)
     order = [number for index in range(20) for number in seen(batches.training(index))]
     assert len({*order, *batches.selecting.numbers.tolist(), *range(40)}) == 160 + 4 + 40
 
 
-def test_a_number_gives_the_same_batch_whenever_it_is_asked_for():
+def test_a_number_gives_the_same_batch_whenever_it_is_asked_for() -> None:
     one, other = (TrainingBatches(numbered(50), 8, augment=True, seed=3) for _ in range(2))
     one.training(0)
     torch.testing.assert_close(one.training(4).feeds["x"], other.training(4).feeds["x"], rtol=0, atol=0)
 
 
-def test_the_last_selecting_batch_is_filled_up():
+def test_the_last_selecting_batch_is_filled_up() -> None:
     batches = TrainingBatches(numbered(200), 8, augment=True, seed=0)
     parts = batches.selection()
     assert [len(seen(part)) for part in parts] == [8, 8, 8]
@@ -64,7 +65,7 @@ def test_the_last_selecting_batch_is_filled_up():
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_images_are_mirrored_and_shifted_each_by_itself(layout):
+def test_images_are_mirrored_and_shifted_each_by_itself(layout: str) -> None:
     height, width = 16, 24
     picture = np.arange(height * width, dtype=np.float32).reshape(1, 1, height, width)
     values = np.repeat(picture, 32, axis=0)
@@ -80,7 +81,7 @@ def test_images_are_mirrored_and_shifted_each_by_itself(layout):
     assert len({image.tobytes() for image in images}) > 16
 
 
-def test_samples_that_select_may_be_given_and_then_all_others_train():
+def test_samples_that_select_may_be_given_and_then_all_others_train() -> None:
     samples = numbered(50)
     given = samples.take(range(40, 50))
     batches = TrainingBatches(samples.take(range(40)), 8, augment=False, seed=0, selecting=given)
@@ -89,7 +90,7 @@ def test_samples_that_select_may_be_given_and_then_all_others_train():
     assert batches.selecting.numbers.tolist() == list(range(40, 50))
 
 
-def test_images_made_from_fractals_train_in_turn_with_new_fractals():
+def test_images_made_from_fractals_train_in_turn_with_new_fractals() -> None:
     samples = numbered(40, "fractals", labels=False)
     samples = replace(samples, endless=True, origins=lambda numbers: numbers)
     batches = TrainingBatches(samples, 6, augment=False, seed=0)

@@ -1,8 +1,12 @@
 """`finetune` as a step of a recipe, on a small network."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import pytest
 import torch
@@ -15,6 +19,7 @@ from workers.ir.graph.layers import find_layers
 from workers.methods.finetune import Finetune
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mlq import Mlq
+from workers.methods.problem import Method
 from workers.passes import rewrite
 from workers.passes.state import CompressionState, RunContext
 from workers.training import distillation
@@ -23,7 +28,7 @@ PIXELS = np.random.default_rng(0).normal(0.3, 1, size=(160, 3, 10, 10)).astype(n
 SAMPLES = Samples("dataset", {"x": lambda numbers: PIXELS[numbers]}, np.arange(160))
 
 
-def compressed(step, precision="f32"):
+def compressed(step: Method, precision: Literal["f32", "f16"] = "f32") -> tuple[CompressionState, RunContext]:
     """The network after a step, and what it was like before."""
     model = residual_network()
     original = model.clone()
@@ -33,16 +38,16 @@ def compressed(step, precision="f32"):
     return CompressionState(model, {result.layer.name: result for result in results}), context
 
 
-def tuned(step, prior=None, **changes):
+def tuned(step: Finetune, prior: LayerwisePruning | None = None, **changes: Any) -> CompressionState:
     state, context = compressed(prior or Mlq())
     return rewrite(step, state, replace(context, **changes), lambda *told, **known: None)
 
 
-def weights(state):
+def weights(state: CompressionState) -> dict[str, npt.NDArray[Any]]:
     return {layer.name: read_weight(state.model, layer) for layer in find_layers(state.model)[0]}
 
 
-def test_the_student_comes_nearer_to_its_teacher():
+def test_the_student_comes_nearer_to_its_teacher() -> None:
     state, context = compressed(LayerwisePruning(sparsity_level=0.5))
     place = ensure_bias(state.model, [layer for layer in find_layers(state.model)[0] if layer.name == "second"])["second"]
     write_bias(state.model, place, read_bias(state.model, place) + 0.5)
@@ -54,7 +59,7 @@ def test_the_student_comes_nearer_to_its_teacher():
     assert training.difference < 1e-4
 
 
-def test_weights_stay_in_the_set_and_results_tell_of_them():
+def test_weights_stay_in_the_set_and_results_tell_of_them() -> None:
     done = tuned(Finetune(steps=30, batch_size=16, learning_rate=0.01))
     for name, weight in weights(done).items():
         assert all(len(np.unique(row)) <= 3 for group in done.results[name].weight for row in group)
@@ -63,8 +68,8 @@ def test_weights_stay_in_the_set_and_results_tell_of_them():
         assert 0 < done.results[name].relative_error < 1
 
 
-def test_the_same_seed_gives_the_same_weights():
-    def moved(seed):
+def test_the_same_seed_gives_the_same_weights() -> None:
+    def moved(seed: int) -> Any:
         """Away from where solving ends, so that the training has something to gain."""
         state, context = compressed(LayerwisePruning(sparsity_level=0.5))
         place = ensure_bias(state.model, [layer for layer in find_layers(state.model)[0] if layer.name == "second"])["second"]
@@ -78,7 +83,7 @@ def test_the_same_seed_gives_the_same_weights():
     assert any((weight != other[name]).any() for name, weight in first.items())
 
 
-def test_a_training_that_only_harms_is_not_kept():
+def test_a_training_that_only_harms_is_not_kept() -> None:
     state, _ = compressed(LayerwisePruning(sparsity_level=0.1))
     before = weights(state)
     done = tuned(Finetune(steps=2, batch_size=16, learning_rate=1.0), LayerwisePruning(sparsity_level=0.1))
@@ -87,15 +92,16 @@ def test_a_training_that_only_harms_is_not_kept():
         np.testing.assert_array_equal(weight, before[name])
 
 
-def test_a_rate_that_harms_a_solved_model_is_reduced_until_it_helps():
+def test_a_rate_that_harms_a_solved_model_is_reduced_until_it_helps() -> None:
     training = tuned(Finetune(steps=50, batch_size=16, learning_rate=1.0), LayerwisePruning(sparsity_level=0.1)).training
     losses = [point[2] for point in training.curve]
     assert max(losses) > 10 * losses[0]
     assert losses[-1] < 1.5 * losses[0]
 
 
-def test_what_selects_does_not_confirm(monkeypatch):
+def test_what_selects_does_not_confirm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The best of many states is better by the samples that chose it: only others tell whether it is."""
+    losses: Iterator[torch.Tensor]
     monkeypatch.setattr(distillation.Distillation, "_judge", lambda self, values, selection: next(losses))
     start, flattered = torch.full((8,), 2.0), torch.tensor([1.0, 2.1, 1.0, 1.9, 1.0, 2.1, 1.0, 2.0])
     losses = iter([start, flattered, start, flattered])
@@ -104,20 +110,21 @@ def test_what_selects_does_not_confirm(monkeypatch):
     assert tuned(Finetune(steps=1, batch_size=16), LayerwisePruning(sparsity_level=0.5)).training.kept == 1
 
 
-def test_an_improvement_within_chance_is_not_kept(monkeypatch):
+def test_an_improvement_within_chance_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses: Iterator[torch.Tensor]
     monkeypatch.setattr(distillation.Distillation, "_judge", lambda self, values, selection: next(losses))
     start, unsure = torch.full((6,), 2.0), torch.tensor([1.0, 1.0, 1.0, 0.9, 1.0, 3.8])
     losses = iter([start, unsure, start, unsure])
     assert tuned(Finetune(steps=1, batch_size=16), LayerwisePruning(sparsity_level=0.5)).training.kept == 0
 
 
-def test_blocks_learn_by_themselves():
+def test_blocks_learn_by_themselves() -> None:
     """No gradient of a later block reaches the layers before it, and all blocks come nearer to the original's."""
     training = tuned(Finetune(steps=50, batch_size=16, blockwise=1.0), LayerwisePruning(sparsity_level=0.5)).training
     assert min(point[2] for point in training.curve) < training.curve[0][2]
 
 
-def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "SAVE_EVERY_S", 0.0)
     step = Finetune(steps=50, batch_size=16)
     whole = weights(tuned(step))
@@ -125,7 +132,7 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
     class Interrupted(Exception):
         pass
 
-    def interrupt(done, total, message=""):
+    def interrupt(done: int, total: int, layer: str | None = None, message: str = "") -> None:
         if done >= 480:
             raise Interrupted
 
@@ -144,7 +151,7 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path, monkeypatch):
         np.testing.assert_array_equal(weight, resumed[name])
 
 
-def test_a_damaged_state_is_left_aside(tmp_path, monkeypatch):
+def test_a_damaged_state_is_left_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "SAVE_EVERY_S", 0.0)
     step = Finetune(steps=10, batch_size=16)
     whole = weights(tuned(step, folder=tmp_path))
@@ -155,18 +162,18 @@ def test_a_damaged_state_is_left_aside(tmp_path, monkeypatch):
             np.testing.assert_array_equal(weight, whole[name])
 
 
-def test_time_ends_a_training():
+def test_time_ends_a_training() -> None:
     training = tuned(Finetune(steps=1_000_000, max_time=1.0, batch_size=16)).training
     assert training.steps < 1_000_000
     assert training.seconds >= 1.0
 
 
-def test_small_batches_make_up_a_large_one():
+def test_small_batches_make_up_a_large_one() -> None:
     training = tuned(Finetune(steps=10, batch_size=40)).training
     assert training.steps == 10
 
 
-def test_layers_left_alone_by_the_recipe_stay_as_they_are():
+def test_layers_left_alone_by_the_recipe_stay_as_they_are() -> None:
     state, context = compressed(Mlq())
     before = weights(state)
     done = rewrite(
@@ -178,13 +185,13 @@ def test_layers_left_alone_by_the_recipe_stay_as_they_are():
     np.testing.assert_array_equal(weights(done)["stem"], before["stem"])
 
 
-def test_free_weights_of_a_half_precision_model_are_halves():
+def test_free_weights_of_a_half_precision_model_are_halves() -> None:
     done = tuned(Finetune(steps=20, batch_size=16), LayerwisePruning(sparsity_level=0.5), precision="f16")
     for weight in weights(done).values():
         np.testing.assert_array_equal(weight, weight.astype(np.float16))
 
 
-def test_labels_can_join_in():
+def test_labels_can_join_in() -> None:
     labelled = replace(SAMPLES, labels=np.random.default_rng(1).integers(0, 5, 160))
     plain = tuned(Finetune(steps=25, batch_size=16))
     mixed = tuned(Finetune(steps=25, batch_size=16, label_weight=0.5), samples=labelled)
@@ -193,7 +200,7 @@ def test_labels_can_join_in():
         tuned(Finetune(label_weight=0.5))
 
 
-def test_a_model_that_cannot_be_differentiated_is_refused(monkeypatch):
+def test_a_model_that_cannot_be_differentiated_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     state, context = compressed(Mlq())
     model = state.model
     head = model.get_results()[0].input_value(0)

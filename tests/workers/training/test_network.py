@@ -8,7 +8,7 @@ import torch
 from workers.training.network import Network
 
 
-def test_no_gradient_passes_the_end_of_a_block():
+def test_no_gradient_passes_the_end_of_a_block() -> None:
     given = ops.parameter([1, 2], name="x")
     given.output(0).set_names({"x"})
     first = ops.multiply(given, ops.constant([[2.0, 3.0]], dtype=np.float32, name="a"), name="first")

@@ -1,6 +1,10 @@
 """Every operation that training knows, against OpenVINO on the same inputs."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
@@ -12,15 +16,15 @@ from workers.training.operations import OPERATIONS
 RNG = np.random.default_rng(0)
 
 
-def i64(*values):
+def i64(*values: Any) -> Any:
     return ops.constant(np.array(values, np.int64))
 
 
-def kernel(*shape):
+def kernel(*shape: Any) -> Any:
     return ops.constant(RNG.normal(size=shape).astype(np.float32))
 
 
-def elementwise(make, shape=(2, 3, 4)):
+def elementwise(make: Any, shape: Any = (2, 3, 4)) -> Any:
     return shape, make
 
 
@@ -116,22 +120,22 @@ CASES = {
 }
 
 
-def built(shape, make):
+def built(shape: tuple[int, ...], make: Callable[..., Any]) -> ov.Model:
     x = ops.parameter(list(shape), name="x")
     x.output(0).set_names({"x"})
     return ov.Model([ops.result(make(x))], [x])
 
 
-def values(shape):
+def values(shape: tuple[int, ...]) -> dict[str, npt.NDArray[Any]]:
     return {"x": np.random.default_rng(1).normal(size=shape).astype(np.float32)}
 
 
-def test_every_operation_has_a_case():
+def test_every_operation_has_a_case() -> None:
     assert CASES.keys() == OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_an_operation_gives_what_openvino_gives(kind):
+def test_an_operation_gives_what_openvino_gives(kind: str) -> None:
     shape, make = CASES[kind]
     model = built(shape, make)
     network = Network(model)
@@ -157,7 +161,7 @@ MORE = {
         IMAGE,
         lambda x: ops.interpolate(
             x,
-            ops.constant(np.float32([2, 2])),
+            ops.constant(np.array([2, 2], np.float32)),
             "nearest",
             "scales",
             [0],
@@ -171,18 +175,18 @@ MORE = {
 
 
 @pytest.mark.parametrize("form", MORE)
-def test_other_forms_of_an_operation(form):
+def test_other_forms_of_an_operation(form: str) -> None:
     shape, make = MORE[form]
     model = built(shape, make)
     assert verify(model, Network(model), values(shape), threads=1) < 1e-4
 
 
-def test_an_unknown_operation_is_refused_by_name():
+def test_an_unknown_operation_is_refused_by_name() -> None:
     with pytest.raises(NotTrainable, match="CumSum"):
         Network(built(MATRIX, lambda x: ops.cum_sum(x, i64(1))))
 
 
-def test_a_form_that_torch_computes_otherwise_is_refused_by_name():
+def test_a_form_that_torch_computes_otherwise_is_refused_by_name() -> None:
     model = built(
         IMAGE,
         lambda x: ops.interpolate(x, i64(9, 8), "cubic", "sizes", [0], [0], "half_pixel", axes=i64(2, 3)),

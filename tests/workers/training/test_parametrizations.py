@@ -1,8 +1,10 @@
 """Weights under training never leave the set of the method that compressed them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ from workers.methods.mlq import Mlq
 from workers.methods.problem import Method
 from workers.methods.slq import Slq
 from workers.methods.uniform import Uniform
-from workers.training.parametrizations import FAMILIES, parametrize
+from workers.training.parametrizations import FAMILIES, QuantizedParameter, parametrize
 
 SHAPE = (1, 12, 20)
 STEPS = (
@@ -36,7 +38,7 @@ STEPS = (
 NAMES = [f"{step.method}-{getattr(step, 'bits', '')}" for step in STEPS]
 
 
-def solved(*steps):
+def solved(*steps: Any) -> LayerResult:
     posed = problem(shape=SHAPE)
     original, support = posed.original, None
     for step in steps:
@@ -46,13 +48,13 @@ def solved(*steps):
     return LayerResult(layer, steps, posed.original, solution.weight, solution.scale, {}, 0.0, 100, dict(solution.statistics))
 
 
-def rounded(result, value):
+def rounded(result: LayerResult, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The nearest of INQ's levels, in every channel its own."""
-    scale = result.scale[0]
-    return round_to(unit_levels(result.steps[-1].bits), value / scale) * scale
+    scale, bits = result.scale[0], result.steps[-1].model_dump()["bits"]
+    return round_to(unit_levels(bits), value / scale) * scale
 
 
-def trained(confined, turns=40, rate=0.05):
+def trained(confined: QuantizedParameter, turns: int = 40, rate: float = 0.05) -> npt.NDArray[Any]:
     """Its value after steps that push every weight about at random."""
     optimizer = torch.optim.Adam(confined.rates(rate))
     torch.manual_seed(0)
@@ -65,12 +67,12 @@ def trained(confined, turns=40, rate=0.05):
     return confined().detach().numpy()
 
 
-def test_every_method_has_its_set():
+def test_every_method_has_its_set() -> None:
     assert {step.family for step in METHODS if issubclass(step, Method)} <= FAMILIES.keys()
 
 
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
-def test_training_starts_at_the_compressed_weights(step):
+def test_training_starts_at_the_compressed_weights(step: Method) -> None:
     result = solved(step)
     confined = parametrize(result)
     begun = confined().detach().numpy()
@@ -83,7 +85,7 @@ def test_training_starts_at_the_compressed_weights(step):
 
 
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
-def test_training_moves_weights_inside_their_set(step):
+def test_training_moves_weights_inside_their_set(step: Method) -> None:
     result = solved(step)
     confined = parametrize(result)
     value = trained(confined)
@@ -106,19 +108,19 @@ def test_training_moves_weights_inside_their_set(step):
 
 
 @pytest.mark.parametrize("step", STEPS[1:], ids=NAMES[1:])
-def test_zeros_of_an_earlier_pruning_survive(step):
+def test_zeros_of_an_earlier_pruning_survive(step: Method) -> None:
     result = solved(STEPS[0], step)
     value = trained(parametrize(result))
     assert not value[result.weight[0] == 0].any()
 
 
-def test_a_higher_price_for_information_gives_more_zeros():
+def test_a_higher_price_for_information_gives_more_zeros() -> None:
     shares = [np.mean(trained(parametrize(solved(Ec2t(gamma=gamma))), rate=0.01) == 0) for gamma in (0.0, 0.2, 0.6)]
     assert shares == sorted(shares)
     assert shares[0] < shares[-1]
 
 
-def test_inq_freezes_the_largest_weights_first_and_never_lets_go():
+def test_inq_freezes_the_largest_weights_first_and_never_lets_go() -> None:
     result = solved(Inq(bits=4))
     confined = parametrize(result)
     before = confined().detach().abs() / torch.from_numpy(result.scale[0])
@@ -130,11 +132,11 @@ def test_inq_freezes_the_largest_weights_first_and_never_lets_go():
     assert first.sum() < confined.frozen.sum() < confined.frozen.numel()
 
 
-def test_a_layer_that_no_step_has_changed_trains_freely():
+def test_a_layer_that_no_step_has_changed_trains_freely() -> None:
     untouched = replace(solved(STEPS[0]), steps=(), weight=problem(shape=SHAPE).original)
     assert np.count_nonzero(trained(parametrize(untouched))) == np.prod(SHAPE)
 
 
-def test_other_steps_are_refused_by_name():
+def test_other_steps_are_refused_by_name() -> None:
     with pytest.raises(NotTrainable, match="int8"):
         parametrize(replace(solved(STEPS[0]), steps=(Int8(),)))

@@ -1,5 +1,7 @@
 """A larger network computes what the smaller one did."""
 
+from typing import Any
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -16,13 +18,13 @@ from workers.ir.graph.layers import find_layers
 RNG = np.random.default_rng(0)
 
 
-def conv(x, inputs, outputs_, size=1, name=""):
+def conv(x: Any, inputs: int, outputs_: int, size: int = 1, name: str = "") -> Any:
     kernel = ops.constant(RNG.normal(0, 0.4, (outputs_, inputs, size, size)).astype(np.float32))
     node = ops.convolution(x, kernel, [1, 1], [size // 2] * 2, [size // 2] * 2, [1, 1], name=name)
     return ops.add(node, ops.constant(RNG.normal(0, 0.1, (1, outputs_, 1, 1)).astype(np.float32)))
 
 
-def network(kind, width):
+def network(kind: str, width: int) -> ov.Model:
     """Networks in which channels meet in every way that can be followed."""
     x = ops.parameter([1, 3, 10, 10], name="x")
     x.output(0).set_names({"x"})
@@ -51,12 +53,12 @@ def network(kind, width):
     return finished(head, x)
 
 
-def finished(head, x):
+def finished(head: Any, x: Any) -> ov.Model:
     model = ov.Model([ops.result(head)], [x])
     return named(model)
 
 
-def channels(model):
+def channels(model: ov.Model) -> dict[str, int]:
     return {layer.name: layer.channels for layer in find_layers(model)[0]}
 
 
@@ -67,7 +69,7 @@ def channels(model):
     st.integers(0, 9),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_wider_network_computes_the_same(kind, width, factor, seed):
+def test_a_wider_network_computes_the_same(kind: Any, width: Any, factor: Any, seed: int) -> None:
     model, samples = network(kind, width), Images(4)
     before, sizes = outputs(model, samples), channels(model)
     added = widen(model, find_layers(model)[0], factor, np.random.default_rng(seed))
@@ -81,7 +83,7 @@ def test_a_wider_network_computes_the_same(kind, width, factor, seed):
 
 
 @pytest.mark.parametrize("kind", ["residual", "fire", "depthwise", "gate"])
-def test_a_deeper_network_computes_the_same(kind):
+def test_a_deeper_network_computes_the_same(kind: str) -> None:
     model, samples = network(kind, 8), Images(4)
     before, layers = outputs(model, samples), find_layers(model)[0]
     assert deepen(model, layers, 1.6) == int(np.ceil(0.6 * len(layers)))
@@ -89,7 +91,7 @@ def test_a_deeper_network_computes_the_same(kind):
     np.testing.assert_allclose(outputs(model, samples), before, rtol=0, atol=2e-5 * np.abs(before).max())
 
 
-def test_halves_do_not_stay_alike():
+def test_halves_do_not_stay_alike() -> None:
     model = network("residual", 8)
     widen(model, find_layers(model)[0], 2, np.random.default_rng(0))
     nodes = {node.friendly_name: node for node in model.get_ops()}
@@ -98,8 +100,8 @@ def test_halves_do_not_stay_alike():
     assert len(np.unique(columns.round(6), axis=0)) == len(columns)
 
 
-def test_the_seed_chooses_the_channels():
-    def kernels(seed):
+def test_the_seed_chooses_the_channels() -> None:
+    def kernels(seed: int) -> Any:
         model = residual_network()
         widen(model, find_layers(model)[0], 1.4, np.random.default_rng(seed))
         nodes = {node.friendly_name: node for node in model.get_ops()}
@@ -109,7 +111,7 @@ def test_the_seed_chooses_the_channels():
     assert (kernels(3) != kernels(4)).any()
 
 
-def test_a_model_in_which_no_channel_can_be_split_is_refused_with_the_reason():
+def test_a_model_in_which_no_channel_can_be_split_is_refused_with_the_reason() -> None:
     x = ops.parameter([1, 3, 10, 10], name="x")
     model = finished(conv(x, 3, 8, 3, "only"), x)
     with pytest.raises(NotExtensible, match="output of the model"):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
@@ -9,7 +11,7 @@ from workers.recipe.scope_matching import plain_rules
 
 
 @pytest.fixture
-def model():
+def model() -> ov.Model:
     """data -> block1/relu1 -> block1/tanh -> block1/relu2 -> head, and block1/skip beside them from relu1 to head."""
     data = ops.parameter([1, 4], name="data")
     first = ops.relu(data, name="block1/relu1")
@@ -39,11 +41,11 @@ def model():
         ),
     ],
 )
-def test_rules_exclude_what_they_match(model, scope, excluded):
+def test_rules_exclude_what_they_match(model: ov.Model, scope: IgnoredScope, excluded: Any) -> None:
     assert set(excluded_operations(model, scope)) == excluded
 
 
-def test_the_first_rule_that_matches_is_named(model):
+def test_the_first_rule_that_matches_is_named(model: ov.Model) -> None:
     scope = IgnoredScope(names=("head",), types=("Add",))
     assert excluded_operations(model, scope) == {"head": "ignored_scope.names: 'head'"}
 
@@ -57,30 +59,30 @@ def test_the_first_rule_that_matches_is_named(model):
         (IgnoredScope(subgraphs=(Subgraph(inputs=("block1/tan",), outputs=("head",)),)), "block1/tanh"),
     ],
 )
-def test_a_rule_without_a_match_suggests_the_closest(model, scope, meant):
+def test_a_rule_without_a_match_suggests_the_closest(model: ov.Model, scope: IgnoredScope, meant: str) -> None:
     with pytest.raises(UnmatchedScope, match=f"did you mean '{meant}'"):
         excluded_operations(model, scope)
 
 
-def test_a_subgraph_against_the_flow_matches_nothing(model):
+def test_a_subgraph_against_the_flow_matches_nothing(model: ov.Model) -> None:
     with pytest.raises(UnmatchedScope, match=r"\['head'\] to \['block1/tanh'\] matches no operation\."):
         excluded_operations(model, IgnoredScope(subgraphs=(Subgraph(inputs=("head",), outputs=("block1/tanh",)),)))
 
 
-def test_a_pattern_that_is_no_regular_expression_is_refused(model):
+def test_a_pattern_that_is_no_regular_expression_is_refused(model: ov.Model) -> None:
     with pytest.raises(InvalidRecipe, match="not a regular expression"):
         excluded_operations(model, IgnoredScope(patterns=("[",)))
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(.*)*x", "^(([a-z])+.)+[A-Z]([a-z])+$"])
-def test_no_pattern_takes_long(pattern):
+def test_no_pattern_takes_long(pattern: str) -> None:
     names = {"a" * 2000: ["a" * 2000], "b": ["b"]}
     rules = list(plain_rules(IgnoredScope(patterns=(pattern,)), names, {}))
     assert len(rules) == 1  # with a backtracking engine the suite would end here
 
 
 @pytest.mark.parametrize("pattern", ["(?=head)", r"(a)\1", "((a{1,1000}){1,1000}){1,1000}"])
-def test_what_would_need_backtracking_is_refused(model, pattern):
+def test_what_would_need_backtracking_is_refused(model: ov.Model, pattern: str) -> None:
     with pytest.raises(InvalidRecipe, match="not a regular expression") as refusal:
         excluded_operations(model, IgnoredScope(patterns=(pattern,)))
     assert "RE2" in refusal.value.hint

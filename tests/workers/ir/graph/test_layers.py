@@ -1,6 +1,9 @@
 """The matrix form of every kind of layer, against OpenVINO computing the layer itself."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
@@ -11,11 +14,11 @@ from workers.ir.graph.edit import find_bias, read_weight, write_weight
 from workers.ir.graph.layers import find_layers, nodes_by_name
 
 
-def constant(rng, *shape):
+def constant(rng: np.random.Generator, *shape: Any) -> Any:
     return ops.constant(rng.normal(size=shape).astype(np.float32))
 
 
-def assert_matrix_form(node, parameter, value):
+def assert_matrix_form(node: Any, parameter: Any, value: npt.NDArray[Any]) -> None:
     """Rows of the input times the matrix are the rows of the output, and the matrix writes back unchanged."""
     model = ov.Model([ops.result(node)], [parameter])
     (layer,), skipped = find_layers(model)
@@ -42,7 +45,7 @@ def assert_matrix_form(node, parameter, value):
     dilations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     pads=st.tuples(*[st.integers(0, 2)] * 4),
 )
-def test_convolution(groups, kernel, strides, dilations, pads):
+def test_convolution(groups: Any, kernel: Any, strides: Any, dilations: Any, pads: Any) -> None:
     rng = np.random.default_rng(0)
     parameter = ops.parameter([2, 4, 9, 8])
     arguments = (list(strides), list(pads[:2]), list(pads[2:]), list(dilations))
@@ -62,7 +65,7 @@ def test_convolution(groups, kernel, strides, dilations, pads):
     pad=st.integers(0, 1),
     extra=st.integers(0, 1),
 )
-def test_transposed_convolution(grouped, kernel, stride, dilation, pad, extra):
+def test_transposed_convolution(grouped: Any, kernel: Any, stride: Any, dilation: Any, pad: Any, extra: Any) -> None:
     rng = np.random.default_rng(0)
     pad, extra = min(pad, (kernel - 1) * dilation), min(extra, stride - 1)
     parameter = ops.parameter([2, 4, 6, 5])
@@ -82,7 +85,7 @@ def test_transposed_convolution(grouped, kernel, stride, dilation, pad, extra):
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("shape", [(5, 6), (2, 5, 6), (2, 3, 5, 6)])
-def test_matmul_with_weight_on_the_right(shape, transpose):
+def test_matmul_with_weight_on_the_right(shape: tuple[int, ...], transpose: bool) -> None:
     rng = np.random.default_rng(0)
     parameter = ops.parameter(list(shape))
     weight = constant(rng, 7, 6) if transpose else constant(rng, 6, 7)
@@ -90,7 +93,7 @@ def test_matmul_with_weight_on_the_right(shape, transpose):
 
 
 @pytest.mark.parametrize("transpose", [False, True])
-def test_matmul_with_weight_on_the_left(transpose):
+def test_matmul_with_weight_on_the_left(transpose: bool) -> None:
     rng = np.random.default_rng(0)
     parameter = ops.parameter([2, 6, 5])
     weight = constant(rng, 6, 7) if transpose else constant(rng, 7, 6)
@@ -99,14 +102,14 @@ def test_matmul_with_weight_on_the_left(transpose):
     )
 
 
-def test_one_dimensional_convolution():
+def test_one_dimensional_convolution() -> None:
     rng = np.random.default_rng(0)
     parameter = ops.parameter([2, 3, 20])
     node = ops.convolution(parameter, constant(rng, 5, 3, 4), [2], [1], [2], [1])
     assert_matrix_form(node, parameter, rng.normal(size=(2, 3, 20)).astype(np.float32))
 
 
-def test_shared_weight_is_one_layer():
+def test_shared_weight_is_one_layer() -> None:
     rng = np.random.default_rng(0)
     left, right, weight = ops.parameter([1, 6]), ops.parameter([1, 6]), constant(rng, 6, 4)
     both = ops.add(ops.matmul(left, weight, False, False), ops.matmul(right, weight, False, False))
@@ -114,7 +117,7 @@ def test_shared_weight_is_one_layer():
     assert len(layer.nodes) == 2
 
 
-def test_what_cannot_be_compressed_is_named_with_its_reason():
+def test_what_cannot_be_compressed_is_named_with_its_reason() -> None:
     rng = np.random.default_rng(0)
     tokens = ops.parameter([1, 4], np.int32)
     table = ops.gather(constant(rng, 9, 6), tokens, ops.constant(0))
@@ -127,7 +130,7 @@ def test_what_cannot_be_compressed_is_named_with_its_reason():
     ]
 
 
-def test_bias_is_the_added_constant_per_output_channel():
+def test_bias_is_the_added_constant_per_output_channel() -> None:
     rng = np.random.default_rng(0)
     parameter = ops.parameter([1, 3, 8, 8])
     conv = ops.convolution(parameter, constant(rng, 4, 3, 1, 1), [1, 1], [0, 0], [0, 0], [1, 1])

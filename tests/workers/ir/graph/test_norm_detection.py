@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -6,12 +9,12 @@ import pytest
 from workers.ir.graph.norm_detection import normalises
 
 
-def model(normalise):
+def model(normalise: Callable[..., Any]) -> ov.Model:
     x = ops.parameter([2, 6])
     return ov.Model([ops.result(normalise(x))], [x])
 
 
-def layer_norm(x):
+def layer_norm(x: Any) -> Any:
     centred = ops.subtract(x, ops.reduce_mean(x, ops.constant([1]), True))
     variance = ops.reduce_mean(ops.multiply(centred, centred), ops.constant([1]), True)
     return ops.divide(centred, ops.sqrt(ops.add(variance, np.float32(1e-5))))
@@ -28,5 +31,7 @@ def layer_norm(x):
         (ops.relu, False),
     ],
 )
-def test_models_that_normalise_as_they_run_are_told_from_those_that_do_not(normalise, expected):
+def test_models_that_normalise_as_they_run_are_told_from_those_that_do_not(
+    normalise: Callable[..., Any], expected: bool
+) -> None:
     assert normalises(model(normalise)) is expected

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -8,11 +10,11 @@ from workers.ir.graph.layers import find_layers
 from workers.ir.graph.segments import cut
 
 
-def network():
+def network() -> ov.Model:
     """Two layers on one input, a third on their sum, and a skip connection over all of them."""
     rng = np.random.default_rng(0)
 
-    def layer(x):
+    def layer(x: Any) -> Any:
         return ops.matmul(x, ops.constant(rng.normal(size=(6, 6)).astype(np.float32)), False, False)
 
     x = ops.parameter([2, 6])
@@ -22,7 +24,7 @@ def network():
     return named(model)
 
 
-def test_layers_that_do_not_wait_for_one_another_share_a_phase():
+def test_layers_that_do_not_wait_for_one_another_share_a_phase() -> None:
     model = network()
     nodes = [layer.name for layer in find_layers(model)[0]]
     parts = cut(model, nodes)
@@ -30,7 +32,7 @@ def test_layers_that_do_not_wait_for_one_another_share_a_phase():
     assert len(parts.segments) == 3
 
 
-def test_segments_run_in_turn_compute_what_the_model_computes():
+def test_segments_run_in_turn_compute_what_the_model_computes() -> None:
     model = network()
     values = [np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32) for n in range(3)]
     nodes = [layer.name for layer in find_layers(model)[0]]
@@ -40,7 +42,7 @@ def test_segments_run_in_turn_compute_what_the_model_computes():
     expected = [whole(value)[0] for value in values]
     parts = cut(model.clone(), nodes, exposed=[tap])
     frontier = [{(model.get_parameters()[0].friendly_name, 0): value} for value in values]
-    seen = {}
+    seen: dict[int, Any] = {}
     for phase in range(len(parts.segments)):
         for number, batch in enumerate(advance_frontier(parts, phase, frontier, threads=1)):
             seen[number] = np.array(batch[tap]) if tap in batch else None
@@ -48,7 +50,7 @@ def test_segments_run_in_turn_compute_what_the_model_computes():
         np.testing.assert_allclose(seen[number], value, rtol=1e-5, atol=1e-6)
 
 
-def test_the_frontier_forgets_what_nobody_reads_any_more():
+def test_the_frontier_forgets_what_nobody_reads_any_more() -> None:
     model = network()
     parts = cut(model, [layer.name for layer in find_layers(model)[0]])
     (entrance,) = parts.segments[0].inputs
@@ -63,7 +65,7 @@ def test_the_frontier_forgets_what_nobody_reads_any_more():
     assert sum(value.nbytes for value in frontier[0].values()) == parts.held[1]
 
 
-def test_batches_that_enter_late_have_passed_what_the_others_passed():
+def test_batches_that_enter_late_have_passed_what_the_others_passed() -> None:
     model = network()
     nodes = [layer.name for layer in find_layers(model)[0]]
     parts = cut(model.clone(), nodes)

@@ -175,7 +175,7 @@ def test_infinity_in_a_mask_is_accepted(tmp_path: Path) -> None:
         helper.make_node("Greater", ["m", "zero"], ["g"]),
         helper.make_node("Where", ["g", "m", "floor"], ["out"]),
     ]
-    weights = {"w": tiny.weight(4, 3), "zero": np.float32(0), "floor": np.float32(-np.inf)}
+    weights: tiny.Weights = {"w": tiny.weight(4, 3), "zero": np.float32(0), "floor": np.float32(-np.inf)}
     imported = load(tiny.save(tiny.graph(nodes, weights, {"in": [None, 4]}), tmp_path / "mask.onnx"))
     assert imported.format == "onnx"
 

@@ -3,6 +3,7 @@
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ from workers.ir.graph.layers import find_layers
 from workers.ir.reading.importer import load
 
 
-def refuse(model: onnx.ModelProto, tmp_path: Path, kind: type[Exception], words: str, **options: object) -> None:
+def refuse(model: onnx.ModelProto, tmp_path: Path, kind: type[Exception], words: str, **options: Any) -> None:
     with pytest.raises(kind, match=words):
         load(tiny.save(model, tmp_path / "model.onnx"), **options)
 
@@ -200,7 +201,7 @@ def test_quantised_activations_are_refused(tmp_path: Path) -> None:
 
 def test_weights_in_eight_bits_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("DequantizeLinear", ["w", "s"], ["d"]), helper.make_node("MatMul", ["in", "d"], ["out"])]
-    weights = {"w": np.ones((4, 3), np.int8), "s": np.float32(0.1)}
+    weights: tiny.Weights = {"w": np.ones((4, 3), np.int8), "s": np.float32(0.1)}
     refuse(tiny.graph(nodes, weights, {"in": [None, 4]}), tmp_path, AlreadyQuantized, "1 of 1 layers")
 
 

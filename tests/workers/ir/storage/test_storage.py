@@ -1,6 +1,10 @@
 """Stored constants: exact through save, read and compile; as small as their formulas say; friendly to kernels."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
@@ -16,12 +20,12 @@ F32 = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 SHAPE = (16, 8, 3, 3)
 
 
-def reloaded(model, folder):
+def reloaded(model: ov.Model, folder: Path) -> ov.Model:
     ov.save_model(model, folder / "model.xml", compress_to_fp16=False)
     return ov.Core().read_model(folder / "model.xml")
 
 
-def decoded(outputs, folder):
+def decoded(outputs: list[Any], folder: Path) -> list[npt.NDArray[Any]]:
     """What stored tensors come to after save, read and compile."""
     model = reloaded(ov.Model([ops.result(output) for output in outputs], []), folder)
     compiled = ov.Core().compile_model(model, "CPU", F32)
@@ -29,25 +33,25 @@ def decoded(outputs, folder):
     return [values[port] for port in range(len(outputs))]
 
 
-def constant_bytes(output):
+def constant_bytes(output: Any) -> int:
     nodes = ov.Model([ops.result(output)], []).get_ops()
     own = [node for node in nodes if node.get_type_name() == "Constant" and not node.friendly_name.startswith("index")]
     return sum(node.get_byte_size() for node in own)
 
 
-def sparse(values, density, seed=0):
+def sparse(values: npt.NDArray[Any], density: float, seed: int = 0) -> npt.NDArray[Any]:
     return values * (np.random.default_rng(seed).random(values.shape) < density).astype(np.float32)
 
 
-def choice(levels, shape=SHAPE, seed=1):
+def choice(levels: Any, shape: tuple[int, ...] = SHAPE, seed: int = 1) -> npt.NDArray[Any]:
     return np.random.default_rng(seed).choice(np.array(levels, np.float32), shape)
 
 
-def normal(shape=SHAPE, seed=2):
+def normal(shape: tuple[int, ...] = SHAPE, seed: int = 2) -> npt.NDArray[Any]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def bfloat(values):
+def bfloat(values: Any) -> Any:
     """Numbers that bfloat16 holds, too small for float16."""
     return ((values * 1e-9).view(np.uint32) & 0xFFFF0000).view(np.float32)
 
@@ -78,7 +82,7 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("case", WEIGHTS)
-def test_every_form_decodes_exactly_and_takes_what_it_says(case, tmp_path):
+def test_every_form_decodes_exactly_and_takes_what_it_says(case: str, tmp_path: Path) -> None:
     weight, step = WEIGHTS[case]
     plans = list(tensor_plans(weight, step))
     outputs = [plan.build(Graph(str(number), {})) for number, plan in enumerate(plans)]
@@ -90,7 +94,7 @@ def test_every_form_decodes_exactly_and_takes_what_it_says(case, tmp_path):
 
 
 @pytest.mark.parametrize("density", [1.0, 0.5, 0.05, 0.0])
-def test_every_form_of_integers_decodes_to_int8(density, tmp_path):
+def test_every_form_of_integers_decodes_to_int8(density: float, tmp_path: Path) -> None:
     codes = sparse(choice(range(-128, 128)), density).astype(np.int8)
     plans = list(value_plans(codes))
     outputs = [plan.build(Graph(str(number), {})) for number, plan in enumerate(plans)]
@@ -101,7 +105,7 @@ def test_every_form_of_integers_decodes_to_int8(density, tmp_path):
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_any_tensor_decodes_exactly(data, tmp_path_factory):
+def test_any_tensor_decodes_exactly(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     shape = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple))
     levels = data.draw(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False), min_size=1))
     density = data.draw(st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]))
@@ -121,7 +125,7 @@ NINE = NINE.astype(np.float16).astype(np.float32)
 HALF = CHANNELS.astype(np.float16).astype(np.float32)
 
 
-def ternary_channels(density):
+def ternary_channels(density: float) -> npt.NDArray[Any]:
     """Zero, or one of two values of the channel."""
     above, below = np.abs(HALF), -np.abs(normal((128, 1, 1, 1), 6).astype(np.float16).astype(np.float32))
     return sparse(np.where(normal(LARGE) > 0, above, below), density)
@@ -149,37 +153,37 @@ def ternary_channels(density):
         ("bitmap, f32", sparse(normal(LARGE), 0.5), None, N // 8 + 4 + RANK + 4 * np.count_nonzero(sparse(normal(LARGE), 0.5))),
     ],
 )  # fmt: skip
-def test_the_smallest_form_is_chosen(scheme, weight, step, size):
+def test_the_smallest_form_is_chosen(scheme: str, weight: npt.NDArray[Any], step: npt.NDArray[Any] | None, size: Any) -> None:
     stored = encode(weight.astype(np.float32), Graph("w", {}), step=step)
     assert (stored.scheme, stored.bytes) == (scheme, size)
     assert constant_bytes(stored.output) == size
 
 
-def test_few_survivors_are_stored_by_their_gaps():
+def test_few_survivors_are_stored_by_their_gaps() -> None:
     weight = sparse(normal((256, 256)), 0.02)
     stored = encode(weight, Graph("w", {}))
     assert stored.scheme == "u8 gaps, f32"
     assert stored.bytes == pytest.approx(5 * np.count_nonzero(weight), rel=0.02)
 
 
-def test_a_small_tensor_stays_plain_because_operations_cost_bytes_too():
+def test_a_small_tensor_stays_plain_because_operations_cost_bytes_too() -> None:
     assert encode(choice([-1, 0, 1], (4, 3, 3, 3)), Graph("w", {})).scheme == "f32"
 
 
-def test_negative_zero_becomes_zero(tmp_path):
+def test_negative_zero_becomes_zero(tmp_path: Path) -> None:
     stored = encode(np.array([-0.0, 0.0, 1.0] * 2000, np.float32), Graph("w", {}))
     (values,) = decoded([stored.output], tmp_path)
     assert not np.signbit(values).any()
 
 
-def test_a_step_that_does_not_give_the_weights_back_is_not_used():
+def test_a_step_that_does_not_give_the_weights_back_is_not_used() -> None:
     weight = choice(range(-7, 8), LARGE) * CHANNELS
     assert "step" not in encode(weight, Graph("w", {}), step=CHANNELS * 1.01).scheme
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 36, CHUNK + 5])
-def test_packed_constants_are_as_openvino_packs_them(width, count):
+def test_packed_constants_are_as_openvino_packs_them(width: int, count: int) -> None:
     values = np.random.default_rng(0).integers(0, 2**width, size=count).astype(np.uint8)
     node = Graph("w", {}).constant(values, WIDTHS[width]).get_node()
     expected = ops.constant(values, dtype=WIDTHS[width])
@@ -188,12 +192,13 @@ def test_packed_constants_are_as_openvino_packs_them(width, count):
 
 
 @pytest.mark.parametrize("case", WEIGHTS)
-def test_a_matrix_product_gives_the_same_bits_under_every_hint(case, tmp_path):
+def test_a_matrix_product_gives_the_same_bits_under_every_hint(case: str, tmp_path: Path) -> None:
     """OpenVINO must not take a stored weight for a quantised one: it would quantise the activations."""
     weight, step = (None if part is None else part.reshape(len(part), -1) for part in WEIGHTS[case])
+    assert weight is not None
     parameter = ops.parameter([2, weight.shape[1]])
 
-    def model(output):
+    def model(output: Any) -> Any:
         return ov.Model([ops.matmul(parameter, output, False, True)], [parameter])
 
     plain, stored = model(ops.constant(weight).output(0)), model(encode(weight, Graph("w", {}), step=step).output)
@@ -204,7 +209,7 @@ def test_a_matrix_product_gives_the_same_bits_under_every_hint(case, tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
-def quantised_convolution(codes):
+def quantised_convolution(codes: npt.NDArray[Any]) -> ov.Model:
     """As NNCF writes it: FakeQuantize on the activations, i8 weights times a scale per channel."""
     image = ops.parameter([1, 64, 14, 14], name="x")
     low, high = (ops.constant(np.float32(bound)) for bound in (-1, 1))
@@ -213,7 +218,7 @@ def quantised_convolution(codes):
     return ov.Model([ops.relu(node)], [image])
 
 
-def kernel(compiled):
+def kernel(compiled: ov.CompiledModel) -> str:
     (found,) = (
         node.get_rt_info()["primitiveType"].astype(str)
         for node in compiled.get_runtime_model().get_ops()
@@ -226,7 +231,7 @@ def kernel(compiled):
     ("density", "levels", "scheme"),
     [(1, [-9, 2, 40], "u2 table"), (0.3, range(-127, 128), "bitmap, i8"), (0.05, range(-127, 128), "u6 gaps, i8")],
 )
-def test_recoding_keeps_the_int8_kernel_and_the_outputs(density, levels, scheme, tmp_path):
+def test_recoding_keeps_the_int8_kernel_and_the_outputs(density: float, levels: Any, scheme: str, tmp_path: Path) -> None:
     model = quantised_convolution(sparse(choice(levels, (64, 64, 3, 3)), density).astype(np.int8))
     plain = ov.Core().compile_model(model.clone(), "CPU", F32)
     if "I8" not in kernel(plain):
@@ -238,7 +243,7 @@ def test_recoding_keeps_the_int8_kernel_and_the_outputs(density, levels, scheme,
     assert kernel(compiled) == kernel(plain)
 
 
-def test_recoding_leaves_quantisation_ranges_and_names_alone():
+def test_recoding_leaves_quantisation_ranges_and_names_alone() -> None:
     image = ops.parameter([1, 1024], name="x")
     ranges = [ops.constant(np.full((1, 1024), bound, np.float32)) for bound in (-1, 1, -1, 1)]
     weight = ops.constant(choice([-1, 0, 1], (1024, 8)), name="weight")
@@ -260,32 +265,32 @@ def test_recoding_leaves_quantisation_ranges_and_names_alone():
         (np.arange(-8, 8, dtype=np.int8), 4),
     ],
 )
-def test_entropy_of_known_distributions(weight, bits):
+def test_entropy_of_known_distributions(weight: npt.NDArray[Any], bits: float) -> None:
     assert entropy_bits(weight) == pytest.approx(bits)
 
 
-def test_entropy_of_ternary_channels_counts_the_signs_and_two_half_precision_values():
+def test_entropy_of_ternary_channels_counts_the_signs_and_two_half_precision_values() -> None:
     weight = ternary_channels(0.5)
     assert entropy_bits(weight) == pytest.approx(1.5 + 2 * 16 * 128 / N, abs=0.01)
 
 
-def test_channels_of_several_groups_may_be_ternary():
+def test_channels_of_several_groups_may_be_ternary() -> None:
     weight = np.where(normal((4, 8, 9)) > 0, normal((4, 8, 1)), 0).astype(np.float32)
     assert encode(np.tile(weight, (1, 1, 40)), Graph("w", {})).scheme.endswith("x two values")
 
 
-def test_wide_layers_store_their_scales_in_half_precision():
+def test_wide_layers_store_their_scales_in_half_precision() -> None:
     scale = np.abs(normal((1024, 1))).astype(np.float16).astype(np.float32)
     stored = encode(choice(range(-7, 8), (1024, 64)) * scale, Graph("w", {}), step=scale)
     assert stored.scheme == "i4 x step"
     assert stored.bytes == 1024 * 64 // 2 + 2 * 1024
 
 
-def test_entropy_of_integers_on_a_grid_counts_the_integers():
+def test_entropy_of_integers_on_a_grid_counts_the_integers() -> None:
     weight = choice(range(-4, 4), LARGE) * CHANNELS
     assert entropy_bits(weight, step=CHANNELS) == pytest.approx(3, abs=0.1)
     assert entropy_bits(weight) > 6
 
 
-def test_encoding_integers_of_a_small_kernel_keeps_them_plain():
+def test_encoding_integers_of_a_small_kernel_keeps_them_plain() -> None:
     assert encode_integers(choice(range(-9, 9), (4, 3, 3, 3)).astype(np.int8), Graph("w", {})).scheme == "i8"

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
@@ -14,14 +16,14 @@ import pytest
 from workers.errors import Internal
 from workers.ir.graph.constants import merge_constants
 from workers.ir.graph.edit import write_weight
-from workers.ir.graph.layers import find_layers, nodes_by_name
+from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.writing.deterministic_names import number_operations
 from workers.ir.writing.exporter import export
 from workers.ir.writing.round_trip_check import prove_same
 from workers.ir.writing.writer import save_model, saved_size, size_on_disk
 
 
-def network(batch=1, channels=48):
+def network(batch: int = 1, channels: int = 48) -> ov.Model:
     """conv, conv with the same weights, matmul; nothing but the input, the output and one convolution has a name."""
     rng = np.random.default_rng(0)
     image = ops.parameter([batch, channels, 8, 8], name="image")
@@ -36,7 +38,7 @@ def network(batch=1, channels=48):
     return ov.Model([ops.result(result)], [image])
 
 
-def ternarised(model):
+def ternarised(model: ov.Model) -> list[tuple[Layer, npt.NDArray[Any]]]:
     """The model with ternary layers, and the layers with their steps."""
     layers = []
     for layer in find_layers(model)[0]:
@@ -48,14 +50,14 @@ def ternarised(model):
     return layers
 
 
-def outputs(model, batch=1):
+def outputs(model: ov.Model, batch: int = 1) -> npt.NDArray[Any]:
     value = np.random.default_rng(1).normal(size=(batch, 48, 8, 8)).astype(np.float32)
     compiled = ov.Core().compile_model(model, "CPU", {"EXECUTION_MODE_HINT": "ACCURACY"})
     return compiled({"image": value})["scores"]
 
 
 @pytest.mark.parametrize("batch", [1, -1])
-def test_an_exported_model_computes_the_same_from_fewer_bytes(batch, tmp_path):
+def test_an_exported_model_computes_the_same_from_fewer_bytes(batch: int, tmp_path: Path) -> None:
     model = network(batch)
     layers = ternarised(model)
     exported = export(model, layers, tmp_path, {})
@@ -65,7 +67,7 @@ def test_an_exported_model_computes_the_same_from_fewer_bytes(batch, tmp_path):
     assert exported.size.bytes < saved_size(model).bytes / 4
 
 
-def test_layers_report_their_form_and_what_it_takes(tmp_path):
+def test_layers_report_their_form_and_what_it_takes(tmp_path: Path) -> None:
     model = network()
     shared, head = export(model, ternarised(model), tmp_path, {}).layers
     assert shared.name == "first"
@@ -77,14 +79,14 @@ def test_layers_report_their_form_and_what_it_takes(tmp_path):
     assert head.bytes < 4 * head.weights / 8
 
 
-def test_the_entropy_of_the_model_weighs_layers_by_size(tmp_path):
+def test_the_entropy_of_the_model_weighs_layers_by_size(tmp_path: Path) -> None:
     model = network()
     exported = export(model, ternarised(model), tmp_path, {})
     bits = sum(layer.entropy_bits * layer.weights for layer in exported.layers)
     assert exported.entropy_bits == pytest.approx(bits / (48 * 48 * 9 + 48 * 100))
 
 
-def test_metadata_and_forms_of_storage_are_in_the_model(tmp_path):
+def test_metadata_and_forms_of_storage_are_in_the_model(tmp_path: Path) -> None:
     model = network()
     recipe = json.dumps({"steps": [{"method": "ec2t"}], "note": 'größer als "1 < 2"\n  und länger'})
     exported = export(model, ternarised(model), tmp_path, {"recipe": recipe})
@@ -94,7 +96,7 @@ def test_metadata_and_forms_of_storage_are_in_the_model(tmp_path):
     assert schemes == {layer.name: layer.scheme for layer in exported.layers}
 
 
-def test_the_model_that_was_given_is_left_alone(tmp_path):
+def test_the_model_that_was_given_is_left_alone(tmp_path: Path) -> None:
     model = network()
     layers = ternarised(model)
     names = [node.friendly_name for node in model.get_ordered_ops()]
@@ -103,7 +105,7 @@ def test_the_model_that_was_given_is_left_alone(tmp_path):
     assert not model.has_rt_info(["fractune", "recipe"])
 
 
-def test_quantised_layers_are_stored_in_fewer_bits(tmp_path):
+def test_quantised_layers_are_stored_in_fewer_bits(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     model = network()
     (shared, _), (head, _) = layers = [(layer, None) for layer in find_layers(model)[0]]
@@ -118,7 +120,7 @@ def test_quantised_layers_are_stored_in_fewer_bits(tmp_path):
     np.testing.assert_array_equal(outputs(ov.Core().read_model(exported.xml)), outputs(model))
 
 
-def test_weights_nobody_compressed_lose_nothing_and_what_half_precision_holds_takes_half(tmp_path):
+def test_weights_nobody_compressed_lose_nothing_and_what_half_precision_holds_takes_half(tmp_path: Path) -> None:
     model = network()
     for layer in find_layers(model)[0]:
         source = nodes_by_name(model)[layer.name].input_value(layer.port).get_node().get_data()
@@ -141,7 +143,7 @@ export(model, ternarised(model), Path(sys.argv[2]), {"recipe": "{}"})
 """
 
 
-def test_the_same_model_gives_the_same_bytes_in_every_process(tmp_path):
+def test_the_same_model_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     for count in (0, 1234):
         command = [sys.executable, "-c", SCRIPT, str(count), str(tmp_path / str(count))]
         subprocess.run(command, check=True, cwd=Path(__file__).parents[4])
@@ -149,7 +151,7 @@ def test_the_same_model_gives_the_same_bytes_in_every_process(tmp_path):
         assert (tmp_path / "0" / "1" / name).read_bytes() == (tmp_path / "1234" / "1" / name).read_bytes()
 
 
-def test_the_deflated_size_is_that_of_a_zip(tmp_path):
+def test_the_deflated_size_is_that_of_a_zip(tmp_path: Path) -> None:
     model = network()
     exported = export(model, ternarised(model), tmp_path, {})
     with zipfile.ZipFile(tmp_path / "model.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -159,7 +161,7 @@ def test_the_deflated_size_is_that_of_a_zip(tmp_path):
     assert size_on_disk(exported.xml).zip_bytes == pytest.approx(packed, abs=16)  # zlib's own frame
 
 
-def test_blanks_between_tags_are_left_out_and_nothing_else(tmp_path):
+def test_blanks_between_tags_are_left_out_and_nothing_else(tmp_path: Path) -> None:
     model = network()
     model.set_rt_info("a >  < b\n\n  c", ["note"])
     ov.save_model(model, tmp_path / "plain.xml", compress_to_fp16=False)
@@ -171,7 +173,7 @@ def test_blanks_between_tags_are_left_out_and_nothing_else(tmp_path):
     assert (tmp_path / "again.xml").read_bytes() == (tmp_path / "plain.xml").read_bytes()
 
 
-def test_equal_small_constants_are_kept_once():
+def test_equal_small_constants_are_kept_once() -> None:
     image = ops.parameter([1, 4], name="image")
     bounds = [ops.constant(np.float32(bound)) for bound in (-1, 1, -1, 1)]
     integer = ops.convert(ops.constant(np.int32(-1)), "f32")
@@ -181,13 +183,13 @@ def test_equal_small_constants_are_kept_once():
     assert len(kept) == 3  # -1.0, 1.0 and the integer
 
 
-def named_network():
+def named_network() -> ov.Model:
     model = network()
     number_operations(model)
     return model
 
 
-def test_a_model_with_another_weight_is_not_the_same():
+def test_a_model_with_another_weight_is_not_the_same() -> None:
     meant, written = named_network(), named_network()
     layer = find_layers(written)[0][0]
     write_weight(written, layer, layer.geometry.matrix(np.ones(layer.shape, np.float32)))
@@ -195,7 +197,7 @@ def test_a_model_with_another_weight_is_not_the_same():
         prove_same(meant, written)
 
 
-def test_a_model_with_another_operation_is_not_the_same():
+def test_a_model_with_another_operation_is_not_the_same() -> None:
     meant, written = named_network(), named_network()
     first = nodes_by_name(written)["first"].output(0)
     users = first.get_target_inputs()
@@ -206,12 +208,12 @@ def test_a_model_with_another_operation_is_not_the_same():
         prove_same(meant, written)
 
 
-def test_a_model_with_another_interface_is_not_the_same():
+def test_a_model_with_another_interface_is_not_the_same() -> None:
     meant, written = named_network(), named_network()
     written.output(0).set_names({"logits"})
     with pytest.raises(Internal, match="inputs or outputs"):
         prove_same(meant, written)
 
 
-def test_a_model_that_equals_itself_is_the_same():
+def test_a_model_that_equals_itself_is_the_same() -> None:
     prove_same(named_network(), named_network())

@@ -35,7 +35,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def of_an_ordinary_user(folder: Path) -> str:
     """An interpreter that an ordinary user may run; ours may lie in root's home."""
-    trial = {"cwd": ROOT, "env": environment(folder), "user": NOBODY, "group": NOBODY, "capture_output": True}
+    trial: dict[str, Any] = {"cwd": ROOT, "env": environment(folder), "user": NOBODY, "group": NOBODY, "capture_output": True}
     for python in (sys.executable, "/usr/bin/python3"):
         try:
             if subprocess.run([python, "-c", "import workers.worker.sandbox"], check=False, **trial).returncode == 0:
@@ -47,7 +47,7 @@ def of_an_ordinary_user(folder: Path) -> str:
 
 def release(folder: Path, *options: str, user: int | None = None, python: str = sys.executable) -> dict[str, Any]:
     command = [python, "-m", "tests.containment", str(folder), *options]
-    who = {"user": user, "group": user, "env": environment(folder)}
+    who: dict[str, Any] = {"user": user, "group": user, "env": environment(folder)}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **who)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
