@@ -8,7 +8,7 @@ from workers.allocation.sensitivity import output_errors
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.ir.graph.layers import find_layers
-from workers.ir.reading.batching import rebatch
+from workers.ir.reading.batching import batched
 from workers.report.schema import LayerProfile, LayerReport, NextRun
 
 MOST_SAMPLES, FEWEST_SAMPLES = 64, 8
@@ -34,8 +34,7 @@ def output_errors_per_layer(
         return {}
     count = min(MOST_SAMPLES, max(FEWEST_SAMPLES, PASSES * samples.count // len(weights)), samples.count)
     size = min(batch_size, count)
-    batched = rebatch(original, size) if size > 1 else original
-    return output_errors(batched, weights, samples.take(range(count)), batch_size=size, threads=threads)
+    return output_errors(batched(original, size), weights, samples.take(range(count)), batch_size=size, threads=threads)
 
 
 def shares(results: Sequence[LayerResult], lost: Mapping[str, float]) -> dict[str, float]:

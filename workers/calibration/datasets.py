@@ -18,6 +18,7 @@ from workers.calibration.image_folders import Album, open_archive, open_folder, 
 from workers.calibration.labels import Labels, check_labels, classes_of
 from workers.calibration.preprocessing import ImageInput, alternatives, image_input, unused
 from workers.calibration.samples import Numbers, Rows, Samples, held
+from workers.calibration.synthetic import with_states
 from workers.calibration.targets import targets_of_album, targets_of_array
 from workers.errors import DataMismatch, UnreadableData
 from workers.ir.reading.importer import Imported
@@ -54,6 +55,10 @@ def from_dataset(
 
     Raises a Refusal for whatever cannot be read, or does not fit the inputs or classes of the model.
     """
+    return with_states(_read(path, model, declared, choice, progress), model)
+
+
+def _read(path: Path, model: Imported, declared: Preprocessing, choice: Choice, progress: Progress) -> Samples:
     classes = classes_of(model.model)
     if path.is_dir():
         return _from_album(open_folder(path, classes, choice.task), model, declared, choice, progress)

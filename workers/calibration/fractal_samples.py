@@ -11,7 +11,7 @@ from fractal_data.images import LARGEST, SMALLEST
 from workers.calibration.datasets import Progress, prepared, silent, takes_batches
 from workers.calibration.preprocessing import ImageInput, image_input, unused
 from workers.calibration.samples import Numbers, Rows, Samples, held
-from workers.calibration.synthetic import synthetic
+from workers.calibration.synthetic import synthetic, with_states
 from workers.ir.reading.importer import Imported
 from workers.recipe import Preprocessing
 
@@ -38,7 +38,7 @@ def from_fractals(model: Imported, count: int, seed: int, declared: Preprocessin
         applied[entry.name] = image.record()
     if declared.resize is not None or declared.crop is not None:
         notes += ("Fractals are drawn in the size of the model's input: resize and crop were not used.",)
-    return Samples(
+    samples = Samples(
         source="fractals" if pixels else "synthetic",
         feeds=feeds,
         numbers=np.arange(count),
@@ -48,6 +48,7 @@ def from_fractals(model: Imported, count: int, seed: int, declared: Preprocessin
         notes=notes + unused(declared, pixels is not None),
         applied=applied,
     )
+    return with_states(samples, model)
 
 
 def _fractals(image: ImageInput, seed: int, position: int, inputs: int) -> Rows:

@@ -15,11 +15,12 @@ from workers.ir.channels.groups import Coupling, couple, shape_of
 from workers.ir.channels.removal import remove_channels
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
+from workers.ir.reading.batching import batched
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask
 from workers.methods.solvers.channel_selection import LEAST_KEPT, Reader, elimination, solve_kept_columns
 from workers.passes.equivalence_check import check_equivalence
-from workers.passes.layerwise import batched, solve_layers
+from workers.passes.layerwise import solve_layers
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 Indices = NDArray[np.intp]

@@ -12,7 +12,7 @@ from workers.errors import LabelMismatch
 from workers.evaluation.fidelity import activation_of
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
-from workers.ir.reading.batching import rebatch
+from workers.ir.reading import batching
 from workers.methods.finetune import Finetune
 from workers.passes.output_error import measure_drift
 from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun
@@ -53,7 +53,7 @@ def rewrite(step: Finetune, state: CompressionState, context: RunContext, progre
     if step.batch_size is None:
         step = step.model_copy(update={"batch_size": MANY if context.batch_size >= MANY else FEW})
     size = min(step.batch_size or MANY, context.batch_size)
-    batched, original = _batched(model, size), _batched(context.original, size)
+    batched, original = batching.batched(model, size), batching.batched(context.original, size)
     trained = _trained(batched, layers, state)
     network, teacher = Network(batched), Network(original)
     feeds = context.samples.batch(0, size)
@@ -77,10 +77,6 @@ def rewrite(step: Finetune, state: CompressionState, context: RunContext, progre
         curve=tuple(run.curve.points),
     )
     return replace(state, results={**state.results, **results}, training=training)
-
-
-def _batched(model: ov.Model, size: int) -> ov.Model:
-    return rebatch(model, size) if size > 1 else model.clone()
 
 
 def _trained(batched: ov.Model, layers: Sequence[Layer], state: CompressionState) -> list[Trained]:

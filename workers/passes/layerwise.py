@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-import openvino as ov
-
 from workers.engine.cache import NO_CACHE, LayerCache
 from workers.engine.independent import IndependentLayers
 from workers.engine.layer import LayerPlan, LayerResult, make_tasks
 from workers.engine.sequential import compress_sequentially
-from workers.ir.reading.batching import rebatch
+from workers.ir.reading.batching import batched
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 
@@ -41,8 +39,3 @@ def help_solving(state: CompressionState, plan: LayerPlan, context: RunContext, 
     tasks = make_tasks(state.model, plan, state.results)
     copy = batched(state.model, context.batch_size)
     IndependentLayers(state.model, copy, tasks, context.samples, context.engine, cache).help()
-
-
-def batched(model: ov.Model, size: int) -> ov.Model:
-    """A copy of the model for `size` samples at once."""
-    return rebatch(model, size) if size > 1 else model.clone()

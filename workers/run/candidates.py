@@ -17,6 +17,7 @@ from workers.engine.layer import LayerResult
 from workers.evaluation.benchmark import compare_speed
 from workers.evaluation.fidelity import Comparison, compare_models
 from workers.evaluation.tasks import Task
+from workers.ir.graph.states import expose_states, restore_states
 from workers.ir.reading.importer import Imported
 from workers.ir.writing.exporter import Exported, export
 from workers.ir.writing.reopening import reopen
@@ -93,9 +94,10 @@ class CandidateFactory:
             compressed = compress_model(plan, context, self.clock.progress, self.profiles, self.cache)
         with self.clock.run(Stage.EXPORT):
             given = self.imported
-            warnings = reopen(compressed.model, given.interface, given.shapes, given.trial, given.inputs)
+            warnings = reopen(compressed.model, given.interface, given.shapes, given.trial, given.all_inputs)
+            model = restore_states(compressed.model, given.states) if given.states else compressed.model
             layers = [(result.layer, result.scale) for result in compressed.results]
-            exported = export(compressed.model, layers, folder, _metadata(recipe, given), _probes(given))
+            exported = export(model, layers, folder, _metadata(recipe, given), _probes(given))
         results = tuple(map(_without_original, compressed.results))
         compressed = replace(compressed, results=results)
         return Candidate(recipe, setting, compressed, exported, time.perf_counter() - began, warnings=warnings)
@@ -116,14 +118,14 @@ class CandidateFactory:
 
     def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
         """Time a candidate beside the original."""
-        model = ov.Core().read_model(candidate.exported.xml)
+        model = _written(candidate)
         inputs = self.splits.test.batch(0, 1)
         rng = generator(candidate.recipe.seed, Stream.BENCHMARK)
         with self.clock.run(Stage.BENCHMARK, settings.niter):
             candidate.benchmark = compare_speed(self.original, model, inputs, settings, rng, progress=self.clock.progress)
 
     def _compare(self, candidate: Candidate, samples: Samples) -> Comparison:
-        model = ov.Core().read_model(candidate.exported.xml)
+        model = _written(candidate)
         with self.clock.run(Stage.VERIFY, samples.count):
             return compare_models(
                 self.original,
@@ -135,6 +137,11 @@ class CandidateFactory:
                 seed=candidate.recipe.seed,
                 progress=self.clock.progress,
             )
+
+
+def _written(candidate: Candidate) -> ov.Model:
+    """The model as it was written; its state is given and returned, so that it can be compared sample by sample."""
+    return expose_states(ov.Core().read_model(candidate.exported.xml))[0]
 
 
 def _probes(imported: Imported) -> list[NDArray[Any]]:

@@ -11,10 +11,11 @@ from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
 from workers.ir.graph.layers import Layer, find_layers
+from workers.ir.reading.batching import batched
 from workers.ir.reading.importer import Imported
 from workers.methods.problem import Method, Step
 from workers.passes import CompressionState, RunContext, StepProgress, TrainingRun, check_equivalence, rewrite, tell_nobody
-from workers.passes.layerwise import batched, help_solving, solve_layers
+from workers.passes.layerwise import help_solving, solve_layers
 from workers.recipe.skipped_layer import SkippedLayer
 from workers.run.plan import CompressionPlan, LayerMethods, Part
 

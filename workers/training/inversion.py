@@ -27,7 +27,7 @@ from workers.errors import NotTrainable
 from workers.evaluation.fidelity import activation_of
 from workers.ir.graph.layers import find_layers, nodes_by_name
 from workers.ir.reading.batch_norms import ChannelStatistics
-from workers.ir.reading.batching import rebatch
+from workers.ir.reading.batching import batched
 from workers.ir.reading.importer import Imported
 from workers.randomness import Stream, generator
 from workers.statistics.decisions import OutputKind, Reading, read
@@ -210,13 +210,13 @@ class Inversion:
         torch.set_num_threads(threads)
         values = sum(rows(samples.numbers[:1]).size for rows in samples.feeds.values())
         size = max(1, min(MOST_AT_ONCE, VALUES_AT_ONCE // values)) if samples.stacked else 1
-        batched = rebatch(imported.model, size) if size > 1 else imported.model.clone()
-        network = Network(batched)
+        model = batched(imported.model, size)
+        network = Network(model)
         numbers = np.resize(samples.numbers, size)
         feeds = replace(samples, numbers=numbers, labels=None).batch(0, size)
-        verify(batched, network, feeds, threads)
+        verify(model, network, feeds, threads)
         tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in feeds.items()}
-        return cls(Answers(batched, network, tensors, size, imported.statistics), samples, image, steps, seed)
+        return cls(Answers(model, network, tensors, size, imported.statistics), samples, image, steps, seed)
 
     def run(self, shelf: Shelf, tell: Tell) -> None:
         """Bring the pictures of all samples onto the shelf, from where an earlier attempt was interrupted."""

@@ -34,24 +34,22 @@ def propagate(model: ov.Model) -> None:
         raise UnresolvedShape(f"The shapes of the inputs do not fit the model: {plain_sentence(str(error))}") from error
 
 
-def chosen_shapes(model: ov.Model, given: Mapping[str, Shape]) -> list[Shape]:
+def chosen_shapes(ports: Sequence[ov.Output], given: Mapping[str, Shape]) -> list[Shape]:
     """The shape of every input: the one in `given` by any of its names, else its own, an open first axis counting as one.
 
     Raises UnresolvedShape for an unknown name, an open axis of no given length, and a shape that does not fit.
     """
-    if set(given) == {""} and len(model.inputs) == 1:  # without a name it is for the only input
-        given = {min(model.input().get_names()): given[""]}
-    check_known(model, given, "shape")
-    return [
-        _shape(port, next((given[name] for name in sorted(port.get_names()) if name in given), None)) for port in model.inputs
-    ]
+    if set(given) == {""} and len(ports) == 1:  # without a name it is for the only input
+        given = {min(ports[0].get_names()): given[""]}
+    check_known(ports, given, "shape")
+    return [_shape(port, next((given[name] for name in sorted(port.get_names()) if name in given), None)) for port in ports]
 
 
-def check_known(model: ov.Model, given: Iterable[str], what: str) -> None:
+def check_known(ports: Sequence[ov.Output], given: Iterable[str], what: str) -> None:
     """Raise UnresolvedShape for names that no input has."""
-    unknown = set(given) - {name for port in model.inputs for name in port.get_names()}
+    unknown = set(given) - {name for port in ports for name in port.get_names()}
     if unknown:
-        known = ", ".join(min(port.get_names()) for port in model.inputs)
+        known = ", ".join(min(port.get_names()) for port in ports)
         raise UnresolvedShape(
             f"The model has no input {', '.join(sorted(unknown))}; its inputs are {known}.", hint=f"Correct the {what}."
         )

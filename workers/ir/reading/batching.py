@@ -9,6 +9,7 @@ import openvino as ov
 from openvino._offline_transformations import apply_moc_transformations
 
 from workers.errors import Refusal, UnresolvedShape
+from workers.ir.graph.folding import fold_empty, folded
 from workers.ir.graph.probe import Values, alike, runner, stack_samples
 from workers.ir.graph.shapes import set_batch
 
@@ -63,8 +64,18 @@ def rebatch(model: ov.Model, size: int) -> ov.Model:
     """
     copy = model.clone()
     set_batch(copy, [port.get_any_name() for port in copy.inputs], size)
-    apply_moc_transformations(copy, cf=True)
+    if any(0 in port.shape for port in copy.inputs):
+        copy = folded(copy)  # what an empty tensor is put together with would take the name of the whole
+    else:
+        apply_moc_transformations(copy, cf=True)
     name_nodes(copy)
+    return copy
+
+
+def batched(model: ov.Model, size: int) -> ov.Model:
+    """A copy of a model of one sample for `size` samples at once; its own shapes need not have an axis for them if it is 1."""
+    copy = rebatch(model, size) if size > 1 else model.clone()
+    fold_empty(copy)
     return copy
 
 

@@ -1,6 +1,7 @@
 """From a model as OpenVINO reads it to its plain form, with as many axes left open as can be shown to work."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from workers.ir.graph.interface import Interface, Port
 from workers.ir.graph.origins import Origin, SourceNode, name_operations, tag
 from workers.ir.graph.probe import Values, alike, draw_values, runner
 from workers.ir.graph.shapes import Shape, chosen_shapes, set_shapes
-from workers.ir.reading.canonicalise import canonicalise
+from workers.ir.graph.states import States
+from workers.ir.reading.canonicalise import attention_as_it_came, canonicalise
 from workers.ir.reading.inputs import Input, describe_inputs
 from workers.ir.reading.limits import check_sizes
 from workers.ir.reading.sampling import Declared, Sampling, settle_sampling
@@ -49,6 +51,14 @@ class SourceModel:
     interface: Interface
     nodes: Mapping[str, SourceNode] | None  # by the tensors that they compute, where the format tells
     named: bool  # whether names in the file are the operations' own
+    states: States | None = None  # variables, that are its last inputs and outputs
+
+    def shapes(self, given: Mapping[str, Shape]) -> tuple[Shape, ...]:
+        """The shape of every input, where the recipe gives some: variables have what they begin with."""
+        if self.states is None:
+            return tuple(chosen_shapes(self.model.inputs, given))
+        own = chosen_shapes(self.model.inputs[: -len(self.states.variables)], given)
+        return (*own, *self.states.shapes(own))
 
 
 def canonical_form(source: SourceModel, given: Mapping[str, Shape], declared: Declared) -> CanonicalForm:
@@ -56,7 +66,7 @@ def canonical_form(source: SourceModel, given: Mapping[str, Shape], declared: De
 
     Raises a Refusal for shapes that do not fit, and for models that do not run or have nothing to compress.
     """
-    shapes = tuple(chosen_shapes(source.model, given))
+    shapes = source.shapes(given)
     fixed = source.model.clone()
     set_shapes(fixed, shapes)
     check_sizes(fixed)
@@ -88,7 +98,8 @@ def _normalised(source: SourceModel, form: Interface, shapes: Sequence[Shape]) -
     model = source.model.clone()
     set_shapes(model, [port.shape for port in form.inputs])
     tags = tag(model, source.nodes, source.named)
-    canonicalise(model)
+    with attention_as_it_came(model) if source.states else nullcontext():
+        canonicalise(model)
     set_shapes(model, shapes)
     origins = name_operations(model, tags, [port.name for port in form.inputs])
     check_not_quantized(model)
@@ -190,4 +201,4 @@ def _other_sizes(form: Interface, shapes: Sequence[Shape]) -> Iterator[list[Shap
 
 
 def _resized(port: Port, shape: Shape, length: Callable[[int, int], int]) -> Shape:
-    return tuple(max(length(axis, old), 1) if axis in port.open_axes else old for axis, old in enumerate(shape))
+    return tuple(max(length(axis, old), 1) if axis in port.open_axes and old else old for axis, old in enumerate(shape))

@@ -4,7 +4,8 @@ After `canonicalise`, a weight and its bias are float32 Constants, whatever fram
 Axes that are open stay open: the operations that compute shapes from them are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import openvino as ov
@@ -28,6 +29,19 @@ def canonicalise(model: ov.Model) -> None:
         if put_weights_second(model):
             apply_moc_transformations(model, cf=True)  # transposes that now follow one another
         turn_inputs(model)
+
+
+@contextmanager
+def attention_as_it_came(model: ov.Model) -> Iterator[None]:
+    """Keep attention from being fused in the block: with a cache as state, OpenVINO cannot run all that it fuses.
+
+    What is read twice is not fused, so that each softmax is an output for the time being.
+    """
+    kept = [ops.result(node.output(0)) for node in model.get_ordered_ops() if node.get_type_name() == "Softmax"]
+    model.add_results(kept)
+    yield
+    for result in kept:
+        model.remove_result(result)
 
 
 def put_weights_second(model: ov.Model) -> bool:

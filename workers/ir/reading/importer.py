@@ -14,9 +14,11 @@ from workers.ir.files.onnx_file import node_by_tensor
 from workers.ir.files.sources import open_source
 from workers.ir.graph.interface import Interface, interface_of, name_tensors
 from workers.ir.graph.origins import Origin
-from workers.ir.graph.shapes import Shape
+from workers.ir.graph.probe import runner
+from workers.ir.graph.shapes import Shape, set_shapes
+from workers.ir.graph.states import States, expose_states, restore_states
 from workers.ir.reading.batch_norms import ChannelStatistics, batch_norm_statistics
-from workers.ir.reading.canonical_form import SourceModel, Trial, canonical_form
+from workers.ir.reading.canonical_form import CanonicalForm, SourceModel, Trial, canonical_form
 from workers.ir.reading.error_translation import refusing
 from workers.ir.reading.inputs import Input
 from workers.ir.reading.sampling import Declared
@@ -25,6 +27,7 @@ from workers.ir.reading.validation import check_complete, check_deterministic, c
 Precision = Literal["f32", "f16"]
 NO_SHAPES: Mapping[str, Shape] = {}
 NOT_DECLARED: Declared = {}
+STATE_SEED = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +38,30 @@ class Imported:
     format: Format
     sha256: str  # of the upload
     original_bytes: int  # of the model with all files of its weights, unpacked
-    inputs: tuple[Input, ...]
+    inputs: tuple[Input, ...]  # that samples are given for
     outputs: tuple[str, ...]
     precision: Precision  # in which most of its weights were stored
     notes: tuple[str, ...]  # for the report
     warnings: tuple[str, ...]  # of what the result does not keep
     origins: Mapping[str, Origin]  # what its operations are called in the source
     source: Interface  # its inputs and outputs as they came
-    interface: Interface  # the same, as they are to be in the result
+    interface: Interface  # the same, as they are to be in the result, and after them what stands for state
     shapes: tuple[Shape, ...]  # of the inputs, that calibrate; their batch as in the source
     trial: Trial | None  # another size, where the result must work too
     statistics: Mapping[str, ChannelStatistics] = field(default_factory=dict)  # that BatchNorm held, by a name of the tensor
+    states: States | None = None  # the variables of a model that keeps state: further inputs and outputs of `model`
+    state_inputs: tuple[Input, ...] = ()
+
+    @property
+    def all_inputs(self) -> tuple[Input, ...]:
+        """Of `model`: those that stand for its state come last."""
+        return (*self.inputs, *self.state_inputs)
 
     @property
     def narrowed(self) -> bool:
         """Whether some axis that is open in the source had to be fixed."""
-        return [port.open_axes for port in self.source.inputs] != [port.open_axes for port in self.interface.inputs]
+        own = self.interface.inputs[: len(self.source.inputs)]
+        return [port.open_axes for port in self.source.inputs] != [port.open_axes for port in own]
 
 
 def load(path: Path, shapes: Mapping[str, Shape] = NO_SHAPES, batch: Declared = NOT_DECLARED) -> Imported:
@@ -70,26 +81,42 @@ def load(path: Path, shapes: Mapping[str, Shape] = NO_SHAPES, batch: Declared = 
         precision = _precision(model)
         name_tensors(model)
         statistics = batch_norm_statistics(model)
-        interface = interface_of(model)
+        own = interface_of(model)
+        model, states = expose_states(model)
         nodes = node_by_tensor(source.path) if source.format == "onnx" else None
-        form = canonical_form(SourceModel(model, interface, nodes, named=source.format == "openvino"), shapes, batch)
+        read = SourceModel(model, interface_of(model), nodes, named=source.format == "openvino", states=states)
+        form = canonical_form(read, shapes, batch)
+        inputs = form.sampling.inputs
+        if states:
+            _check_restorable(form, states)
         return Imported(
             model=form.model,
             format=source.format,
             sha256=source.sha256,
             original_bytes=source.bytes,
-            inputs=form.sampling.inputs,
-            outputs=tuple(port.name for port in interface.outputs),
+            inputs=inputs[: len(own.inputs)],
+            outputs=tuple(port.name for port in own.outputs),
             precision=precision,
-            notes=(*_notes(source.format, precision), *form.sampling.notes),
+            notes=(*_notes(source.format, precision, states), *form.sampling.notes),
             warnings=form.warnings,
             origins=form.origins,
-            source=interface,
+            source=own,
             interface=form.interface,
             shapes=form.shapes,
             trial=form.trial,
             statistics=statistics,
+            states=states,
+            state_inputs=inputs[len(own.inputs) :],
         )
+
+
+def _check_restorable(form: CanonicalForm, states: States) -> None:
+    """Raise a Refusal where the plain form does not run with its state inside, though it does with the state given to it."""
+    copy = form.model.clone()
+    set_shapes(copy, [port.shape for port in form.interface.inputs])
+    restored = restore_states(copy, states)
+    entries = form.sampling.inputs[: len(restored.inputs)]
+    runner(restored)([entry.draw(np.random.default_rng([STATE_SEED, number])) for number, entry in enumerate(entries)])
 
 
 def describe_model(imported: Imported) -> dict[str, Any]:
@@ -109,7 +136,7 @@ def describe_model(imported: Imported) -> dict[str, Any]:
         ],
         "outputs": [
             {"name": name, "shape": _shape(port), "dtype": np.dtype(port.get_element_type().to_dtype()).name}
-            for name, port in zip(imported.outputs, imported.model.outputs, strict=True)
+            for name, port in zip(imported.outputs, imported.model.outputs, strict=False)
         ],
         "operations": sum(node.get_type_name() not in ("Constant", "Parameter", "Result") for node in nodes),
         "parameters": sum(prod(node.shape) for node in constants),
@@ -132,8 +159,12 @@ def _precision(model: ov.Model) -> Precision:
     return "f16" if elements[ov.Type.f16] > elements[ov.Type.f32] else "f32"
 
 
-def _notes(kind: Format, precision: Precision) -> tuple[str, ...]:
+def _notes(kind: Format, precision: Precision, states: States | None) -> tuple[str, ...]:
     notes = []
+    if states:
+        notes.append(
+            f"The model keeps state in {len(states.variables)} variables: it is reset between samples, and kept in the result."
+        )
     if precision == "f16":
         notes.append("The weights were stored in half precision; compression computes in single precision.")
     if kind in ("savedmodel", "tensorflow"):

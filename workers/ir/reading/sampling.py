@@ -35,7 +35,7 @@ def settle_sampling(
     Raises UnresolvedShape for an open first axis that is not the samples' and has no given length, or for a declared axis
     along which the model takes no samples.
     """
-    check_known(model, declared, "batch axis")
+    check_known(model.inputs, declared, "batch axis")
     shapes = [entry.shape for entry in entries]
     ports = _candidates(interface, shapes, declared)
     stacking = _stacking(model, entries, ports, shapes)

@@ -37,9 +37,6 @@ def check_complete(model: ov.Model) -> None:
             raise UnsupportedOperation(
                 f"Input {port.get_any_name()!r} is of type {kind}.", hint="Give a model whose inputs are numbers."
             )
-    if model.get_sinks():
-        hint = "Export it with its state as inputs and outputs."
-        raise UnsupportedOperation("The model keeps state from one inference to the next.", hint=hint)
 
 
 RANDOM = {"RandomUniform", "Multinomial", "RandomPoisson"}

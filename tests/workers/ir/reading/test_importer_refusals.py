@@ -205,17 +205,6 @@ def test_weights_in_eight_bits_are_refused(tmp_path: Path) -> None:
     refuse(tiny.graph(nodes, weights, {"in": [None, 4]}), tmp_path, AlreadyQuantized, "1 of 1 layers")
 
 
-def test_model_that_keeps_state_is_refused(tmp_path: Path) -> None:
-    parameter = ops.parameter([1, 4], np.float32, name="in")
-    state = ops.read_value(ops.constant(np.zeros((1, 4), np.float32)), "memory")
-    total = ops.add(parameter, state)
-    product = ops.matmul(total, ops.constant(tiny.weight(4, 3)), False, False)
-    model = ov.Model([ops.result(product)], [ops.assign(total, "memory")], [parameter])
-    ov.save_model(model, tmp_path / "m.xml")
-    with pytest.raises(UnsupportedOperation, match="state"):
-        load(tmp_path / "m.xml")
-
-
 @pytest.fixture
 def external(tmp_path: Path) -> Path:
     """A model whose weights are in a file beside it."""
