@@ -1,26 +1,37 @@
-"""A metric of two models on the same samples, and the bound of its drop by the paired bootstrap.
+"""A metric of two models on the same samples, and the bound of its drop.
 
-Samples are the unit that is resampled, and both models are scored on the same resample: what the samples have in common
-cancels. Bounds are bias-corrected and accelerated (Efron 1987), with the skewness read off the resamples themselves, and moved
-outwards as Student's t is wider than the normal distribution. A metric within 0..1 never gets a bound below that of as many
-samples without any loss: a few equal samples are not certainty.
+Samples are the unit, and both models are scored on the same ones: what the samples have in common cancels. Outcomes that are
+yes or no have exact intervals (Tango 1998). Everything else is resampled, and the moments of the resamples make Johnson's
+modified t (1978): the spread by Student's quantile, moved by what the skewness hides, about a centre without the bootstrap's
+bias. A metric within 0..1 never gets a bound below that of as many samples without any loss: a few equal samples are not
+certainty.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import sqrt
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from workers.statistics.intervals import CONFIDENCE, Interval, Values, normal_quantile, student_quantile
+from workers.statistics.intervals import (
+    CONFIDENCE,
+    Interval,
+    Paired,
+    Values,
+    normal_quantile,
+    paired_difference,
+    paired_relative_drop,
+    student_quantile,
+    wilson,
+)
 
 RESAMPLES = 1000
 FEWEST_SAMPLES = 5  # below, a bootstrap has no bound worth the name
 ONE_SIDED = 0.90  # a two-sided 90 % interval ends at the one-sided 95 % bound
+KURTOSIS = 2.0  # in excess of the normal distribution's, of what samples lose: their variance is known that much worse
 DECIMALS = 12  # scores that differ by less are the same: sums in another order round differently
 
 Reference = Literal["labels", "original"]
@@ -37,12 +48,14 @@ class Measure:
     reference: Reference
     bounded: bool = True  # within 0..1
     higher_is_better: bool = True
+    outcomes: Paired | None = None  # where every score is yes or no
 
     def resampled(self, rng: np.random.Generator) -> "Resampled":
         """Score the samples as they are, and on resamples that `rng` draws."""
-        drawn = rng.integers(self.n, size=(RESAMPLES, self.n)) + self.n * np.arange(1, RESAMPLES + 1)[:, None]
-        every = np.concatenate([np.arange(self.n), drawn.reshape(-1)])
-        counts = np.bincount(every, minlength=(1 + RESAMPLES) * self.n).reshape(-1, self.n).astype(np.float64)
+        return self.scored(draw_resamples(self.n, rng))
+
+    def scored(self, counts: Values) -> "Resampled":
+        """Score the samples as often as they count in each row, the first of which is all of them once."""
         return Resampled(self, np.round(self.scores(counts), DECIMALS))
 
 
@@ -61,12 +74,20 @@ class Resampled:
     @cached_property
     def original(self) -> Interval:
         """The metric of the original."""
-        return _interval(self.rows[:, 0], self.measure.n)
+        return self._of_model(0)
 
     @cached_property
     def compressed(self) -> Interval:
         """The metric of the compressed model."""
-        return _interval(self.rows[:, 1], self.measure.n)
+        return self._of_model(1)
+
+    def _of_model(self, index: int) -> Interval:
+        found = _interval(self.rows[:, index], self.measure.n)
+        if found.low is None or found.high is None or not self.measure.bounded:
+            return found
+        if self.measure.outcomes:
+            return wilson(found.value, self.measure.outcomes.n)
+        return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
 
     @cached_property
     def kept(self) -> Interval:
@@ -78,6 +99,8 @@ class Resampled:
     @cached_property
     def drop(self) -> Interval:
         """What was lost, positive where the compressed model is worse."""
+        if self.measure.outcomes and self.measure.n >= FEWEST_SAMPLES:
+            return paired_difference(self.measure.outcomes)
         return _interval(self.losses(), self.measure.n)
 
     def losses(self, *, relative: bool = False) -> Values:
@@ -92,17 +115,30 @@ class Resampled:
         """The one-sided 95 % upper bound of the drop, had the same been seen on `n` samples; infinite for too few."""
         if self.measure.n < FEWEST_SAMPLES:
             return float("inf")
+        if self.measure.outcomes:
+            interval_of = paired_relative_drop if relative else paired_difference
+            return _end(interval_of(self.measure.outcomes.scaled(n * self.measure.outcomes.n / self.measure.n), ONE_SIDED))
         losses = self.losses(relative=relative)
         width = _quantile(losses, self.measure.n, ONE_SIDED) - losses[0]
         scaled = float(losses[0] + width * sqrt(self.measure.n / n))
         return max(scaled, _least_bound(n)) if self.measure.bounded else scaled
 
 
+def draw_resamples(n: int, rng: np.random.Generator) -> Values:
+    """How often each of `n` samples counts: once, and then in each of the resamples, (1 + RESAMPLES, n)."""
+    drawn = rng.integers(n, size=(RESAMPLES, n)) + n * np.arange(1, RESAMPLES + 1)[:, None]
+    every = np.concatenate([np.arange(n), drawn.reshape(-1)])
+    return np.bincount(every, minlength=(1 + RESAMPLES) * n).reshape(-1, n).astype(np.float64)
+
+
 def mean_measure(name: str, sides: Sequence[ArrayLike], reference: Reference, **told: bool) -> Measure:
     """The mean of a score of every sample, (n,) before and after; samples where it is NaN do not count."""
     pair: Values = np.stack([np.asarray(side, np.float64) for side in sides], axis=1)
-    known: Values = np.repeat(np.isfinite(pair).all(axis=1, keepdims=True), 2, axis=1).astype(np.float64)
-    return ratio_measure(name, np.where(known > 0, pair, 0), known, reference, **told)
+    counted = np.isfinite(pair).all(axis=1)
+    known: Values = np.repeat(counted[:, None], 2, axis=1).astype(np.float64)
+    measure = ratio_measure(name, np.where(known > 0, pair, 0), known, reference, **told)
+    yes_or_no = counted.any() and measure.higher_is_better and np.isin(pair[counted], (0, 1)).all()
+    return replace(measure, outcomes=Paired.count(*pair[counted].T.astype(bool))) if yes_or_no else measure
 
 
 def ratio_measure(name: str, parts: Values, wholes: Values, reference: Reference, **told: bool) -> Measure:
@@ -136,13 +172,16 @@ def _interval(rows: Values, n: int) -> Interval:
 
 def _quantile(rows: Values, n: int, confidence: float) -> float:
     """The upper end of the two-sided interval of `confidence` for what `rows` begins with."""
-    value, draws = rows[0], rows[1:][np.isfinite(rows[1:])]
-    deviation = float(draws.std()) if len(draws) else 0.0
-    if deviation == 0:
-        return float(value)
-    acceleration = float(np.mean((draws - draws.mean()) ** 3)) / deviation**3 / 6
-    below = float(np.mean(draws < value) + np.mean(draws == value) / 2)
-    bias = NormalDist().inv_cdf(min(max(below, 1 / len(draws)), 1 - 1 / len(draws)))
-    reach = bias + student_quantile(confidence, max(n - 1, 5)) * sqrt(n / (n - 1))
-    tail = NormalDist().cdf(bias + reach / (1 - acceleration * reach)) if acceleration * reach < 1 else 1.0
-    return float(np.quantile(draws, tail))
+    value, draws = float(rows[0]), rows[1:][np.isfinite(rows[1:])]
+    moved = draws - draws.mean() if len(draws) else draws
+    variance = float(np.mean(moved**2)) if len(draws) else 0.0
+    if variance == 0:
+        return value
+    student = student_quantile(confidence, max(round((n - 1) / (1 + KURTOSIS / 2)), 5))
+    third = float(np.mean(moved**3)) * n**2 / ((n - 1) * (n - 2))  # of the population, as its variance is n / (n - 1) times
+    skew = third / (6 * variance) * (1 + 2 * student**2)
+    return 2 * value - float(draws.mean()) + student * sqrt(variance * n / (n - 1)) + skew
+
+
+def _end(interval: Interval) -> float:
+    return float("inf") if interval.high is None else interval.high

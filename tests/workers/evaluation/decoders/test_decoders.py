@@ -87,6 +87,22 @@ def test_nanodet_takes_the_mean_of_distributions() -> None:
     one(found(outputs, "nanodet"), [x - sides[0], y - sides[1], x + sides[2], y + sides[3]], 3, 0.75)
 
 
+def test_nanodet_plus_counts_from_the_corners_of_its_cells() -> None:
+    """`get_bboxes` of NanoDetPlusHead: priors column times stride, row times stride; classes, then four distributions."""
+    cells = [(stride, y, x) for stride in (8, 16, 32, 64) for y in range(-(-64 // stride)) for x in range(-(-96 // stride))]
+    rows = np.concatenate([np.zeros((len(cells), 5)), RNG.normal(size=(len(cells), 32))], axis=1).astype(np.float32)
+    index = len(cells) - 9  # of the stride 32, at whose sides 96 and 64 end, before two of the stride 64
+    rows[index, 2] = 0.65
+    stride, y, x = cells[index]
+    sides = []
+    for side in range(4):
+        bins = [exp(value) for value in rows[index, 5 + 8 * side : 13 + 8 * side].astype(float)]
+        sides.append(stride * sum(number * value for number, value in enumerate(bins)) / sum(bins))
+    left, top = x * stride, y * stride
+    detections = found([("output", rows)], "nanodet_plus")
+    one(detections, [left - sides[0], top - sides[1], left + sides[2], top + sides[3]], 2, 0.65)
+
+
 def test_detection_output_ends_at_minus_one_and_has_a_background() -> None:
     rows = np.zeros((1, 1, 10, 7), np.float32)
     share = [BOX[0] / 96, BOX[1] / 64, BOX[2] / 96, BOX[3] / 64]
