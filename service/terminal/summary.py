@@ -30,6 +30,8 @@ def summary(report: Mapping[str, Any]) -> Table:
         _add_fidelity(table, report["fidelity"])
     if report["benchmark"]:
         _add_benchmark(table, report["benchmark"])
+    if report.get("memory"):
+        _add_memory(table, report["memory"])
     if report["constraint"]:
         _add_constraint(table, report["constraint"])
     return table
@@ -67,6 +69,12 @@ def _speed(hint: str) -> Callable[[Mapping[str, Any]], str]:
     if hint == "throughput":
         return lambda side: f"{side['throughput_fps']:.1f} / s"
     return lambda side: f"{side['latency_median_ms']:.3f} ms"
+
+
+def _add_memory(table: Table, memory: Mapping[str, Any]) -> None:
+    for name, figure in ("memory of the model", "model_bytes"), ("memory of the process", "process_bytes"):
+        before, after = (memory[side][figure] for side in ("original", "compressed"))
+        table.add_row(name, _bytes(before), _bytes(after), f"{after / before:.2f} of the original's")
 
 
 def _add_constraint(table: Table, constraint: Mapping[str, Any]) -> None:

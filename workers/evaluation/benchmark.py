@@ -110,7 +110,7 @@ def compare_speed(
     """
     machine = fingerprint()
     models = [_of_shapes(model, inputs) for model in (original, compressed)]
-    config = _config(settings)
+    config = compile_config(settings)
     compiled = [Compilation(model, config) for model in models]
     sides, running = (Side(), Side()), dict[int, Running]()
     done = 0
@@ -192,7 +192,7 @@ def _of_shapes(model: ov.Model, inputs: Inputs) -> ov.Model:
     return copy
 
 
-def _config(settings: BenchmarkSettings) -> dict[str, Any]:
+def compile_config(settings: BenchmarkSettings) -> dict[str, Any]:
     config = {
         "PERFORMANCE_HINT": settings.hint.upper(),
         "INFERENCE_NUM_THREADS": settings.nthreads,

@@ -139,6 +139,11 @@ class BenchmarkSettings(Block):
         default=None, description="The precision OpenVINO picks by itself when absent; the report states which."
     )
     pc: bool = Field(default=True, description="Time every operation of both models too, apart from the rounds.")
+    memory: bool | None = Field(
+        default=None,
+        description="Measure what both models take once loaded, each in a fresh process (Linux). Where weights stay compressed "
+        "when absent.",
+    )
 
 
 class Recipe(Block):

@@ -2,7 +2,7 @@
 
 from workers.report.card import render_card
 from workers.report.page import content_security_policy, render_html
-from workers.report.sample_gallery import Picture, encode_png, save_pictures, telling_pictures
+from workers.report.sample_gallery import Picture, encode_png, read_pictures, save_pictures, telling_pictures
 from workers.report.schema import (
     Benchmark,
     CalibrationReport,
@@ -12,6 +12,7 @@ from workers.report.schema import (
     Fidelity,
     LayerProfile,
     LayerReport,
+    MemoryReport,
     MetricReport,
     ModelReport,
     OutputFidelity,
@@ -20,6 +21,7 @@ from workers.report.schema import (
     Ratio,
     Report,
     SideBenchmark,
+    SideMemory,
     Size,
     StageTime,
     Tensor,
@@ -32,6 +34,7 @@ __all__ = [
     "ChangedSample",
     "ChangeReport",
     "ClassReport",
+    "MemoryReport",
     "MetricReport",
     "Fidelity",
     "LayerProfile",
@@ -44,12 +47,14 @@ __all__ = [
     "Ratio",
     "Report",
     "SideBenchmark",
+    "SideMemory",
     "Size",
     "StageTime",
     "Tensor",
     "TrainingReport",
     "content_security_policy",
     "encode_png",
+    "read_pictures",
     "render_card",
     "render_html",
     "save_pictures",

@@ -60,6 +60,14 @@ def save_pictures(pictures: Sequence[Picture], folder: Path) -> None:
     (folder / "samples.json").write_text(json.dumps(told, indent=1))
 
 
+def read_pictures(folder: Path) -> tuple[Picture, ...]:
+    """What `save_pictures` has written; nothing where there is no folder."""
+    if not folder.is_dir():
+        return ()
+    told = json.loads((folder / "samples.json").read_text())
+    return tuple(Picture((folder / f"{number:02}.png").read_bytes(), **answers) for number, answers in enumerate(told, 1))
+
+
 def telling_samples(rows: Rows, count: int) -> NDArray[np.int64]:
     """Positions of up to `count` samples: changed decisions, the surest of the original first, then some that are unchanged."""
     single = rows["before"] >= 0

@@ -287,6 +287,20 @@ class Benchmark(Part):
     notes: tuple[str, ...] = ()
 
 
+class SideMemory(Part):
+    """Resident memory of a process that has loaded nothing but one model, after one inference."""
+
+    process_bytes: int = Field(description="All of it: Python and OpenVINO are in it, whatever the model.")
+    model_bytes: int = Field(description="What the model has added: memory of its own, and pages of its file.")
+
+
+class MemoryReport(Part):
+    """Both models once loaded, each in a process of its own; the original as OpenVINO saves it."""
+
+    original: SideMemory
+    compressed: SideMemory
+
+
 class StageTime(Part):
     """What a stage cost."""
 
@@ -338,6 +352,7 @@ class Report(Part):
         default=None, description="The same on held-out fractals, where fractals calibrated and data judged."
     )
     benchmark: Benchmark | None = Field(description="None when the recipe switches it off.")
+    memory: MemoryReport | None = Field(default=None, description="None unless the recipe asks, or compresses weights for it.")
     constraint: Verdict | None = Field(description="None when the recipe sets none.")
     calibration: CalibrationReport
     preprocessing: PreprocessingReport

@@ -15,6 +15,7 @@ from workers.errors import FractuneError, Internal, OutOfDisk, OutOfMemory, Refu
 from workers.jobs.job import JobTask, Kind, Stage
 from workers.run.clock import Clock
 from workers.run.inspection import inspect, inspect_samples
+from workers.run.memory import become
 from workers.run.pipeline import assist, compress
 
 REFUSED, FAILED = 2, 1
@@ -32,8 +33,8 @@ def main(workdir: Path) -> int:
             inspect_samples(task, clock)
         elif task.helping:
             assist(task, clock)
-        else:
-            compress(task, clock)
+        elif compress(task, clock, workdir):
+            become(workdir)
     except FractuneError as error:
         return _fail(error, clock.stage)
     except MemoryError as error:

@@ -26,6 +26,7 @@ from workers.jobs.job import JobTask, Stage
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 from workers.recipe.recipe import parse_recipe
+from workers.run import memory
 from workers.run.calibration_images import recognised
 from workers.run.candidates import Candidate, CandidateFactory
 from workers.run.clock import Clock
@@ -36,10 +37,11 @@ from workers.run.plan import make_plan
 from workers.run.report_builder import RunResults, layer_row, write_report
 
 
-def compress(task: JobTask, clock: Clock) -> None:
+def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:
     """Run a recipe and write 1/model.xml, report.json, report.html and provenance.json under `task.out`.
 
-    Raises a Refusal for what cannot be used and a JobFailure for what cannot be finished.
+    True where memory is still to be measured, by a process of its own that has `workdir`. Raises a Refusal for what cannot be
+    used and a JobFailure for what cannot be finished.
     """
     recipe = parse_recipe(task.recipe)
     threads = task.threads or machine.threads()
@@ -69,6 +71,10 @@ def compress(task: JobTask, clock: Clock) -> None:
         sizes = saved_size(imported.model, half=imported.precision == "f16")
         spent = dict(clock.spent)
         write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, spent, tuple(failed), cache.reused))
+        if workdir is None or not memory.is_wanted(recipe):
+            return False
+        memory.prepare(imported.model, splits.test.batch(0, 1), workdir, half=imported.precision == "f16")
+        return True
 
 
 def _samples(task: JobTask, imported: Imported, recipe: Recipe, threads: int, clock: Clock) -> tuple[DataSplits, Task]:

@@ -40,11 +40,10 @@ from workers.report import (
     StageTime,
     Tensor,
     TrainingReport,
-    render_card,
-    render_html,
     save_pictures,
     telling_pictures,
 )
+from workers.report.report_files import CONTACT_SHEET, write_pages
 from workers.run.candidates import Candidate
 from workers.run.exploration import Explored, report_exploration
 
@@ -76,14 +75,11 @@ class RunResults:
 def write_report(found: RunResults) -> None:
     """Write report.json, report.html, model_card.md, provenance.json, calibration.png and samples/."""
     out = Path(found.task.out)
-    pictures = _pictures(found)
-    save_pictures(pictures, out / "samples")
-    sheet = _write_sheet(found, out / "calibration.png")
+    save_pictures(_pictures(found), out / "samples")
+    _write_sheet(found, out / CONTACT_SHEET)
     report = assemble(found)
-    (out / "report.json").write_text(report.model_dump_json(indent=1))
     (out / "provenance.json").write_text(report.provenance.model_dump_json(indent=1))
-    (out / "report.html").write_text(render_html(report, pictures=pictures, contact_sheet=sheet))
-    (out / "model_card.md").write_text(render_card(report))
+    write_pages(report, out)
 
 
 def assemble(found: RunResults) -> Report:
@@ -244,16 +240,15 @@ def _pictures(found: RunResults) -> tuple[Picture, ...]:
     return telling_pictures(comparison.headline.rows, comparison.labels, found.splits.test.images)
 
 
-def _write_sheet(found: RunResults, path: Path) -> bytes | None:
-    """The first calibration images as a PNG, below the fractals they were made from; None for inputs that are no images."""
+def _write_sheet(found: RunResults, path: Path) -> None:
+    """The first calibration images as a PNG, below the fractals they were made from; nothing for inputs that are no images."""
     samples = found.splits.calibration
     images = samples.images(0, min(SHEET_IMAGES, samples.count))
     if images is None:
-        return None
+        return
     if samples.origins is not None:
         images = _below(samples.origins(samples.numbers[: len(images)]), images)
     contact_sheet(images, SHEET_COLUMNS).save(path)
-    return path.read_bytes()
 
 
 def _below(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:

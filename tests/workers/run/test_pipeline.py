@@ -228,3 +228,21 @@ def test_a_distilled_super_network_from_recipe_to_report(tmp_path: Path) -> None
     assert "Distilled in 25 steps" in (tmp_path / "out/report.html").read_text()
     model = ov.Core().read_model(tmp_path / "out/1/model.xml")
     assert model.inputs[0].get_names() == ov.Core().read_model(task.model).inputs[0].get_names()
+
+
+def test_what_weights_take_in_memory_is_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+    """The child becomes the process that measures; its last event is the job's, and the page tells of it."""
+    recipe = {
+        "steps": [{"method": "weight_compression"}],
+        "calibration": {"count": 8},
+        "benchmark": {"niter": 10, "time": 1, "pc": False},
+    }
+    task = JobTask(Kind.COMPRESS, str(EXAMPLES / "digits.onnx"), str(tmp_path / "out"), recipe=recipe, threads=1)
+    code, events = do(tmp_path / "work", task)
+    assert (code, events[-1]) == (0, {"event": "done"})
+    assert [event["event"] for event in events].count("done") == 1
+    memory = json.loads((tmp_path / "out/report.json").read_text())["memory"]
+    for side in memory.values():
+        assert 0 < side["model_bytes"] < side["process_bytes"]
+        assert side["process_bytes"] > 20e6  # Python and OpenVINO
+    assert "Memory of the process" in (tmp_path / "out/report.html").read_text()
