@@ -28,6 +28,8 @@ class Binary(Method):
         """Signs of the original weights, then coordinate descent: column j changes the error by 2d(E H)_j + d² H_jj."""
         scale = half(np.abs(problem.original).mean(axis=2, keepdims=True))
         weight = np.where(problem.original < 0, -scale, scale)
+        if problem.support is not None:
+            weight = weight * problem.support  # what an earlier step has pruned stays zero, and a flip of zero changes nothing
         deviation = weight - problem.target
         for _ in range(self.rounds):
             for column in range(weight.shape[2]):
@@ -37,4 +39,4 @@ class Binary(Method):
                 flip = np.where(gain < 0, change, 0.0)
                 weight[:, :, column] += flip
                 deviation[:, :, column] += flip
-        return LayerSolution(weight, scale)
+        return LayerSolution(weight, np.where(scale > 0, scale, 1.0))  # a row of zeros has a scale, too

@@ -40,6 +40,19 @@ def test_a_pipeline_calls_the_shared_script(name: str) -> None:
 PAGE = (ROOT / "docs" / "adding-a-method.md").read_text()
 
 
+def snippet_of(title: str) -> str:
+    (text,) = re.findall(rf'^```\w+ title="{title}"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def extend(file: Path, imported: str, lines: str) -> None:
+    """Put what stands behind the dots of every line into the collection of that name in a file."""
+    text = file.read_text().replace("\nimport ", f"\n{imported}\nimport ", 1)
+    for name, entry in re.findall(r"^(\w+) = .\.\.\., (.*).$", lines, re.MULTILINE):
+        text = re.sub(rf"^({name}\b.* = [\[({{].*)\n", rf"\1\n    {entry},\n", text, count=1, flags=re.MULTILINE)
+    file.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the packages in which the steps of the page have been taken."""
@@ -49,10 +62,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "pyproject.toml", house)
     (snippet,) = re.findall(r'^--8<-- "(examples/.*)"$', PAGE, re.MULTILINE)
     shutil.copy(ROOT / snippet, house / "workers/methods/binary.py")
-    catalogue, test = (
-        re.search(rf'^```python title="{name}"\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL)[1]
-        for name in ("workers/methods/__init__.py", "tests/workers/methods/test_binary.py")
-    )
+    catalogue, test = (snippet_of(name) for name in ("workers/methods/__init__.py", "tests/workers/methods/test_binary.py"))
     file = house / "workers/methods/__init__.py"
     added, entry = catalogue.splitlines()
     assert entry == "METHODS = (..., Binary)"
@@ -62,6 +72,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .replace("    Finetune,\n", "    Finetune,\n    Binary,\n")
     )
     (house / "tests/workers/methods/test_binary.py").write_text(test)
+    for name in ("tests/contracts/test_methods.py", "tests/contracts/test_stored_methods.py"):
+        extend(house / name, added, snippet_of(name))
+    project = house / "pyproject.toml"
+    project.write_text(
+        project.read_text().replace('  "workers.methods.ec2t', f'{snippet_of("pyproject.toml")}  "workers.methods.ec2t', 1)
+    )
     (house / "binary.json").write_text(re.search(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[1])
     return house
 
@@ -87,6 +103,12 @@ def test_the_added_method_has_made_a_binary_model(house: Path) -> None:
     assert max(layer["bits"] for layer in report["layers"] if layer["weights"] > 1000) < 4
 
 
-def test_the_test_on_the_page_passes(house: Path) -> None:
-    done = there(house, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/workers/methods/test_binary.py")
+def test_what_holds_every_method_holds_the_added_one(house: Path) -> None:
+    tests = [
+        "workers/methods/test_binary.py",
+        *(f"contracts/test_{name}.py" for name in ("methods", "stored_methods", "house")),
+    ]
+    chosen = "binary or stored or names_every_method or crowded"
+    done = there(house, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *(f"tests/{test}" for test in tests))
     assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout

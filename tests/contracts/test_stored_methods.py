@@ -7,6 +7,7 @@ import pytest
 
 from tests.workers.methods.problems import problem
 from workers.ir.storage import Graph, encode, entropy_bits
+from workers.methods import METHODS
 from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
 from workers.methods.mcq import Mcq
@@ -28,6 +29,11 @@ STORED = [  # a method, what its form ends with (powers of two may share one tab
     (Mlq(), "x two values", 1.6),
     (Ec2t(), "x two values", 1.6),
 ]
+
+
+def test_every_method_with_a_codebook_is_stored() -> None:
+    free = {method for method in METHODS if issubclass(method, Method) and method.family == "masked"}
+    assert {type(method) for method, _, _ in STORED} | free == {method for method in METHODS if issubclass(method, Method)}
 
 
 @pytest.mark.parametrize(("method", "form", "bits"), STORED, ids=lambda value: str(value) if isinstance(value, float) else None)

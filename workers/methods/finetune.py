@@ -12,6 +12,8 @@ class Finetune(Pass):
 
     needs_package: ClassVar[str | None] = "torch"
 
+    trains: ClassVar[bool] = True
+
     method: Literal["finetune"] = "finetune"
     steps: int = Field(default=2000, ge=1, le=1_000_000, description="Steps of the optimiser (Adam).")
     max_time: float | None = Field(

@@ -62,7 +62,9 @@ class LayerSolution:
     """Allowed weights, exactly as inference will use them once rounded to float32."""
 
     weight: Array  # (g, r, c)
-    scale: Array | None = None  # broadcasts to (g, r, c): weight is an integer multiple of it; None for free values and tables
+    # Broadcasts to (g, r, c), positive: weight / scale are integers, or few levels that rows share. It is how they are stored
+    # in few bits (both rounded by `half`, unless integers); None for free values, and for values of every row's own.
+    scale: Array | None = None
     statistics: Mapping[str, float] = field(default_factory=dict)  # what the method's paper reports about a layer
 
 
@@ -103,6 +105,7 @@ class Step(BaseModel, ABC):
     opens: ClassVar[bool] = False  # whether it must be the first step: it changes what there is to plan for
     closes: ClassVar[bool] = False  # whether no later step can follow, for want of weights in floating point
     needs_package: ClassVar[str | None] = None  # that an extra of the step's name installs
+    trains: ClassVar[bool] = False  # whether it trains the weights that earlier steps have compressed
     compresses_tables: ClassVar[bool] = False  # whether it reaches tables of embeddings, which are no layers
     runs_compressed: ClassVar[bool] = False  # whether weights are decoded as the model runs, and take less memory
 

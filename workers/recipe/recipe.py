@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from workers.errors import InvalidRecipe
 from workers.methods import AnyStep
 from workers.methods.ignored_scope import IgnoredScope, Name
+from workers.methods.problem import Method
 
 INVERSION_STEPS = 3  # unless the recipe says otherwise
 
@@ -196,6 +197,14 @@ class Recipe(Block):
                 raise ValueError(f"{step.method} must be the last step, {following.method} cannot follow it")
             if following.opens:
                 raise ValueError(f"{following.method} must be the first step, {step.method} cannot stand before it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_training(self) -> Self:
+        for number, step in enumerate(self.steps):
+            last = next((each for each in reversed(self.steps[:number]) if isinstance(each, Method)), None)
+            if step.trains and last and last.family is None:
+                raise ValueError(f"{step.method} cannot follow {last.method}: it is not known how such weights train")
         return self
 
     @model_validator(mode="after")

@@ -68,7 +68,7 @@ def trained(confined: QuantizedParameter, turns: int = 40, rate: float = 0.05) -
 
 
 def test_every_method_has_its_set() -> None:
-    assert {step.family for step in METHODS if issubclass(step, Method)} <= FAMILIES.keys()
+    assert {step.family for step in METHODS if issubclass(step, Method)} <= FAMILIES.keys() | {None}
 
 
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
