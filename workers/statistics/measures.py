@@ -14,7 +14,7 @@ from math import sqrt
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from workers.statistics.intervals import (
     CONFIDENCE,
@@ -134,14 +134,14 @@ def draw_resamples(n: int, rng: np.random.Generator) -> Values:
 def mean_measure(name: str, sides: Sequence[ArrayLike], reference: Reference, **told: bool) -> Measure:
     """The mean of a score of every sample, (n,) before and after; samples where it is NaN do not count."""
     pair: Values = np.stack([np.asarray(side, np.float64) for side in sides], axis=1)
-    counted = np.isfinite(pair).all(axis=1)
+    counted: NDArray[np.bool_] = np.asarray(np.isfinite(pair).all(axis=1))
     known: Values = np.repeat(counted[:, None], 2, axis=1).astype(np.float64)
     measure = ratio_measure(name, np.where(known > 0, pair, 0), known, reference, **told)
     yes_or_no = counted.any() and measure.higher_is_better and np.isin(pair[counted], (0, 1)).all()
     return replace(measure, outcomes=Paired.count(*pair[counted].T.astype(bool))) if yes_or_no else measure
 
 
-def ratio_measure(name: str, parts: Values, wholes: Values, reference: Reference, **told: bool) -> Measure:
+def ratio_measure(name: str, parts: Values, wholes: Values, reference: Reference, **told: Any) -> Measure:
     """The sum of `parts` over the sum of `wholes`, (n, 2) each: before and after."""
 
     def scores(counts: Values) -> Values:
