@@ -14,7 +14,7 @@ from workers.ir.graph.shapes import Shape, set_shapes
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
+class StateVariable:
     """What a ReadValue reads and an Assign writes."""
 
     name: str
@@ -31,7 +31,7 @@ class Variable:
 class States:
     """The variables of a model, by name, and how they begin."""
 
-    variables: tuple[Variable, ...]
+    variables: tuple[StateVariable, ...]
     initial: ov.Model  # from the inputs of the model, in order, to the value of each variable after a reset
 
     def beginning(self, inputs: Sequence[Shape]) -> Callable[[Sequence[Values]], list[Values]]:
@@ -70,7 +70,7 @@ def expose_states(model: ov.Model) -> tuple[ov.Model, States | None]:
             hint="Export it with its state as inputs and outputs.",
         )
     variables = tuple(
-        Variable(name, readers[name].get_output_element_type(0), readers[name].get_output_partial_shape(0))
+        StateVariable(name, readers[name].get_output_element_type(0), readers[name].get_output_partial_shape(0))
         for name in sorted(readers)
     )
     states = States(variables, _beginnings(model, [variable.name for variable in variables]))
@@ -121,7 +121,7 @@ def _beginning(reader: ov.Node) -> ov.Output:
     return ops.constant(np.zeros(shape, reader.get_output_element_type(0).to_dtype())).output(0)
 
 
-def _parameter(variable: Variable, reader: ov.Node) -> ov.Node:
+def _parameter(variable: StateVariable, reader: ov.Node) -> ov.Node:
     parameter = ops.parameter(variable.shape, variable.type, name=variable.tensor)
     for user in list(reader.output(0).get_target_inputs()):
         user.replace_source_output(parameter.output(0))
@@ -129,7 +129,7 @@ def _parameter(variable: Variable, reader: ov.Node) -> ov.Node:
     return parameter
 
 
-def _result(variable: Variable, writer: ov.Node) -> ov.Node:
+def _result(variable: StateVariable, writer: ov.Node) -> ov.Node:
     value = writer.input_value(0)
     if not value.get_names():
         value.set_names({f"{variable.tensor}/next"})
