@@ -58,9 +58,9 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	@$(PIP) --editable '.[all,postgres,finetune,test,docs]'
+	@$(PIP) --editable '.[all,postgres,finetune,torch,test,docs]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
-	@$(PIP) --editable '.[all,postgres,finetune,test,docs,dev]'
+	@$(PIP) --editable '.[all,postgres,finetune,torch,test,docs,dev]'
 	@touch $@

@@ -43,6 +43,11 @@ COMMANDS = {
             "verify",
             "Compress again by the recipe, the samples and the seed of a result, and compare the bytes of the two models.",
         ),
+        "export": CommandEntry(
+            "export",
+            "Write a PyTorch module as ONNX as the service needs it, and check that the file answers as the module does.",
+            "torch",
+        ),
         "methods": CommandEntry("methods", "List the methods that a recipe can name, or the knobs of one."),
         "fractals": CommandEntry("fractals", "Draw fractal images, with a contact sheet beside them."),
         "doctor": CommandEntry("doctor", "Check this machine; the exit status is 1 when something that is needed is missing."),

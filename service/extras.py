@@ -5,10 +5,11 @@ from typing import Literal
 
 from workers.errors import MissingExtra
 
-Extra = Literal["server", "worker", "all"]
+Extra = Literal["server", "worker", "torch", "all"]
 SERVER = ("fastapi", "uvicorn", "celery", "sqlalchemy")
 WORKER = ("openvino", "nncf", "scipy")
-PACKAGES: dict[Extra, tuple[str, ...]] = {"server": SERVER, "worker": WORKER, "all": SERVER + WORKER}
+TORCH = ("torch", "onnxscript", "onnxruntime")  # to write and check ONNX on the machine of a client
+PACKAGES: dict[Extra, tuple[str, ...]] = {"server": SERVER, "worker": WORKER, "torch": TORCH, "all": SERVER + WORKER}
 
 
 def require(extra: Extra) -> None:

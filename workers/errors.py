@@ -12,6 +12,7 @@ FractuneError
 │   ├── AlreadyQuantized        ALREADY_QUANTIZED
 │   ├── NotQuantizable          MODEL_NOT_QUANTIZABLE
 │   ├── NotTrainable            MODEL_NOT_TRAINABLE
+│   ├── NotExportable           MODEL_NOT_EXPORTABLE
 │   ├── MissingExtra            EXTRA_MISSING
 │   ├── InvalidSettings         SETTINGS_INVALID
 │   ├── NotExtensible           MODEL_NOT_EXTENSIBLE
@@ -146,6 +147,13 @@ class NotTrainable(Refusal):
 
     code = "MODEL_NOT_TRAINABLE"
     hint = "Leave `finetune` out of the recipe, or put it before the step that writes such operations."
+
+
+class NotExportable(Refusal):
+    """The PyTorch module cannot be written as a file that the service reads."""
+
+    code = "MODEL_NOT_EXPORTABLE"
+    hint = "See docs/how-to/from-pytorch.md."
 
 
 class MissingExtra(Refusal):

@@ -37,7 +37,7 @@ def read_recipe(
     if "steps" not in document:
         raise InvalidRecipe("Nothing says how to compress.", hint="Give --recipe FILE, --prune 0.5 or --int8.")
     if shapes:
-        document["shapes"] = {**document.get("shapes", {}), **dict(_shape(text) for text in shapes)}
+        document["shapes"] = {**document.get("shapes", {}), **parse_shapes(shapes)}
     if seed is not None:
         document["seed"] = seed
     if task is not None:
@@ -53,6 +53,11 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidRecipe(f"{file} holds a list or a value where a recipe is an object.")
     return document
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, list[int]]:
+    """Lengths by input, from texts such as `input[1,3,224,224]`. Raises InvalidRecipe."""
+    return dict(map(_shape, texts))
 
 
 def _shape(text: str) -> tuple[str, list[int]]:

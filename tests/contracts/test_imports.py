@@ -21,7 +21,8 @@ MODULES = sorted(
 )
 HEAVY = ("openvino", "nncf", "torch")
 # the API, the worker's parent process and the command line must not load the inference runtime
-LIGHT = [name for name in MODULES if name.startswith("service")] + [
+# but for what `fractune export` loads on the machine of a client
+LIGHT = [name for name in MODULES if name.startswith("service") and name != "service.torch_export"] + [
     "workers.jobs",
     "workers.worker.broker",
     "workers.worker.tasks",
