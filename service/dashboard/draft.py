@@ -28,6 +28,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "Prune 65 %, then int8": {"steps": [{"method": PRUNE, "sparsity_level": 0.65}, {"method": "int8"}]},
     "int8": {"steps": [{"method": "int8"}]},
     "8-bit weights, small in memory": {"steps": [{"method": "weight_compression"}]},
+    "As much in int8 as one point of accuracy allows": {
+        "steps": [{"method": "int8"}],
+        "constraint": {"max_drop": 0.01},
+        "search": {},
+    },
     "4-bit powers of two": {"steps": [{"method": "inq", "bits": 4}]},
     "Ternary": {"steps": [{"method": "ec2t"}]},
     "As sparse as one point of accuracy allows": {

@@ -23,6 +23,13 @@ SEARCH = RECIPE | {
 }
 
 
+INT8 = RECIPE | {
+    "steps": [{"method": "int8"}],
+    "constraint": {"metric": "kl_divergence", "max_drop": 0.0005},
+    "search": {"objective": "size"},
+}
+
+
 def fractune(workdir: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(workdir / "data")}
     command = [sys.executable, "-m", "service", *arguments]
@@ -41,6 +48,23 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = optimize(workdir, SEARCH, "--eval", DIGITS)
     assert done.returncode == 0, done.stderr
     return workdir
+
+
+def test_int8_is_searched_by_taking_back_what_harms_most_for_its_bytes(tmp_path: Path) -> None:
+    done = optimize(tmp_path, INT8, "--eval", DIGITS)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    explored, (step,) = report["exploration"], report["recipe"]["steps"]
+    chosen = next(row for row in explored["candidates"] if row["chosen"])
+    assert report["constraint"]["met"] is True
+    assert 0 < chosen["setting"] == len(step["reverted"])
+    assert step["reverted"] == [each["name"] for each in explored["order"]][: len(step["reverted"])]
+    whole = explored["candidates"][-1]
+    assert whole["setting"] == 0
+    assert whole["expected_bound"] > 0.0005, "int8 everywhere would have lost too much"
+    assert whole["compressed_bytes"] < chosen["compressed_bytes"]
+    assert set(step["reverted"]) >= {layer["name"] for layer in report["skipped"] if "taken back" in layer["reason"]}
+    assert all(layer["relative_error"] > 0 for layer in report["layers"])
 
 
 def test_a_search_finds_the_hardest_setting_that_is_verified(searched: Path) -> None:

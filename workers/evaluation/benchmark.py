@@ -140,6 +140,16 @@ def compare_speed(
     )
 
 
+def operation_savings(
+    original: ov.Model, compressed: ov.Model, inputs: Inputs, settings: BenchmarkSettings
+) -> dict[str, float]:
+    """Milliseconds by which an operation is faster than in the original, by name, where both models have it."""
+    models = [_of_shapes(model, inputs) for model in (original, compressed)]
+    rows = profile(models, inputs, compile_config(settings))
+    pairs = {row.name: (row.original_ms, row.compressed_ms) for row in rows}
+    return {name: before - after for name, (before, after) in pairs.items() if before is not None and after is not None}
+
+
 def describe_ratio(ratio: Ratio, cpu_ratio: Ratio) -> str:
     """What the interval allows to say, in a sentence."""
     if ratio.low is None or ratio.high is None:

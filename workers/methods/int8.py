@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from workers.methods.ignored_scope import IgnoredScope
+from workers.methods.ignored_scope import IgnoredScope, Names
 from workers.methods.problem import Pass
 
 
@@ -52,6 +52,11 @@ class Int8(Pass):
     )
     ignored_scope: IgnoredScope = Field(
         default=IgnoredScope(), description="Operations that stay in floating point, besides the recipe's ignored_scope."
+    )
+    reverted: Names = Field(
+        default=(),
+        max_length=10_000,
+        description="Operations taken back to floating point once the model is quantised: what a search has chosen.",
     )
     advanced_parameters: AdvancedParameters = Field(default=AdvancedParameters(), description="As in NNCF.")
 

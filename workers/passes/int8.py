@@ -1,14 +1,17 @@
 """8-bit weights and activations: NNCF quantises, and what every layer has lost is measured."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import nncf
 import openvino as ov
 
 from workers.errors import NotQuantizable
 from workers.ir.graph.edit import Bias, ensure_bias
+from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.graph.norm_detection import normalises
+from workers.methods.ignored_scope import IgnoredScope
 from workers.methods.int8 import AdvancedParameters, Int8
 from workers.passes.nncf_layers import (
     Reach,
@@ -23,26 +26,39 @@ from workers.passes.nncf_layers import (
 )
 from workers.passes.output_error import Drift, measure_drift
 from workers.passes.quiet_nncf import quiet_nncf
+from workers.passes.reversion import taken_back
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 
 def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
-    """Quantise the model and measure every quantised layer against the original.
+    """Quantise the model, take back what is to be in floating point, and measure every quantised layer against the original.
 
-    Raises NotQuantizable where NNCF refuses the model or finds nothing in it to quantise.
+    Raises NotQuantizable where NNCF refuses the model or finds nothing in it to quantise, UnmatchedScope for an operation to be
+    taken back that is not there.
     """
+    excluded_operations(state.model, IgnoredScope(names=step.reverted), context.origins)
     reach = reach_of(step.ignored_scope, state, context)
-    biases = ensure_bias(state.model, reach.candidates)
+    ensure_bias(state.model, reach.candidates)
     quantised = _quantise(step, state.model, reach, context, progress)
     if not holds_decoded(quantised):
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
-    chosen = compressed_layers(quantised, reach.candidates)
+    whole = replace(changed_state(step, state, quantised, reach, {}), unquantised=state)
+    done = measured(step, taken_back(whole, step.reverted), context)
+    for result in done.results.values():
+        if step in result.steps:
+            context.on_layer(result)
+    return done
+
+
+def measured(step: Int8, state: CompressionState, context: RunContext) -> CompressionState:
+    """The state with what became of every quantised layer."""
+    before = state.unquantised
+    assert before is not None  # `rewrite` sets it
+    chosen = compressed_layers(state.model, tuple(find_layers(before.model)[0]))
+    biases = ensure_bias(before.model, chosen)
     samples = min(step.subset_size, context.samples.count)
-    drifts = _drifts(chosen, biases, state, quantised, context, samples)
-    results = results_of(step, state, quantised, drifts, samples, biases)
-    for result in results.values():
-        context.on_layer(result)
-    return changed_state(step, state, quantised, reach, results)
+    drifts = _drifts(chosen, biases, before, state.model, context, samples)
+    return replace(state, results={**before.results, **results_of(step, before, state.model, drifts, samples, biases)})
 
 
 def _drifts(

@@ -80,3 +80,4 @@ class CompressionState:
     results: Mapping[str, LayerResult]  # by layer name
     skipped: tuple[SkippedLayer, ...] = ()  # weights that the steps so far have left as they are
     training: TrainingRun | None = None
+    unquantised: "CompressionState | None" = None  # what `int8` was given, for operations that are taken back

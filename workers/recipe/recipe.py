@@ -111,13 +111,19 @@ SEARCH_TIME = 3600.0  # seconds
 class Search(Block):
     """Look for the most compressed model that keeps the constraint, by varying how hard one step of the recipe presses.
 
-    Varied is `sparsity_level` of layerwise_pruning or, without it, `bits`. The recipe's own setting is tried first.
+    Varied is `sparsity_level` of layerwise_pruning or, without it, `bits`; with `int8` alone, which operations stay in floating
+    point. The recipe's own setting is tried first.
     """
 
     max_time: float = Field(
         default=SEARCH_TIME, gt=0, le=7 * 86400, description="Seconds after which no further candidate starts."
     )
     resolution: float = Field(default=RESOLUTION, ge=0.01, le=0.25, description="Distance of neighbouring sparsity levels.")
+    objective: Literal["latency", "size", "zip"] = Field(
+        default="latency",
+        description="Where int8 is searched: operations go back to floating point in the order of what they harm for the time, "
+        "or the bytes, that they save.",
+    )
     max_bytes: int | None = Field(
         default=None, ge=1, description="Look instead for the least compressed model whose files are no larger than this."
     )

@@ -124,6 +124,14 @@ class TrainingReport(Part):
     )
 
 
+class OperationHarm(Part):
+    """What quantising one operation costs and brings, measured with that operation alone quantised."""
+
+    name: str
+    harm: float = Field(description="E|o - o'|^2 / E|o|^2 of the model's outputs.")
+    gain: float = Field(description="What int8 saves there: milliseconds, or bytes where the objective is a size.")
+
+
 class Exploration(Part):
     """The candidates that a search or a front has made, in the order of their setting."""
 
@@ -135,6 +143,10 @@ class Exploration(Part):
     judging: int = Field(description="Samples that judged: none of them calibrated or selected.")
     candidates: tuple[CandidateReport, ...]
     failed: dict[str, str] = Field(default_factory=dict, description="Settings that broke down, and why.")
+    order: tuple[OperationHarm, ...] = Field(
+        default=(),
+        description="Of int8, by harm for gain: a candidate has the first of these in floating point, as its setting counts.",
+    )
 
 
 class Size(Part):

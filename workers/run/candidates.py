@@ -22,11 +22,14 @@ from workers.ir.reading.importer import Imported
 from workers.ir.writing.exporter import Exported, export
 from workers.ir.writing.reopening import reopen
 from workers.jobs.job import Stage
+from workers.methods.int8 import Int8
+from workers.passes import RunContext, measure_again
+from workers.passes.reversion import taken_back
 from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.run.clock import Clock
-from workers.run.compression import Compressed, ProfileCache, batch_size, compress_model, make_context
+from workers.run.compression import Compressed, ProfileCache, batch_size, compress_model, compressed_by, make_context
 from workers.run.plan import CompressionPlan
 from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
 
@@ -60,6 +63,10 @@ class Candidate:
         left = sum(int(np.count_nonzero(result.weight)) for result in results)
         return 1 - left / max(sum(result.original.size for result in results), 1) if results else 0.0
 
+    def read(self) -> ov.Model:
+        """The model as it was written; its state is given and returned, so that it can be compared sample by sample."""
+        return expose_states(ov.Core().read_model(self.exported.xml))[0]
+
 
 @dataclass(frozen=True, slots=True)
 class CandidateFactory:
@@ -81,25 +88,49 @@ class CandidateFactory:
         began = time.perf_counter()
         plan = self.plan.with_steps(recipe.steps)
         with self.clock.run(Stage.COMPRESS, plan.work):
-            context = make_context(
-                plan,
-                self.original,
-                self.splits.calibration,
-                early_stopping=self.splits.early_stopping,
-                seed=recipe.seed,
-                threads=self.threads,
-                independent=recipe.calibrate_on == "original",
-                on_layer=self.on_layer,
-            )
+            context = self._context(recipe)
             compressed = compress_model(plan, context, self.clock.progress, self.profiles, self.cache)
+        return self._export(compressed, recipe, folder, setting, began)
+
+    def take_back(self, whole: Candidate, recipe: Recipe, folder: Path, setting: float) -> Candidate:
+        """The model that `recipe` makes, from `whole`, which differs in what its `int8` takes back to floating point alone."""
+        began = time.perf_counter()
+        step, state = recipe.steps[-1], whole.compressed.quantised
+        assert isinstance(step, Int8)
+        assert state is not None  # it ends with int8
+        with self.clock.run(Stage.COMPRESS, 1):
+            compressed = compressed_by(self.plan.with_steps(recipe.steps), taken_back(state, step.reverted))
+        return self._export(compressed, recipe, folder, setting, began)
+
+    def measure_layers(self, candidate: Candidate) -> None:
+        """Measure the layers of a candidate that was made from another one."""
+        state = candidate.compressed.quantised
+        assert state is not None  # it ends with int8
+        with self.clock.run(Stage.COMPRESS, 1):
+            step, context = candidate.recipe.steps[-1], self._context(candidate.recipe)
+            compressed = compressed_by(self.plan.with_steps(candidate.recipe.steps), measure_again(step, state, context))
+        candidate.compressed = replace(compressed, results=tuple(map(_without_original, compressed.results)))
+
+    def _context(self, recipe: Recipe) -> RunContext:
+        return make_context(
+            self.plan,
+            self.original,
+            self.splits.calibration,
+            early_stopping=self.splits.early_stopping,
+            seed=recipe.seed,
+            threads=self.threads,
+            independent=recipe.calibrate_on == "original",
+            on_layer=self.on_layer,
+        )
+
+    def _export(self, compressed: Compressed, recipe: Recipe, folder: Path, setting: float, began: float) -> Candidate:
         with self.clock.run(Stage.EXPORT):
-            given = self.imported
-            warnings = reopen(compressed.model, given.interface, given.shapes, given.trial, given.all_inputs)
-            model = restore_states(compressed.model, given.states) if given.states else compressed.model
+            given, model = self.imported, compressed.model.clone()  # int8 may yet be taken back from what was compressed
+            warnings = reopen(model, given.interface, given.shapes, given.trial, given.all_inputs)
+            model = restore_states(model, given.states) if given.states else model
             layers = [(result.layer, result.scale) for result in compressed.results]
             exported = export(model, layers, folder, _metadata(recipe, given), _probes(given))
-        results = tuple(map(_without_original, compressed.results))
-        compressed = replace(compressed, results=results)
+        compressed = replace(compressed, results=tuple(map(_without_original, compressed.results)))
         return Candidate(recipe, setting, compressed, exported, time.perf_counter() - began, warnings=warnings)
 
     def select(self, candidate: Candidate, samples: Samples) -> None:
@@ -118,14 +149,14 @@ class CandidateFactory:
 
     def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
         """Time a candidate beside the original."""
-        model = _written(candidate)
+        model = candidate.read()
         inputs = self.splits.test.batch(0, 1)
         rng = generator(candidate.recipe.seed, Stream.BENCHMARK)
         with self.clock.run(Stage.BENCHMARK, settings.niter):
             candidate.benchmark = compare_speed(self.original, model, inputs, settings, rng, progress=self.clock.progress)
 
     def _compare(self, candidate: Candidate, samples: Samples) -> Comparison:
-        model = _written(candidate)
+        model = candidate.read()
         with self.clock.run(Stage.VERIFY, samples.count):
             return compare_models(
                 self.original,
@@ -137,11 +168,6 @@ class CandidateFactory:
                 seed=candidate.recipe.seed,
                 progress=self.clock.progress,
             )
-
-
-def _written(candidate: Candidate) -> ov.Model:
-    """The model as it was written; its state is given and returned, so that it can be compared sample by sample."""
-    return expose_states(ov.Core().read_model(candidate.exported.xml))[0]
 
 
 def _probes(imported: Imported) -> list[NDArray[Any]]:

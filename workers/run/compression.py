@@ -33,6 +33,7 @@ class Compressed:
     results: tuple[LayerResult, ...]
     skipped: tuple[SkippedLayer, ...]
     training: TrainingRun | None = None
+    quantised: CompressionState | None = None  # the last state, where operations can still be taken back from int8
 
 
 class ProfileCache:
@@ -105,7 +106,14 @@ def compress_model(
         else:
             state = _solve(_left(part, state, context, profiles), state, context, cache.at(place), tell)
         done += plan.work_of(part)
-    return Compressed(state.model, tuple(state.results.values()), (*state.skipped, *_untouched(plan, state)), state.training)
+    return compressed_by(plan, state)
+
+
+def compressed_by(plan: CompressionPlan, state: CompressionState) -> Compressed:
+    """What a last state comes to."""
+    skipped = (*state.skipped, *_untouched(plan, state))
+    quantised = state if state.unquantised else None
+    return Compressed(state.model, tuple(state.results.values()), skipped, state.training, quantised)
 
 
 def help_compression(plan: CompressionPlan, context: RunContext, cache: JobCache) -> None:

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,9 @@ from workers.evaluation.fidelity import summarise
 from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe, Search
 from workers.recipe.recipe import RESOLUTION, SEARCH_TIME
-from workers.report.schema import CandidateReport, Exploration
+from workers.report.schema import CandidateReport, Exploration, OperationHarm
 from workers.run.candidates import Candidate, CandidateFactory
+from workers.run.int8_search import operation_ladder, quantise_whole, rank_operations, searches_operations
 from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, on_front
 
 WORK = "candidates"  # folder under the task's, gone at the end
@@ -34,15 +36,22 @@ class Explored:
     failed: Mapping[str, str] = field(default_factory=dict)  # settings that broke down, and why
     ended: Literal["settled", "out of time"] = "settled"
     seconds: float = 0.0
+    order: tuple[OperationHarm, ...] = ()  # in which operations go back to floating point
+
+
+Maker = Callable[[Recipe, Path, float], Candidate]
 
 
 class Explorer:
     """Makes every level of a ladder at most once."""
 
-    def __init__(self, factory: CandidateFactory, ladder: Ladder, out: Path, deadline: float) -> None:
+    def __init__(
+        self, factory: CandidateFactory, ladder: Ladder, out: Path, deadline: float, make: Maker | None = None
+    ) -> None:
         self.made: dict[int, Candidate] = {}
         self.failed: dict[int, str] = {}
-        self._factory, self._ladder, self._out, self._deadline = factory, ladder, out, deadline
+        self.ladder = ladder
+        self._factory, self._make, self._out, self._deadline = factory, make or factory.make, out, deadline
 
     def has_time(self) -> bool:
         """Whether a further candidate may start: the first one always may."""
@@ -53,7 +62,7 @@ class Explorer:
         if level not in self.made and level not in self.failed:
             try:
                 folder = self._out / WORK / str(level)
-                candidate = self._factory.make(self._ladder.recipes[level], folder, self._ladder.settings[level])
+                candidate = self._make(self.ladder.recipes[level], folder, self.ladder.settings[level])
                 self._factory.select(candidate, self._factory.splits.validation)
                 self.made[level] = candidate
             except (JobFailure, BudgetOutOfReach) as error:
@@ -70,8 +79,9 @@ def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
         factory.judge(candidate)
         return Explored(candidate)
     began = time.monotonic()
-    ladder = build_ladder(recipe, recipe.search.resolution if recipe.search else RESOLUTION)
-    explorer = Explorer(factory, ladder, out, began + (recipe.search.max_time if recipe.search else SEARCH_TIME))
+    deadline = began + (recipe.search.max_time if recipe.search else SEARCH_TIME)
+    explorer, order = _explorer(factory, recipe, out, deadline)
+    ladder = explorer.ladder
     chosen = _search(explorer, ladder, factory, recipe.search) if recipe.search else _as_given(explorer, ladder, factory)
     ended: Literal["settled", "out of time"] = "settled" if explorer.has_time() else "out of time"
     for level in ladder.spread(recipe.pareto.points) if recipe.pareto else ():
@@ -83,9 +93,26 @@ def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
         settings = _brief(recipe.benchmark, len(front))
         for number in front:
             factory.time(tried[number], settings)
+    if chosen.compressed.quantised and chosen is not explorer.made.get(ladder.first):
+        factory.measure_layers(chosen)
     _publish(chosen, [tried[number] for number in sorted(front)] if recipe.pareto else [], out)
     failed = {f"{ladder.settings[level]:g}": reason for level, reason in explorer.failed.items()}
-    return Explored(chosen, tried, ladder.knob, front, failed, ended, time.monotonic() - began)
+    return Explored(chosen, tried, ladder.knob, front, failed, ended, time.monotonic() - began, order)
+
+
+def _explorer(
+    factory: CandidateFactory, recipe: Recipe, out: Path, deadline: float
+) -> tuple[Explorer, tuple[OperationHarm, ...]]:
+    """What makes the candidates, and for int8 the order in which operations go back to floating point."""
+    if not searches_operations(recipe):
+        ladder = build_ladder(recipe, recipe.search.resolution if recipe.search else RESOLUTION)
+        return Explorer(factory, ladder, out, deadline), ()
+    whole = quantise_whole(factory, recipe, out / WORK / "whole")
+    order = rank_operations(factory, whole, recipe)
+    ladder = operation_ladder(recipe, order)
+    explorer = Explorer(factory, ladder, out, deadline, partial(factory.take_back, whole))
+    explorer.made[ladder.first] = whole
+    return explorer, order
 
 
 def report_exploration(explored: Explored, requested: Recipe, splits: DataSplits) -> Exploration:
@@ -102,6 +129,7 @@ def report_exploration(explored: Explored, requested: Recipe, splits: DataSplits
             for number, candidate in enumerate(explored.tried)
         ),
         failed=dict(explored.failed),
+        order=explored.order,
     )
 
 

@@ -46,7 +46,7 @@ def is_wanted(recipe: Recipe) -> bool:
     return settings.memory if settings.memory is not None else any(step.runs_compressed for step in recipe.steps)
 
 
-def prepare(original: ov.Model, inputs: Mapping[str, NDArray[Any]], workdir: Path, *, half: bool) -> None:
+def leave_for_measuring(original: ov.Model, inputs: Mapping[str, NDArray[Any]], workdir: Path, *, half: bool) -> None:
     """Leave in `workdir` what is measured: the original as OpenVINO saves it, and one sample."""
     folder = workdir / FOLDER
     folder.mkdir()

@@ -73,7 +73,7 @@ def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:
         write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, spent, tuple(failed), cache.reused))
         if workdir is None or not memory.is_wanted(recipe):
             return False
-        memory.prepare(imported.model, splits.test.batch(0, 1), workdir, half=imported.precision == "f16")
+        memory.leave_for_measuring(imported.model, splits.test.batch(0, 1), workdir, half=imported.precision == "f16")
         return True
 
 

@@ -46,6 +46,7 @@ from workers.report import (
 from workers.report.report_files import CONTACT_SHEET, write_pages
 from workers.run.candidates import Candidate
 from workers.run.exploration import Explored, report_exploration
+from workers.run.int8_search import blame
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
 SHEET_COLUMNS = 8
@@ -210,6 +211,8 @@ def _warnings(found: RunResults) -> tuple[str, ...]:
         warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
     if not found.chosen.compressed.results:
         warnings.append("No layer was compressed.")
+    if found.explored.order and found.chosen.verdict and found.chosen.verdict.met is not True:
+        warnings.append(blame(found.explored.order))
     notes = (*found.splits.calibration.notes, *found.splits.test.notes)
     warnings += dict.fromkeys(note for note in notes if ASSUMED in note)
     return tuple(warnings)

@@ -1,0 +1,80 @@
+"""int8 within a limit: which operations go back to floating point, those first that harm most for what they save.
+
+The whole model is quantised once. One set of statistics tells what each operation harms and what it saves; the candidates are
+the same model with more and more operations taken back, in that order.
+"""
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+from workers.errors import InvalidRecipe
+from workers.evaluation.benchmark import operation_savings
+from workers.ir.graph.layers import find_layers
+from workers.methods.int8 import Int8
+from workers.passes.reversion import operation_harms
+from workers.recipe import BenchmarkSettings, Recipe
+from workers.report.schema import OperationHarm
+from workers.run.candidates import Candidate, CandidateFactory
+from workers.run.search_strategy import Ladder
+
+KNOB = "operations in floating point"
+FLOOR = 0.02  # of the mean saving: what takes no time saves next to nothing, and measurements of it are noise
+FLOAT_BYTES, INT8_BYTES = 4, 1
+BLAMED = 3
+
+
+def searches_operations(recipe: Recipe) -> bool:
+    """Whether what is searched, or spread over a front, is which operations `int8` quantises."""
+    return isinstance(recipe.steps[-1], Int8) and not any(step.ladder(1.0) for step in recipe.steps)
+
+
+def quantise_whole(factory: CandidateFactory, recipe: Recipe, out: Path) -> Candidate:
+    """The recipe as it stands, with its estimated fidelity."""
+    whole = factory.make(recipe.model_copy(update={"search": None, "pareto": None}), out)
+    factory.select(whole, factory.splits.validation)
+    return whole
+
+
+def rank_operations(factory: CandidateFactory, whole: Candidate, recipe: Recipe) -> tuple[OperationHarm, ...]:
+    """The quantised operations, the first to be taken back first."""
+    state = whole.compressed.quantised
+    assert state is not None  # the last step is int8
+    assert state.unquantised is not None
+    harms = operation_harms(state.model, state.unquantised.model, factory.splits.calibration, factory.threads)
+    gains = _gains(factory, whole, recipe)
+    saved = {name: gains.get(name, 0.0) for name in harms}
+    floor = max(FLOOR * sum(max(gain, 0.0) for gain in saved.values()) / max(len(saved), 1), 1e-9)
+    order = sorted(harms, key=lambda name: -harms[name] / max(saved[name], floor))
+    return tuple(OperationHarm(name=name, harm=harms[name], gain=saved[name]) for name in order)
+
+
+def operation_ladder(recipe: Recipe, order: tuple[OperationHarm, ...]) -> Ladder:
+    """From one quantised operation to all of them; the last is the recipe as it stands."""
+    if not order:
+        raise InvalidRecipe("search: int8 leaves no operation of this model that could go back to floating point.")
+    counts = range(len(order) - 1, -1, -1)
+    recipes = tuple(_without(recipe, tuple(each.name for each in order[:count])) for count in counts)
+    return Ladder(KNOB, tuple(map(float, counts)), recipes, len(order) - 1)
+
+
+def blame(order: tuple[OperationHarm, ...]) -> str:
+    """Which operations keep a constraint from being met."""
+    worst = sorted(order, key=lambda each: -each.harm)[:BLAMED]
+    return "In int8 these operations harm most: " + ", ".join(f"{each.name} ({each.harm:.2g})" for each in worst) + "."
+
+
+def _gains(factory: CandidateFactory, whole: Candidate, recipe: Recipe) -> Mapping[str, float]:
+    """What int8 saves in each operation, in milliseconds or in bytes."""
+    if recipe.search is None or recipe.search.objective == "latency":
+        settings = recipe.benchmark or BenchmarkSettings()
+        return operation_savings(factory.original, whole.read(), factory.splits.test.batch(0, 1), settings)
+    layers = find_layers(factory.plan.imported.model)[0]
+    return {name: float(prod(layer.shape) * (FLOAT_BYTES - INT8_BYTES)) for layer in layers for name in layer.nodes}
+
+
+def _without(recipe: Recipe, reverted: tuple[str, ...]) -> Recipe:
+    step = recipe.steps[-1]
+    assert isinstance(step, Int8)  # `searches_operations` says so
+    step = step.model_copy(update={"reverted": (*step.reverted, *reverted)})
+    return recipe.model_copy(update={"steps": (*recipe.steps[:-1], step), "search": None, "pareto": None})
