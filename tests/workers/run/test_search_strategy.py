@@ -70,7 +70,7 @@ def test_without_pruning_bits_are_varied(method: str, bits: list[int]) -> None:
 
 def test_a_recipe_without_a_knob_is_refused() -> None:
     with pytest.raises(InvalidRecipe, match="press"):
-        build_ladder(Recipe.model_validate({"steps": [{"method": "int8"}]}), 0.1)
+        build_ladder(Recipe.model_validate({"steps": [{"method": "weight_compression"}]}), 0.1)
 
 
 def test_a_search_must_know_what_it_looks_for() -> None:
