@@ -1,14 +1,18 @@
-"""Where does the time of a compression go, and how near to the machine is each part?
+"""Where does the time of a whole command go, and how near to the machine is each part?
 
-    OMP_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300
+    OMP_NUM_THREADS=1 python benchmarks/stages.py efficientnet_lite0.onnx --data pictures.zip --count 300
+    OMP_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --out figures.json
 
-One model is compressed while the functions that do the work are timed and their operations counted. Beside each stage's
-GFLOP/s stands what the machine itself reaches in the same run: a large float32 matrix product, and the whole model's inference.
+What `fractune optimize` runs in its child is run here, from the import to the report, while the functions that do the work are
+timed and their operations counted; the start of such a child is timed beside it. Next to the stages stands what the machine
+itself reaches in the same run: a large float32 matrix product, and the plain inference of as many samples.
 """
 
 import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -26,21 +30,27 @@ from architectures import ARCHITECTURES, architecture
 from rich.console import Console
 from rich.table import Table
 
+from workers.allocation import sensitivity_profile
 from workers.calibration import from_fractals
 from workers.engine import moments, solver
 from workers.ir.graph import frontier
-from workers.ir.graph.layers import find_layers
+from workers.ir.graph.layers import ConvolutionGeometry, MatMulGeometry
 from workers.ir.reading.batching import rebatch
 from workers.ir.reading.importer import load
+from workers.jobs.job import JobTask, Kind
 from workers.machine import fingerprint
 from workers.methods.solvers import least_squares
-from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import batch_size, compress_model, make_context
-from workers.run.plan import make_plan
+from workers.passes import int8
+from workers.recipe import Preprocessing
+from workers.run import pipeline
+from workers.run.clock import Clock
+from workers.run.compression import batch_size
 
 SIDE = 2048  # of the matrices whose product shows what the machine can do
 PEAK_S = 2.0  # to measure a peak
 MATMUL, CONVOLUTION, GROUPED = "MatMul", "Convolution", "GroupConvolution"
+START = "process start and imports"
+CHILD = (sys.executable, "-c", "import workers.run.child")
 
 
 class Stopwatch:
@@ -50,26 +60,45 @@ class Stopwatch:
         self.seconds: dict[str, float] = defaultdict(float)
         self.operations: dict[str, float] = defaultdict(float)
         self._open: list[str] = []
+        self._whole = 0  # stages whose inner ones do not count
         self._since = time.process_time()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Charge what happens to `name`."""
+    def stage(self, name: str, whole: bool = False) -> Iterator[None]:
+        """Charge what happens to `name`; where it is `whole`, also what stages within it do."""
+        if self._whole:
+            yield
+            return
         self._turn()
         self._open.append(name)
+        self._whole += whole
         try:
             yield
         finally:
             self._turn()
+            self._whole -= whole
             self._open.pop()
 
-    def timed(self, name: str, function: Callable[..., Any], operations: Callable[..., float] = lambda *a, **k: 0.0) -> Any:
+    def timed(
+        self, name: str, function: Callable[..., Any], operations: Callable[..., float] | None = None, whole: bool = False
+    ) -> Any:
         """`function`, charged to `name` with as many floating-point operations as its arguments mean."""
 
         def wrapper(*arguments: Any, **named: Any) -> Any:
-            with self.stage(name):
-                self.operations[name] += operations(*arguments, **named)
+            with self.stage(name, whole):
+                if operations and self._open[-1] == name:
+                    self.operations[name] += operations(*arguments, **named)
                 return function(*arguments, **named)
+
+        return wrapper
+
+    def run(self, function: Callable[..., Any]) -> Any:
+        """`Clock.run`, each of whose stages is one of ours."""
+
+        @contextmanager
+        def wrapper(clock: Clock, stage: str, total: int = 0) -> Iterator[None]:
+            with self.stage(f"{stage}: the rest"), function(clock, stage, total):
+                yield
 
         return wrapper
 
@@ -121,19 +150,33 @@ def product_operations(rows: Any, blocks: Any) -> float:
 
 @contextmanager
 def watched(watch: Stopwatch) -> Iterator[None]:
-    """Time what the engine is made of, under the names that it calls it by."""
-    parts: list[tuple[Any, str, str, Callable[..., float]]] = [
-        (frontier.Runner, "__call__", "inference", segment_operations),
-        (frontier.Runner, "__init__", "compiling segments", lambda *a: 0.0),
-        (moments, "gram", "statistics", gram_operations),
-        (moments, "accumulated", "statistics", lambda *a: 0.0),
-        (solver, "pose", "unconstrained optimum", pose_operations),
-        (least_squares, "_by_block", "re-solving", product_operations),
-        (least_squares.Relaxation, "__call__", "re-solving", lambda *a: 0.0),
+    """Time what a job is made of, under the names that it is called by."""
+    split: list[tuple[Any, str, str, Callable[..., float] | None]] = [
+        (frontier.Runner, "__call__", "compress: inference", segment_operations),
+        (frontier.Runner, "__init__", "compress: compiling segments", None),
+        (ConvolutionGeometry, "input_rows", "compress: gathering rows", None),
+        (MatMulGeometry, "input_rows", "compress: gathering rows", None),
+        (moments, "gram", "compress: statistics", gram_operations),
+        (moments, "accumulated", "compress: statistics", None),
+        (solver, "pose", "compress: unconstrained optimum", pose_operations),
+        (least_squares, "_by_block", "compress: re-solving", product_operations),
+        (least_squares.Relaxation, "__call__", "compress: re-solving", None),
+    ]
+    whole = [
+        (pipeline, "split_data", "calibrate: reading or drawing samples"),
+        (pipeline, "_recognised", "calibrate: images that the network recognises"),
+        (pipeline, "check_original", "calibrate: checking the original"),
+        (sensitivity_profile, "output_errors", "compress: sensitivities"),
+        (int8, "_quantise", "compress: NNCF"),
+        (int8, "measure_drift", "compress: drift of quantised layers"),
+        (pipeline, "_lost", "report: losses of layers"),
     ]
     with ExitStack() as stack:
-        for owner, name, stage, operations in parts:
+        stack.enter_context(patch.object(Clock, "run", watch.run(Clock.run)))
+        for owner, name, stage, operations in split:
             stack.enter_context(patch.object(owner, name, watch.timed(stage, getattr(owner, name), operations)))
+        for owner, name, stage in whole:
+            stack.enter_context(patch.object(owner, name, watch.timed(stage, getattr(owner, name), whole=True)))
         yield
 
 
@@ -148,53 +191,65 @@ def rate(function: Callable[[], object], operations: float) -> float:
     return best / 1e9
 
 
-def peaks(model: ov.Model, inputs: dict[str, Any], threads: int) -> dict[str, float]:
-    """What the machine reaches: in a large matrix product in single and in double precision, and in this model's inference."""
+def peaks(task: JobTask, count: int) -> tuple[dict[str, float], float]:
+    """GFLOP/s of a large matrix product and of this model's inference, and CPU-seconds of `count` plain inferences."""
     values = np.random.default_rng(0).normal(size=(SIDE, SIDE))
     single = values.astype(np.float32)
-    config = {**frontier.EXACT, "INFERENCE_NUM_THREADS": threads}
+    imported = load(Path(task.model), {})
+    samples = from_fractals(imported, 64, 0, Preprocessing())
+    size = batch_size(imported, samples)
+    model = rebatch(imported.model.clone(), size) if size > 1 else imported.model
+    config = {**frontier.EXACT, "INFERENCE_NUM_THREADS": task.threads or 1}
     request = ov.Core().compile_model(model, "CPU", config).create_infer_request()
+    inputs = samples.batch(0, size)
+    plain = rate(lambda: request.infer(inputs, share_inputs=True), size) * 1e9  # samples a second
     return {
         "matrix product, float32": rate(lambda: single @ single.T.copy(), 2.0 * SIDE**3),
         "matrix product, float64": rate(lambda: values @ values.T.copy(), 2.0 * SIDE**3),
-        "inference": rate(lambda: request.infer(inputs, share_inputs=True), model_operations(model)),
-    }
+        "inference": plain * model_operations(model) / size / 1e9,
+    }, count / plain
+
+
+def start_seconds() -> float:
+    """CPU-seconds of a process that has imported what a job needs."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(CHILD, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main(
     model: Annotated[str, typer.Argument(help=f"A model file, or one of {', '.join(ARCHITECTURES)}.")],
-    count: Annotated[int, typer.Option(help="How many fractals calibrate.")] = 300,
-    level: Annotated[float, typer.Option(help="sparsity_level.")] = 0.5,
+    recipe: Annotated[str, typer.Option(help="A recipe as JSON; `layerwise_pruning` of 0.5 when absent.")] = "",
+    data: Annotated[str | None, typer.Option(help="Calibration samples; fractals when absent.")] = None,
+    evaluation: Annotated[str | None, typer.Option(help="Held-out samples.")] = None,
+    count: Annotated[int, typer.Option(help="How many samples calibrate.")] = 300,
     threads: int = 1,
     out: Annotated[Path | None, typer.Option(help="A JSON file to add the figures to.")] = None,
 ) -> None:
-    """Compress a model by `layerwise_pruning` and tell where the time went."""
+    """Run a job and tell where the time went."""
     if os.environ.get("OMP_NUM_THREADS") != str(threads):
         raise typer.BadParameter(f"set OMP_NUM_THREADS={threads}: NumPy reads it before this program can")
+    steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
+    wanted: dict[str, Any] = json.loads(recipe) if recipe else steps
+    wanted["calibration"] = {**wanted.get("calibration", {}), "count": count}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.xml") if model in ARCHITECTURES else Path(model)
         if model in ARCHITECTURES:
             ov.save_model(architecture(model, 0), path, compress_to_fp16=False)
-        imported = load(path, {})
-    recipe = Recipe.model_validate({"steps": [{"method": "layerwise_pruning", "sparsity_level": level}]})
-    watch = Stopwatch()
-    with watch.stage("the rest"), watched(watch):
-        with watch.stage("drawing fractals"):
-            samples = from_fractals(imported, count, 0, Preprocessing())
-            samples.batch(0, count if samples.stacked else 1)
-        plan = make_plan(imported, recipe)
-        size = batch_size(imported, samples)
-        whole = rebatch(imported.model.clone(), size)
-        compress_model(plan, make_context(plan, imported.model, samples, seed=0, threads=threads))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    reached = peaks(whole, samples.batch(0, size), threads)
+        task = JobTask(Kind.COMPRESS, str(path), folder, wanted, data, evaluation, threads)
+        watch = Stopwatch()
+        with watch.stage("between stages"), watched(watch):
+            pipeline.compress(task, Clock(lambda event: None))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        reached, plain = peaks(task, count)
+    watch.seconds[START] = start_seconds()
     found = {
         "model": Path(model).stem,
-        "layers": len(find_layers(whole)[0]),
+        "recipe": wanted,
         "count": count,
-        "level": level,
-        "batch": size,
         "cpu_s": round(sum(watch.seconds.values()), 1),
+        "plain_pass_s": round(plain, 2),
         "peak_bytes": peak,
         "stages": {
             name: {"cpu_s": round(seconds, 2), "gflop": round(watch.operations[name] / 1e9, 1)}
@@ -211,12 +266,13 @@ def main(
 
 def show(found: dict[str, Any]) -> None:
     """Print a run as a table."""
-    title = f"{found['model']}, {found['count']} fractals, batches of {found['batch']}: {found['cpu_s']} CPU-seconds"
+    passes = f"{found['cpu_s'] / found['plain_pass_s']:.1f} plain passes of {found['plain_pass_s']} s"
+    title = f"{found['model']}, {found['count']} samples: {found['cpu_s']} CPU-seconds, {passes}"
     table = Table("stage", "CPU s", "share", "GFLOP", "GFLOP/s", title=f"{title}, {found['peak_bytes'] / 1e6:,.0f} MB")
     for name, stage in found["stages"].items():
         speed = f"{stage['gflop'] / stage['cpu_s']:.1f}" if stage["gflop"] else ""
         share = f"{stage['cpu_s'] / found['cpu_s']:.0%}"
-        table.add_row(name, f"{stage['cpu_s']:.1f}", share, f"{stage['gflop']:,.0f}" if stage["gflop"] else "", speed)
+        table.add_row(name, f"{stage['cpu_s']:.2f}", share, f"{stage['gflop']:,.0f}" if stage["gflop"] else "", speed)
     for name, value in found["machine_gflops"].items():
         table.add_row(f"the machine: {name}", "", "", "", f"{value:.1f}")
     Console().print(table)

@@ -1,6 +1,6 @@
 """How much a layer matters: the error of the model's outputs when that layer alone is compressed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +14,13 @@ from workers.engine.sample_schedule import BatchStream, SampleSource
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.frontier import Batch, Runner, kept
 from workers.ir.graph.layers import Layer, nodes_by_name
-from workers.ir.graph.segments import Cut, Key, Segment, cut, tensor_key
+from workers.ir.graph.segments import Key, Segment, cut, tensor_key
 from workers.methods.problem import Array
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
 
-TOGETHER = 6  # layers, one after another, that run as one where none of them is changed
-MEAN_ROWS = 1024  # of a batch, that show the mean input of a layer
+TOGETHER = 6  # layers, one after another, that run as one: a compilation costs as much as the inference of a few of them
+MEAN_ROWS = 256  # of a batch, that show the mean input of a layer
 
 
 def output_errors(
@@ -40,14 +40,18 @@ def output_errors(
     compressed = {layer.name: weight for layer, weight in weights}
     errors = {}
     for phase in chain.phases:
-        for task in tasks:
-            if chain.fine.phases[task.layer.nodes[0]] == phase:
-                found = chain.outputs(frontier, phase, _Change(task, compressed[task.layer.name]))
-                pairs = [(expected[key], found.get(key, expected[key])) for key in expected]
-                distances = [_distance(*pair) for pair in pairs if _comparable(*pair)]
-                errors[task.layer.name] = float(np.mean(distances)) if distances else 0.0
-        frontier = chain.advance(frontier, phase)
+        here = [task for task in tasks if chain.phase(task.layer) == phase]
+        after, means = chain.advance(frontier, phase)
+        for task in here:
+            found = chain.outputs(frontier, phase, _Change(task, compressed[task.layer.name], means))
+            pairs = [(expected[key], found.get(key, expected[key])) for key in expected]
+            distances = [_distance(*pair) for pair in pairs if _comparable(*pair)]
+            errors[task.layer.name] = float(np.mean(distances)) if distances else 0.0
+        frontier = after
     return errors
+
+
+Means = dict[str, Array]  # of the inputs (g, c) of a layer's operation, by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,90 +60,85 @@ class _Change:
 
     task: LayerTask
     weight: Array  # (g, r, c)
+    means: Means
 
 
 class _Chain:
-    """A model cut twice: layer by layer, and coarsely for what follows a layer, which runs as fast as the model itself."""
+    """A model cut every few layers: once as it is, and once with the inputs of its layers among the outputs."""
 
     def __init__(self, model: ov.Model, tasks: Sequence[LayerTask], threads: int) -> None:
         self._biases = ensure_bias(model, [task.layer for task in tasks])
         self._sites = find_sites(model, tasks, self._biases)
         self._results = list(dict.fromkeys(tensor_key(result.input_value(0)) for result in model.get_results()))
-        names = [site.node for site in self._sites]
-        self.fine = cut(model.clone(), names, self._results)
-        self._coarse = cut(model.clone(), names, self._results, TOGETHER)
+        names, sources = [site.node for site in self._sites], [site.source for site in self._sites]
+        self._parts = cut(model.clone(), names, self._results, TOGETHER)
+        self._watched = cut(model.clone(), names, [*self._results, *sources], TOGETHER)
         self._threads = threads
-        self._runners = {id(parts): self._compiled(parts) for parts in (self.fine, self._coarse)}
+        self._runners = [Runner(segment, threads) for segment in self._parts.segments]
 
     @property
     def phases(self) -> range:
-        """All phases, from 1."""
-        return range(1, len(self.fine.segments))
+        """All phases, from 1; each is of several layers."""
+        return range(1, len(self._parts.segments))
+
+    def phase(self, layer: Layer) -> int:
+        """The phase in which a layer first runs."""
+        return self._parts.phases[layer.nodes[0]]
 
     def start(self, batches: Iterable[Batch]) -> list[Batch]:
         """What is known of each batch before the first layer."""
-        return [self._step(self.fine, 0, batch, {}) for batch in batches]
+        return [kept(self._parts, 0, batch | _copied(self._runners[0](batch))) for batch in batches]
 
-    def advance(self, frontier: Sequence[Batch], phase: int) -> list[Batch]:
-        """What is known of each batch after a phase."""
-        return [self._step(self.fine, phase, batch, {}) for batch in frontier]
+    def advance(self, frontier: Sequence[Batch], phase: int) -> tuple[list[Batch], Means]:
+        """What is known of each batch after a phase, and the mean inputs of its layers."""
+        run = Runner(self._watched.segments[phase], self._threads)
+        sites = [site for site in self._sites if self._parts.phases[site.node] == phase]
+        means: dict[str, list[Array]] = {site.node: [] for site in sites}
+        after = []
+        for batch in frontier:
+            fresh = run(batch)
+            for site in sites:
+                means[site.node].append(_mean_input(site, (batch | fresh)[site.source]))
+            after.append(kept(self._parts, phase, batch | _copied(kept(self._parts, phase, fresh))))
+        return after, {node: np.asarray(np.mean(found, axis=0)) for node, found in means.items()}
 
     def outputs(self, frontier: Sequence[Batch], phase: int, change: _Change | None = None) -> Outputs:
         """The model's outputs, as far as they follow from `phase` on, from what is known before it."""
-        fine, coarse = (self._changed(parts, frontier, phase, change) for parts in (self.fine, self._coarse))
-        border = -(-phase // TOGETHER) * TOGETHER
+        changed = self._changed(change) if change else {}
         outputs: Outputs = {}
         for batch in frontier:
-            for number in range(phase, min(border, len(self.fine.segments) - 1) + 1):
-                batch = self._step(self.fine, number, batch, fine, outputs)
-            for number in range(border // TOGETHER + 1, len(self._coarse.segments)):
-                batch = self._step(self._coarse, number, batch, coarse, outputs)
+            for number in range(phase, len(self._runners)):
+                fresh = _copied(changed.get(number, self._runners[number])(batch))
+                for key in fresh.keys() & set(self._results):
+                    outputs.setdefault(key, []).append(fresh[key])
+                batch = kept(self._parts, number, batch | fresh)
         return outputs
 
-    def _step(
-        self, parts: Cut, number: int, batch: Batch, changed: Mapping[int, Runner], outputs: Outputs | None = None
-    ) -> Batch:
-        run = changed.get(number) or self._runners[id(parts)][number]
-        fresh = {key: np.array(value) for key, value in run(batch).items()}
-        if outputs is not None:
-            for key in fresh.keys() & set(self._results):
-                outputs.setdefault(key, []).append(fresh[key])
-        return kept(parts, number, batch | fresh)
+    def _changed(self, change: _Change) -> dict[int, Runner]:
+        """The segments that hold a changed layer."""
+        numbers = {self._parts.phases[name] for name in change.task.layer.nodes}
+        return {number: Runner(self._with(self._parts.segments[number], change), self._threads) for number in numbers}
 
-    def _compiled(self, parts: Cut) -> list[Runner]:
-        return [Runner(segment, self._threads) for segment in parts.segments]
-
-    def _changed(self, parts: Cut, frontier: Sequence[Batch], phase: int, change: _Change | None) -> dict[int, Runner]:
-        """The segments from `phase` on that hold a changed layer."""
-        if change is None:
-            return {}
-        first = phase if parts is self.fine else -(-phase // TOGETHER) + 1
-        numbers = {parts.phases[name] for name in change.task.layer.nodes}
-        return {
-            number: Runner(self._with(parts.segments[number], frontier, change), self._threads)
-            for number in numbers
-            if number >= first
-        }
-
-    def _with(self, segment: Segment, frontier: Sequence[Batch], change: _Change) -> Segment:
-        """The segment with the changed layer in it; its mean output stays what it is on the frontier's inputs."""
+    def _with(self, segment: Segment, change: _Change) -> Segment:
+        """The segment with the changed layer in it; its mean output stays what it is, where the mean input is known."""
         model = segment.model.clone()
         write_weight(model, change.task.layer, change.weight)
-        for site in self._sites:
-            if site.layer.name == change.task.layer.name and site.source in frontier[0]:
-                lost = (change.task.weight - change.weight) @ _mean_input(site, frontier)[..., None]
-                _shift(model, self._biases[site.node], lost.reshape(-1))
+        for node in change.means.keys() & set(change.task.layer.nodes):
+            lost = (change.task.weight - change.weight) @ change.means[node][..., None]
+            _shift(model, self._biases[node], lost.reshape(-1))
         return replace(segment, model=model)
 
 
-def _mean_input(site: Site, frontier: Sequence[Batch]) -> Array:
-    """Mean of the input rows of a layer (g, c), from some positions of every batch."""
-    means = []
-    for batch in frontier:
-        positions = site.layer.geometry.input_positions(batch[site.source].shape)
-        index = np.linspace(0, positions - 1, min(positions, MEAN_ROWS)).astype(np.intp)
-        means.append(site.layer.geometry.input_rows(batch[site.source], index).mean(axis=1, dtype=np.float64))
-    return np.asarray(np.mean(means, axis=0))
+def _copied(batch: Batch) -> Batch:
+    """Out of the runtime's memory."""
+    return {key: np.array(value) for key, value in batch.items()}
+
+
+def _mean_input(site: Site, value: NDArray[Any]) -> Array:
+    """Mean of the input rows of a layer (g, c) in a batch, from some positions."""
+    positions = site.layer.geometry.input_positions(value.shape)
+    index = np.linspace(0, positions - 1, min(positions, MEAN_ROWS)).astype(np.intp)
+    return np.asarray(site.layer.geometry.input_rows(value, index).mean(axis=1, dtype=np.float64))
 
 
 def _shift(model: ov.Model, bias: Bias, shift: Array) -> None:
