@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +41,6 @@ from workers.ir.reading.importer import load
 from workers.jobs.job import JobTask, Kind
 from workers.machine import fingerprint
 from workers.methods.solvers import least_squares
-from workers.passes import int8
 from workers.recipe import Preprocessing
 from workers.run import pipeline
 from workers.run.clock import Clock
@@ -149,8 +149,8 @@ def product_operations(rows: Any, blocks: Any) -> float:
 
 
 @contextmanager
-def watched(watch: Stopwatch) -> Iterator[None]:
-    """Time what a job is made of, under the names that it is called by."""
+def watched(watch: Stopwatch, methods: Sequence[str]) -> Iterator[None]:
+    """Time what a job of these methods is made of, under the names that it is called by."""
     split: list[tuple[Any, str, str, Callable[..., float] | None]] = [
         (frontier.Runner, "__call__", "compress: inference", segment_operations),
         (frontier.Runner, "__init__", "compress: compiling segments", None),
@@ -167,10 +167,12 @@ def watched(watch: Stopwatch) -> Iterator[None]:
         (pipeline, "_recognised", "calibrate: images that the network recognises"),
         (pipeline, "check_original", "calibrate: checking the original"),
         (sensitivity_profile, "output_errors", "compress: sensitivities"),
-        (int8, "_quantise", "compress: NNCF"),
-        (int8, "measure_drift", "compress: drift of quantised layers"),
         (pipeline, "_lost", "report: losses of layers"),
     ]
+    if "int8" in methods:
+        with watch.stage("compress: importing NNCF"):
+            int8 = import_module("workers.passes.int8")
+        whole += [(int8, "_quantise", "compress: NNCF"), (int8, "measure_drift", "compress: drift of quantised layers")]
     with ExitStack() as stack:
         stack.enter_context(patch.object(Clock, "run", watch.run(Clock.run)))
         for owner, name, stage, operations in split:
@@ -239,7 +241,7 @@ def main(
             ov.save_model(architecture(model, 0), path, compress_to_fp16=False)
         task = JobTask(Kind.COMPRESS, str(path), folder, wanted, data, evaluation, threads)
         watch = Stopwatch()
-        with watch.stage("between stages"), watched(watch):
+        with watch.stage("between stages"), watched(watch, [step["method"] for step in wanted["steps"]]):
             pipeline.compress(task, Clock(lambda event: None))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         reached, plain = peaks(task, count)

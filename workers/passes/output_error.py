@@ -14,7 +14,7 @@ from workers.methods.problem import Array
 
 @dataclass(slots=True)
 class Drift:
-    """Sums over the positions of a layer's output: of z − ẑ, its square, z, and its square, (4, g, r)."""
+    """Sums over the positions of a layer's output: of z − ẑ, its square, z, and its square, (4, channels)."""
 
     positions: int = 0
     sums: Array = field(default_factory=lambda: np.zeros(()))
@@ -23,11 +23,9 @@ class Drift:
         """Count one more sample: the outputs z of the original, of which `channels` are left, and ẑ of the compressed model."""
         if channels is not None:
             before = np.take(before, channels, axis=layer.geometry.channel_axis)
-        index = np.arange(layer.geometry.positions(before.shape))
-        z = layer.geometry.output_rows(before, index).astype(np.float64)
-        lost = z - layer.geometry.output_rows(after, index)
-        self.sums = self.sums + np.stack([values.sum(axis=1) for values in (lost, lost**2, z, z**2)])
-        self.positions += index.size
+        z, lost = (_by_channel(values, layer.geometry.channel_axis) for values in (before, before - after))
+        self.sums = self.sums + np.stack([values.sum(axis=1, dtype=np.float64) for values in (lost, lost**2, z, z**2)])
+        self.positions += z.shape[1]
 
     @property
     def relative_error(self) -> float:
@@ -35,6 +33,11 @@ class Drift:
         lost, lost_square, mean, square = self.sums / self.positions
         energy = float(np.sum(square - mean**2))
         return float(np.sum(lost_square - lost**2)) / energy if energy > 0 else 0.0
+
+
+def _by_channel(value: Float32, axis: int) -> Float32:
+    """(channels, positions) of an output tensor, which need not be copied for one sample with its channels in front."""
+    return np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
 
 
 def measure_drift(
