@@ -16,6 +16,7 @@ from typing import Any
 from workers.confinement import seccomp
 from workers.confinement.kernel import renounce_privileges
 from workers.jobs.job import JobTask, Kind
+from workers.jobs.model_cache import model_cache
 from workers.settings import Limits
 from workers.worker import sandbox
 
@@ -35,7 +36,8 @@ def release(folder: Path) -> dict[str, Any]:
     job, other = folder / "jobs" / "evil", folder / "jobs" / "other"
     for each in (job, other):
         each.mkdir(parents=True)
-    secrets = [folder / "fractune.db", folder / "local.json", other / "report.json"]
+    own_cache, other_cache = (Path(model_cache(folder / "cache", project, "model") or "") for project in ("ours", "theirs"))
+    secrets = [folder / "fractune.db", folder / "local.json", other / "report.json", other_cache / "made.images"]
     for secret in secrets:
         secret.write_text("a secret")
     broker = socket.socket(socket.AF_UNIX)
@@ -44,7 +46,7 @@ def release(folder: Path) -> dict[str, Any]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         targets = {
             "read": [*map(str, secrets), *(path for path in OUTSIDE if os.path.exists(path))],
-            "write": [str(folder), str(other), "/tmp", "/var/tmp", str(Path.home())],
+            "write": [str(folder), str(other), str(other_cache), str(own_cache.parent), "/tmp", "/var/tmp", str(Path.home())],
             "tcp": ["127.0.0.1", server.getsockname()[1]],
             "unix": [str(folder / "broker.sock")],
             "victim": os.getpid(),
@@ -53,7 +55,11 @@ def release(folder: Path) -> dict[str, Any]:
         events: list[dict[str, Any]] = []
         command = [sys.executable, str(EVIL_CHILD), str(folder / "targets.json")]
         outcome = sandbox.run_sandboxed(
-            JobTask(Kind.INSPECT, "none", "out"), job, Limits(wall_clock_s=60), events.append, command=command
+            JobTask(Kind.INSPECT, "none", "out", cache=str(own_cache)),
+            job,
+            Limits(wall_clock_s=60),
+            events.append,
+            command=command,
         )
     return {
         "missing": outcome.missing,

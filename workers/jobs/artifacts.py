@@ -7,7 +7,7 @@ data_dir/
   jobs/<job id>/<attempt>/        the working folder of an attempt: task.json, log.txt, out/ = Task.out
   jobs/<job id>/checkpoints/      solved layers, until the job has succeeded
   jobs/<job id>/help-<worker>/    the working folder of a worker that helps
-  cache/                          what later jobs on the same model can use; bounded, and made again where it is gone
+  cache/                          what later jobs of a project on the same model can use; bounded, and made again
 """
 
 import os
@@ -23,6 +23,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from workers.digest import file_sha256
 from workers.errors import NotFound
+from workers.folders import remove
 from workers.jobs.blob_store import BlobStore, SharedFolder
 from workers.jobs.incoming import Incoming
 from workers.jobs.records import Artifact, AssetKind
@@ -83,7 +84,7 @@ class Artifacts:
         """Remove an uploaded file. Raises Unavailable."""
         folder = self._folder(kind, sha256)
         self._blobs.remove(self._name(folder))
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
     def workdir(self, job_id: str, attempt: int) -> Path:
         """A fresh working folder with out/ in it; what earlier attempts left behind goes, except their logs."""
@@ -91,7 +92,7 @@ class Artifacts:
         for earlier in range(1, attempt):
             self.tidy(job_id, earlier)
         folder = job / str(attempt)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         (folder / OUT).mkdir(mode=0o700, parents=True)
         return folder
 
@@ -106,18 +107,18 @@ class Artifacts:
 
     def forget_checkpoints(self, job_id: str) -> None:
         """No attempt will follow."""
-        shutil.rmtree(self.checkpoints(job_id), ignore_errors=True)
+        remove(self.checkpoints(job_id))
 
     @contextmanager
     def helping(self, job_id: str, worker: str) -> Iterator[Path]:
         """A working folder for the time that a worker helps with a job of another one."""
         folder = self._root / "jobs" / job_id / f"help-{worker}"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         folder.mkdir(mode=0o700, parents=True)
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
     def log(self, job_id: str, attempt: int) -> Path:
         """Where the child's log goes; of a job elsewhere it is there when the job has ended. Raises Unavailable."""
@@ -162,12 +163,12 @@ class Artifacts:
             self._blobs.remove(self._name(folder / OUT))
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in keep:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                remove(path)
 
     def discard_job(self, job_id: str) -> None:
         """Remove all files of a job. Raises Unavailable."""
         self._blobs.remove(f"jobs/{job_id}")
-        shutil.rmtree(self._root / "jobs" / job_id, ignore_errors=True)
+        remove(self._root / "jobs" / job_id)
 
     def forget_incoming(self, upload_id: str) -> None:
         """Remove what has come of an upload."""
@@ -187,7 +188,7 @@ class Artifacts:
         for folder in folders if self._blobs.cached else ():
             with suppress(FileNotFoundError):
                 if time.time() - folder.stat().st_mtime > age_s:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove(folder)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()

@@ -51,7 +51,7 @@ class JobTask:
     evaluation: str | None = None  # path of held-out samples, optionally labelled
     threads: int | None = None  # None: what the machine, or its container, allows
     checkpoints: str | None = None  # folder that keeps solved layers for another attempt
-    cache: str | None = None  # folder of what other jobs on the same model can use
+    cache: str | None = None  # folder of what other jobs of the project on the same model can use
     decoder: str | None = None  # path of a model that decodes the outputs
     metric: str | None = None  # FILE:NAME of a function of the user's; only on the user's own machine
     helping: bool = False  # solve layers for the process that does the job, and leave the rest to it

@@ -230,7 +230,7 @@ def job_task(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None)
     data, evaluation = dataset(job.dataset), dataset(job.evaluation)
     compressing = job.kind == Kind.COMPRESS
     checkpoints = str(artifacts.checkpoints(job.id)) if compressing else None
-    cache = model_cache(artifacts.cache, job.model) if compressing else None
+    cache = model_cache(artifacts.cache, job.project, job.model) if compressing else None
     decoder = uploaded_decoder(job.recipe)
     decoding = str(artifacts.path(AssetKind.MODEL, decoder)) if decoder else None
     return JobTask(job.kind, model, str(workdir / OUT), job.recipe, data, evaluation, threads, checkpoints, cache, decoding)

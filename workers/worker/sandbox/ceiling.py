@@ -2,23 +2,25 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from workers.errors import Crashed, JobFailure, OutOfDisk, OutOfMemory
+from workers.folders import contents
 from workers.settings import Limits
 
 RESERVE_BYTES = 64 << 20  # of disk, left to the store, which has to record what became of the job
-FOLDER_EVERY = 5  # looks at the group for one at the folder, which may hold many files
-BLOCK = 512  # bytes, of st_blocks
+FOLDER_EVERY = 5  # looks at the group for one at the folders, which may hold many files
+MOST_FILES = 1 << 20
+DEEPEST = 64  # levels of folders
 RSS_FIELD, GROUP_FIELD, THREADS_FIELD = 21, 2, 17  # of /proc/PID/stat, after the name
 
 
 class Ceiling:
     """Looks after one job."""
 
-    def __init__(self, group: int, folder: Path, memory: int, limits: Limits) -> None:
-        self._group, self._folder, self._memory, self._limits = group, folder, memory, limits
+    def __init__(self, group: int, folders: Sequence[Path], memory: int, limits: Limits) -> None:
+        self._group, self._folders, self._memory, self._limits = group, folders, memory, limits
         self._looks = 0
 
     def exceeded(self) -> JobFailure | None:
@@ -32,9 +34,14 @@ class Ceiling:
         return self._disk() if self._looks % FOLDER_EVERY == 0 else None
 
     def _disk(self) -> JobFailure | None:
-        if of_folder(self._folder) > self._limits.disk:
+        found = [contents(folder, MOST_FILES, DEEPEST) for folder in self._folders]
+        if sum(each.occupied for each in found) > self._limits.disk:
             return OutOfDisk(f"The job wrote more than its limit of {self._limits.disk / 2**30:.1f} GiB.")
-        if shutil.disk_usage(self._folder).free < RESERVE_BYTES:
+        if sum(each.entries for each in found) > MOST_FILES:
+            return OutOfDisk(f"The job made more than {MOST_FILES:,} files.")
+        if max(each.depth for each in found) > DEEPEST:
+            return Crashed(f"The job made folders more than {DEEPEST} levels deep.")
+        if shutil.disk_usage(self._folders[0]).free < RESERVE_BYTES:
             return OutOfDisk()
         return None
 
@@ -44,24 +51,6 @@ def of_group(group: int) -> tuple[int, int]:
     page = os.sysconf("SC_PAGE_SIZE")
     members = [fields for fields in _processes() if int(fields[GROUP_FIELD]) == group]
     return sum(int(fields[RSS_FIELD]) * page for fields in members), sum(int(fields[THREADS_FIELD]) for fields in members)
-
-
-def of_folder(folder: Path) -> int:
-    """Bytes that the files below a folder occupy; links count as what they are."""
-    total, waiting = 0, [str(folder)]
-    while waiting:
-        try:
-            entries = list(os.scandir(waiting.pop()))
-        except OSError:  # it has just been removed
-            continue
-        for entry in entries:
-            try:
-                total += entry.stat(follow_symlinks=False).st_blocks * BLOCK
-            except OSError:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-    return total
 
 
 def _processes() -> Iterator[list[str]]:

@@ -25,14 +25,18 @@ LINKED = 1_000  # folders to which the links in a folder of samples may lead
 
 def grants(task: JobTask, workdir: Path, command: Sequence[str]) -> dict[str, int]:
     """From paths to rights, for `landlock.restrict`."""
-    shared = [folder for folder in (task.checkpoints, task.cache) if folder]
     return {
         str(ROOT): landlock.LIST,
         **landlock.readable(map(str, _program(command))),
         **landlock.readable(map(str, _inputs(task))),
         **dict.fromkeys(SINKS, landlock.READ_FILE | landlock.WRITE_FILE),
-        **dict.fromkeys(map(str, [workdir, *shared]), landlock.WRITE),
+        **dict.fromkeys(map(str, [workdir, *shared_folders(task)]), landlock.WRITE),
     }
+
+
+def shared_folders(task: JobTask) -> list[str]:
+    """What a job may write to beside its own folder."""
+    return [folder for folder in (task.checkpoints, task.cache) if folder]
 
 
 def _program(command: Sequence[str]) -> Iterator[Path]:

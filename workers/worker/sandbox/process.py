@@ -3,7 +3,6 @@
 import json
 import os
 import selectors
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,12 +14,13 @@ from pathlib import Path
 from workers import machine
 from workers.confinement.launch import ROOT, Plan, command_line
 from workers.errors import Canceled, Crashed, JobFailure, TimedOut
+from workers.folders import remove
 from workers.jobs.job import Failure, JobTask
 from workers.settings import Limits
 from workers.worker.sandbox.ceiling import Ceiling
 from workers.worker.sandbox.child_process import ChildProcess
 from workers.worker.sandbox.exit_classification import EventLog, ExitStatus, classify_failure, killed_by_others
-from workers.worker.sandbox.grants import grants
+from workers.worker.sandbox.grants import grants, shared_folders
 from workers.worker.sandbox.memory import allowance, oom_kills
 from workers.worker.sandbox.streams import Event, Events, Log
 
@@ -73,11 +73,11 @@ def run_sandboxed(
     try:
         with closing(Log(workdir / "log.txt")) as log, ChildProcess(argv, workdir, _environment(task, temporary)) as child:
             with closing(ChildReader(child, log, account, on_event)) as listener:
-                ceiling = Ceiling(child.group, workdir, memory, limits)
+                ceiling = Ceiling(child.group, [workdir, *map(Path, shared_folders(task))], memory, limits)
                 stopped = _follow(child, listener, ceiling, limits, should_stop)
             ending = ExitStatus(child.exit_code, log.tail(), memory, stopped, oom_kills() > kills)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
     failure = classify_failure(account, ending)
     used = (child.wall_s, child.cpu_s, child.peak_rss_bytes)
     return Outcome(failure is None, failure, child.exit_code, *used, account.missing, killed_by_others(ending))

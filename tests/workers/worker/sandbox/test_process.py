@@ -30,9 +30,10 @@ class Child:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.events: list[dict[str, object]] = []
+        self.cache: str | None = None
 
     def run(self, program: str, should_stop: Callable[[], bool] = lambda: False, **limits: float) -> Outcome:
-        task = JobTask(Kind.COMPRESS, model="model.onnx", out=str(self.folder / "out"), threads=1)
+        task = JobTask(Kind.COMPRESS, "model.onnx", str(self.folder / "out"), threads=1, cache=self.cache)
         command = [sys.executable, "-c", SAY + textwrap.dedent(program)]
         settings = Limits.model_validate({"wall_clock_s": PATIENCE_S, "grace_s": 0.5} | limits)
         return run_sandboxed(task, self.folder, settings, self.events.append, should_stop, command=command)
@@ -324,6 +325,28 @@ def test_the_disk_of_a_job_is_watched(child: Child) -> None:
         time.sleep(3600)
     """
     assert code(child.run(program, disk=32 << 20)) == "OUT_OF_DISK"
+
+
+def test_what_a_job_leaves_for_others_is_watched_too(child: Child, tmp_path_factory: pytest.TempPathFactory) -> None:
+    child.cache = str(tmp_path_factory.mktemp("cache"))
+    program = f"""
+        for n in range(64):
+            open(f"{child.cache}/part{{n}}", "wb").write(bytes(1 << 20))
+        time.sleep(3600)
+    """
+    assert code(child.run(program, disk=32 << 20)) == "OUT_OF_DISK"
+
+
+def test_folders_too_deep_to_name_end_the_job_and_go(child: Child) -> None:
+    program = """
+        os.chdir("tmp")
+        for n in range(1100):
+            os.mkdir("d" * 9)
+            os.chdir("d" * 9)
+        time.sleep(3600)
+    """
+    assert code(child.run(program)) == "CRASHED"
+    assert not (child.folder / "tmp").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
