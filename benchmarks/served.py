@@ -28,9 +28,9 @@ class Service:
 
 
 @contextmanager
-def served(workers: int, variables: Mapping[str, str]) -> Iterator[Service]:
+def served(workers: int, variables: Mapping[str, str], parent: Path | None = None) -> Iterator[Service]:
     """The service with that many workers, and `variables` in its environment; its folder is removed in the end."""
-    with tempfile.TemporaryDirectory(prefix="fractune-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fractune-", dir=parent) as folder:
         command = [sys.executable, "-m", "service", "serve", "--port", "0", "--workers", str(workers), "--data-dir", folder]
         process = subprocess.Popen(command, env={**os.environ, **variables}, stderr=subprocess.DEVNULL)
         try:

@@ -10,7 +10,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 
 from service.access.audit import Auditor
-from service.access.throttle import Throttle
+from service.access.openid import Provider
+from service.access.throttle import Throttle, Turnstile
 from service.dashboard.app import PATH, create_dashboard
 from service.http import errors
 from service.http.deadline import Deadline
@@ -18,6 +19,7 @@ from service.http.headers import Careful
 from service.http.metrics import Metrics, Stopwatch
 from service.http.prefix import Prefixed
 from service.http.readiness import Readiness
+from service.http.shared import Shared
 from service.periodic_tasks import PeriodicTasks
 from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
 from service.webhooks.delivery import Messenger
@@ -37,6 +39,7 @@ ROUTERS = (
     *(methods.router, workers.router, keys.router, webhooks.router, health.router),
 )
 JSON_BYTES = 1 << 20  # a body that is no file
+STANDING_S = 0.4  # how old the standing of a job may be that a stream tells
 ANNOUNCE_S = 0.8  # that a broker may cost an upload or a job
 FAILURES_PER_MINUTE = 600  # wrong keys from one address
 
@@ -73,8 +76,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.allowed = allowed
     app.state.metrics = metrics = Metrics(store, depth, tasks.failures)
     app.state.readiness = Readiness(settings, store, depth, tasks.check)
+    app.state.turnstile = Turnstile(settings.connections.per_key)
+    app.state.standing = Shared(store.jobs.get, STANDING_S)
     app.state.requests = Throttle(settings.rate_limit)
     app.state.failures = Throttle(FAILURES_PER_MINUTE)
+    app.state.provider = Provider(settings.oidc) if settings.oidc and settings.auth else None
     errors.install_handlers(app)
     app.add_middleware(Auditor, store=store)
     app.add_middleware(Stopwatch, requests=metrics.requests)

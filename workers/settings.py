@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ByteSize,
     ConfigDict,
@@ -22,6 +23,7 @@ from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, Pydanti
 from workers.errors import InvalidSettings
 
 GIB = 2**30
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SECRETS_DIR = "/run/secrets"  # where container engines put them
 
 
@@ -62,8 +64,44 @@ class ConnectionLimits(BaseModel):
     body_s: PositiveFloat = Field(default=60.0, description="Seconds after which a body that comes too slowly is given up.")
     body_rate: PositiveFloat = Field(default=1024.0, description="Bytes per second that are fast enough.")
     idle_s: PositiveFloat = Field(default=5.0, description="Seconds between two requests of a connection.")
+    per_key: PositiveInt = Field(default=128, description="Uploads and event streams of one key at a time.")
     per_address: PositiveInt = Field(
         default=512, description="Connections of one address; those of trusted proxies are not counted."
+    )
+
+
+def check_address(url: str) -> str:
+    """`url`, if it is https, or http on this machine. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+        return url
+    raise ValueError(f"{url!r} is no https:// address")
+
+
+class OpenIdSettings(BaseModel):
+    """An identity provider through which people sign in (FRACTUNE_OIDC__ISSUER and so on)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: Annotated[str, AfterValidator(check_address)] = Field(description="URL, exactly as the provider writes it.")
+    client_id: str = Field(min_length=1, description="By which the provider knows this service.")
+    client_secret: SecretStr | None = Field(default=None, description="Without, the service is a public client.")
+    name: str = Field(default="single sign-on", description="What the button says.")
+    scope: str = Field(default="openid profile email", description="What is asked for; `openid` must be there.")
+    redirect_uri: Annotated[str, AfterValidator(check_address)] | None = Field(
+        default=None, description="Where the provider sends people back; follows from the address of the page when absent."
+    )
+    role_claim: str = Field(default="roles", description="Claim of the ID token that decides on the role; dots lead inwards.")
+    roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(
+        default_factory=dict, description="From values of that claim to roles; the first that somebody has counts."
+    )
+    default_role: Literal["viewer", "operator"] | None = Field(
+        default=None, description="Role of those whom no value gives one; they are refused when absent."
+    )
+    project: Label = Field(default="common", description="Whose people all are, when no claim decides.")
+    project_claim: str | None = Field(default=None, description="Claim that decides on the project.")
+    projects: dict[str, Label] = Field(
+        default_factory=dict, description="From values of that claim to projects; who has none of them is refused."
     )
 
 
@@ -129,6 +167,7 @@ class Settings(BaseSettings):
 
     # access
     auth: bool = Field(default=True, description="Ask for API keys. Without, whoever reaches the port is an administrator.")
+    oidc: OpenIdSettings | None = Field(default=None, description="People may sign in through it; keys go on to work.")
     rate_limit: PositiveInt = Field(default=30_000, description="Requests per minute and API key.")
     webhook_targets: tuple[WebhookTarget, ...] = Field(
         default=(), description="Where webhooks may go: networks (CIDR), host names, *.domain."

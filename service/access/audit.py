@@ -43,9 +43,10 @@ class Auditor:
 
     @staticmethod
     def _matters(scope: Scope, status: int) -> bool:
-        """What changes something, and what was refused to somebody or to nobody we know."""
-        known = scope.get("state", {}).get("principal") is not None
-        return status in REFUSED or (scope["method"] not in HARMLESS and known)
+        """What changes something or opens a session, and what was refused to somebody or to nobody we know."""
+        state = scope.get("state", {})
+        known = state.get("principal") is not None
+        return status in REFUSED or bool(state.get("signed_in")) or (scope["method"] not in HARMLESS and known)
 
     def _note(self, scope: Scope, status: int) -> None:
         principal = scope.get("state", {}).get("principal")

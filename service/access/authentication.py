@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -155,12 +155,19 @@ class Needs:
         return principal
 
 
+async def pass_through(request: Request, principal: Annotated[Principal, Depends(authenticate)]) -> AsyncIterator[None]:
+    """A place among the requests of a key that take long, until the answer has left. Raises RateLimited."""
+    with request.app.state.turnstile.passage(principal.id):
+        yield
+
+
 async def _store(request: Request, principal: Annotated[Principal, Depends(authenticate)]) -> Store:
     store: Store = request.app.state.store
     return store.seen_by(principal.scope)
 
 
 StoreDep = Annotated[Store, Depends(_store)]
+TAKES_LONG = [Depends(pass_through)]
 Viewer = Annotated[Principal, Depends(Needs(Role.VIEWER))]
 Operator = Annotated[Principal, Depends(Needs(Role.OPERATOR))]
 Admin = Annotated[Principal, Depends(Needs(Role.ADMIN))]

@@ -1,8 +1,11 @@
-"""Rate limits, in the memory of one API process."""
+"""Limits to how often and how many at a time, in the memory of one API process."""
 
 import math
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from workers.errors import RateLimited
 
@@ -29,3 +32,27 @@ class Throttle:
             self._due[name] = due
             if len(self._due) > MANY:
                 self._due = {other: due for other, due in self._due.items() if due > now}
+
+
+class Turnstile:
+    """So many at a time of a name: of requests that take long, which would leave no room to others. For one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._under_way: Counter[str] = Counter()
+
+    @contextmanager
+    def passage(self, name: str) -> Iterator[None]:
+        """One more, for the time of the block. Raises RateLimited when it is one too many."""
+        if self._under_way[name] >= self._most:
+            raise RateLimited(
+                f"{self._most} uploads and event streams of this key are under way.",
+                hint="Wait for one of them to end.",
+                headers={"Retry-After": "2"},
+            )
+        self._under_way[name] += 1
+        try:
+            yield
+        finally:
+            self._under_way[name] -= 1
+            self._under_way += Counter()  # forgets those at zero

@@ -45,6 +45,7 @@ def known(request: Request) -> dict[str, Any]:
         "here": request.url.path.removeprefix(root),
         "csrf": forgery_token(token_of(request)),
         "principal": getattr(request.state, "principal", None),
+        "provider": request.app.state.provider,
         "auth": request.app.state.settings.auth,
         "static": lambda name: f"{root}/static/{name}?v={version_of(name)}",
         "link": lambda path, **query: address(request, path, **query),
@@ -67,6 +68,14 @@ def render(request: Request, template: str, status_code: int = 200, **context: A
 def go(request: Request, path: str, **query: Any) -> RedirectResponse:
     """To another page after something was done."""
     return RedirectResponse(address(request, path, **query), 303)
+
+
+def inside(request: Request, after: str) -> RedirectResponse:
+    """To where a visitor wanted to go before signing in; never to another site."""
+    response = go(request, "")
+    if after.startswith(f"{request.scope['root_path']}/") and "\\" not in after:
+        response.headers["location"] = after
+    return response
 
 
 def token_of(request: Request) -> str:

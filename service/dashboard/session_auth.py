@@ -1,5 +1,6 @@
 """Who looks at a page, what they may do, and whether a form came from us."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -36,6 +37,12 @@ async def form(request: Request) -> FormData:
     return fields
 
 
+async def _pass_through(request: Request, principal: Annotated[Principal, Depends(visitor)]) -> AsyncIterator[None]:
+    """A place among the requests of a visitor that take long, until the answer has left. Raises RateLimited."""
+    with request.app.state.turnstile.passage(principal.id):
+        yield
+
+
 class _Visitor:
     """A dependency: the visitor, if it has the role. Raises Forbidden."""
 
@@ -52,6 +59,7 @@ async def _store(request: Request, principal: Annotated[Principal, Depends(visit
 
 
 StoreDep = Annotated[Store, Depends(_store)]
+TAKES_LONG = [Depends(_pass_through)]
 
 
 def _known_job(store: StoreDep, job_id: JobId) -> str:

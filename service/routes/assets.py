@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
-from service.access.authentication import Operator, StoreDep, Viewer
+from service.access.authentication import TAKES_LONG, Operator, StoreDep, Viewer
 from service.http.dependencies import ArtifactsDep, Cursor, Digest, Limit, Part
 from service.http.schemas import DatasetSummary, DatasetView, ModelSummary, ModelView, PageView
 from service.uploads.intake import Intake, IntakeDep
@@ -19,6 +19,7 @@ FILE_TYPES = {"application/octet-stream": {"schema": BINARY}, "multipart/form-da
 FILE_UPLOAD: dict[str, Any] = {
     "openapi_extra": {"requestBody": {"required": True, "content": FILE_TYPES}},
     "max_body_size": UNLIMITED,
+    "dependencies": TAKES_LONG,
 }
 Name = Annotated[str | None, Query(max_length=200, description="File name; its suffix tells the format. A form brings one.")]
 

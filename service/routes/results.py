@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.access.authentication import StoreDep, Viewer, welcome
+from service.access.authentication import TAKES_LONG, StoreDep, Viewer, welcome
 from service.http.dependencies import ArtifactsDep, JobId
 from service.http.schemas import ArtifactView, EventView
 from workers.errors import NotFound
@@ -35,15 +35,16 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
 LastEvent = Annotated[str | None, Header(pattern=r"^[0-9]{0,9}$", description="Continue after this event.")]
 
 
-@router.get("/events", response_class=EventSourceResponse)
+@router.get("/events", response_class=EventSourceResponse, dependencies=TAKES_LONG)
 async def events(
     request: Request, store: StoreDep, job: Known, last_event_id: LastEvent = None
 ) -> AsyncIterator[ServerSentEvent]:
     """The history from its beginning, then live, as server-sent events; ends with the job, or when the key is revoked."""
     seen, ended, still = int(last_event_id or 0), False, welcome(request)
     while not ended and await still():
-        ended = (await run_sync(store.jobs.get, job.id)).ended  # asked first, so that nothing comes after the last look
-        while batch := await run_sync(store.jobs.events, job.id, seen):
+        standing = await request.app.state.standing(job.id)  # asked first, so that nothing comes after the last look
+        ended = standing.ended
+        while (ended or standing.last_event > seen) and (batch := await run_sync(store.jobs.events, job.id, seen)):
             for event in batch:
                 yield ServerSentEvent(
                     data=EventView.model_validate(event), event=event.type, id=str(event.seq), retry=RECONNECT_MS

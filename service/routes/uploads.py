@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from service.access.authentication import StoreDep
+from service.access.authentication import TAKES_LONG, StoreDep
 from service.http.dependencies import ArtifactsDep
 from service.http.schemas import DatasetView, ModelView, UploadCreate, UploadView
 from service.routes.assets import BINARY, UNLIMITED
@@ -51,7 +51,7 @@ def read(response: Response, artifacts: ArtifactsDep, upload: Own) -> UploadView
     return _view(response, upload, artifacts.received(upload.id))
 
 
-@router.patch("/{upload_id}", openapi_extra=PART, max_body_size=UNLIMITED)
+@router.patch("/{upload_id}", openapi_extra=PART, max_body_size=UNLIMITED, dependencies=TAKES_LONG)
 async def append(
     request: Request, response: Response, artifacts: ArtifactsDep, intake: IntakeDep, upload: Own, offset: Offset
 ) -> UploadView:

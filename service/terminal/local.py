@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from workers.errors import InvalidRecipe
-from workers.jobs.database.scope import COMMON
 from workers.jobs.job import Failure, JobTask, Kind
 from workers.jobs.model_cache import model_cache, trim
 from workers.recipe import Recipe
 from workers.recipe.recipe import HEADS
 from workers.settings import Settings
 from workers.worker import sandbox
+
+OWN = "own"  # in the place of a project: what is kept is the user's
 
 
 def compression(
@@ -94,7 +95,7 @@ def run_locally(task: JobTask, settings: Settings, on_event: Callable[[dict[str,
             workdir = Path(name)
             results = workdir / "out"
             results.mkdir()
-            cache = model_cache(settings.data_dir / "cache", COMMON, task.model) if task.kind is Kind.COMPRESS else None
+            cache = model_cache(settings.data_dir / "cache", OWN, task.model) if task.kind is Kind.COMPRESS else None
             private = replace(task, out=str(results), cache=cache)
             outcome = sandbox.run_sandboxed(private, workdir, settings.limits, on_event, command=settings.child_command)
             trim(settings.data_dir / "cache")

@@ -10,7 +10,7 @@ import pytest
 from service.cli import ENTRIES, load_command
 from tests.contracts.test_errors import LEAVES
 from workers.methods import METHODS
-from workers.settings import Limits, Settings
+from workers.settings import Limits, OpenIdSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +74,7 @@ def test_every_error_and_step_is_there(site: Path) -> None:
 def test_variables_that_pages_name_exist(path: str) -> None:
     known = {f"FRACTUNE_{name.upper()}" for name in Settings.model_fields}
     known |= {f"FRACTUNE_LIMITS__{name.upper()}" for name in Limits.model_fields}
+    known |= {f"FRACTUNE_OIDC__{name.upper()}" for name in OpenIdSettings.model_fields}
     elsewhere = "\n".join(
         file.read_text()
         for pattern in (

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from service.access.authentication import welcome
 from service.dashboard.equivalents import equivalents
 from service.dashboard.pages import address, fill, render
-from service.dashboard.session_auth import KnownJob, StoreDep, Visitor
+from service.dashboard.session_auth import TAKES_LONG, KnownJob, StoreDep, Visitor
 from service.http.dependencies import ArtifactsDep, JobId
 from service.routes.results import find_file
 from workers.errors import NotFound
@@ -59,13 +59,12 @@ def page(request: Request, store: StoreDep, artifacts: ArtifactsDep, _: Visitor,
         log=log,
         log_end=log_end,
         equivalents=equivalents(request, job, line.model_name),
-        **_standing(store, job),
-        **_layers(store, job),
+        **(_standing(store, job) | _layers(store, job)),
         **_report(request, store, artifacts, job),
     )
 
 
-@router.get("/live/jobs/{job_id}", response_class=EventSourceResponse)
+@router.get("/live/jobs/{job_id}", response_class=EventSourceResponse, dependencies=TAKES_LONG)
 async def live(
     request: Request,
     store: StoreDep,
@@ -109,7 +108,7 @@ def picture(
 
 
 def _part(request: Request, store: Store, job: Job, part: str, known: Any) -> str:
-    return fill(request, f"parts/job_{part.replace('-', '_')}.html", job=job, **known(store, job))
+    return fill(request, f"parts/job_{part.replace('-', '_')}.html", **known(store, job))
 
 
 def _standing(store: Store, job: Job) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _stage_standing(job: Job, stage: str, now: str | None, begun: bool) -> str:
 def _layers(store: Store, job: Job) -> dict[str, Any]:
     done = store.jobs.layers(job.id)
     known = job.progress is not None and job.progress.stage is Stage.COMPRESS
-    return {"done_layers": done, "layer_charts": _charts(done, job.progress.total if job.progress and known else 0)}
+    return {"job": job, "done_layers": done, "layer_charts": _charts(done, job.progress.total if job.progress and known else 0)}
 
 
 def _charts(done: Sequence[JsonObject], total: int) -> tuple[Columns, ...]:

@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.access.authentication import welcome
 from service.dashboard.pages import fill, go, render
-from service.dashboard.session_auth import Form, OperatorHere, StoreDep, Visitor
+from service.dashboard.session_auth import TAKES_LONG, Form, OperatorHere, StoreDep, Visitor
 from service.http.dependencies import AnnounceDep, ArtifactsDep, JobId, SettingsDep
 from service.routes.jobs import again
 from workers.jobs.job import Kind, State
@@ -82,7 +82,7 @@ def table(request: Request, store: StoreDep, _: Visitor, asked: Query_) -> Respo
     )
 
 
-@router.get("/live/jobs", response_class=EventSourceResponse)
+@router.get("/live/jobs", response_class=EventSourceResponse, dependencies=TAKES_LONG)
 async def live(request: Request, store: StoreDep, _: Visitor, asked: Query_, seen: str = "") -> AsyncIterator[ServerSentEvent]:
     """The rows of a page as they change: single ones, or all when others have come up."""
     known: dict[str, int] | None = None

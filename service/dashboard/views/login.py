@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from service.access.authentication import Principal, principal_of, verify_key
 from service.access.sessions import TICKET, close_session, holder, open_session, redeem_ticket, set_cookie
-from service.dashboard.pages import go, render, service_root, token_of
+from service.dashboard.pages import go, inside, render, service_root, token_of
 from service.dashboard.session_auth import Form
 from workers.errors import Unauthenticated
 from workers.jobs.store import Store
@@ -16,9 +16,9 @@ router = APIRouter()
 
 
 @router.get("/login")
-def show(request: Request, next: Annotated[str, Query(max_length=2000)] = "") -> Response:
+def show(request: Request, next: Annotated[str, Query(max_length=2000)] = "", left: str = "") -> Response:
     """The form; a link may carry the key behind its #, which browsers keep to themselves."""
-    return render(request, "login.html", next=next, wrong=False)
+    return render(request, "login.html", next=next, wrong="", left=bool(left))
 
 
 @router.post("/login")
@@ -31,11 +31,8 @@ def sign_in(request: Request, fields: Form) -> Response:
         request.state.principal = principal = _principal(store, str(fields.get("key", "")).strip())
     except Unauthenticated:
         request.app.state.failures.take(request.client.host if request.client else "")
-        return render(request, "login.html", 401, next=after, wrong=True)
-    root = request.scope["root_path"]
-    response = go(request, "")
-    if after.startswith(f"{root}/") and "\\" not in after:  # never to another site
-        response.headers["location"] = after
+        return render(request, "login.html", 401, next=after, wrong="key", left=False)
+    response = inside(request, after)
     set_cookie(response, request, open_session(store, principal.id), f"{service_root(request)}/")
     return response
 
@@ -47,7 +44,8 @@ def sign_out(request: Request, fields: Form) -> Response:
     if key := holder(store, token):
         request.state.principal = principal_of(key)
     close_session(store, token)
-    response = go(request, "login")
+    provider = request.app.state.provider
+    response = go(request, "login", left="1" if key and provider and provider.vouches_for(key.created_by) else None)
     response.headers["clear-site-data"] = '"cache"'
     return response
 

@@ -15,7 +15,7 @@ from service.access.authentication import welcome
 from service.dashboard.draft import BLOCKS, PRESETS, Draft, catalogue
 from service.dashboard.equivalents import brief, spell_request
 from service.dashboard.pages import address, fill, go, render
-from service.dashboard.session_auth import Form, OperatorHere, StoreDep, Visitor
+from service.dashboard.session_auth import TAKES_LONG, Form, OperatorHere, StoreDep, Visitor
 from service.http.dependencies import AnnounceDep, Digest
 from service.http.schemas import JobCreate
 from service.routes.jobs import submit_job
@@ -70,7 +70,7 @@ def preview(request: Request, store: StoreDep, _: OperatorHere, fields: Form) ->
     return render(request, "parts/new_preview.html", **_preview(request, store, _draft(fields)))
 
 
-@router.get("/live/models/{sha256}", response_class=EventSourceResponse)
+@router.get("/live/models/{sha256}", response_class=EventSourceResponse, dependencies=TAKES_LONG)
 async def inspected(request: Request, store: StoreDep, _: Visitor, sha256: Digest) -> AsyncIterator[ServerSentEvent]:
     """What the inspection finds, as soon as it has ended."""
     still = welcome(request)

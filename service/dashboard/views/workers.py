@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from service.access.authentication import welcome
 from service.dashboard.pages import fill, render
-from service.dashboard.session_auth import StoreDep, Visitor
+from service.dashboard.session_auth import TAKES_LONG, StoreDep, Visitor
 from service.http.readiness import SILENCES
 from workers.jobs.job import State
 from workers.jobs.store import Store
@@ -25,11 +26,11 @@ def page(request: Request, store: StoreDep, _: Visitor) -> Response:
     return render(request, "workers.html", **_known(request, store))
 
 
-@router.get("/live/workers", response_class=EventSourceResponse)
+@router.get("/live/workers", response_class=EventSourceResponse, dependencies=TAKES_LONG)
 async def live(request: Request, store: StoreDep, _: Visitor) -> AsyncIterator[ServerSentEvent]:
     """The same as it changes."""
-    shown = ""
-    while True:
+    shown, still = "", welcome(request)
+    while await still():
         html = await run_sync(lambda: fill(request, "parts/workers_now.html", **_known(request, store)))
         if html != shown:
             yield ServerSentEvent(data={"id": "workers-now", "html": html}, event="replace")

@@ -1,6 +1,7 @@
 """Who may do what: every route of the OpenAPI, with every role."""
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from sqlalchemy import update
 
 from service.access.authentication import issue
+from service.access.sessions import COOKIE, close_session, open_session
 from service.app import create_app
 from tests.installation import Installation, installation, settings_in
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 from workers.jobs.database.connection import Database, now
 from workers.jobs.database.tables import keys
 from workers.jobs.records import Role
@@ -146,3 +148,38 @@ def test_guessing_keys_is_slow() -> None:
 def test_authentication_can_be_turned_off() -> None:
     with installation(auth=False) as service, service.http(None) as http:
         assert http.get("/v1/whoami").json()["role"] == "admin"
+
+
+def test_long_requests_of_one_key_leave_room_to_others() -> None:
+    with installation(connections={"per_key": 3}) as service, ExitStack() as stack:
+        http = stack.enter_context(service.http(Role.OPERATOR))
+        other = stack.enter_context(service.http(Role.ADMIN))
+        model = http.post("/v1/models", content=b"x").json()["sha256"]
+        path = f"/v1/jobs/{http.get(f'/v1/models/{model}').json()['job_id']}/events"
+        streams = [http.stream("GET", path) for _ in range(3)]
+        for stream in streams[1:]:
+            assert stack.enter_context(stream).status_code == 200
+        with streams[0] as first:
+            assert first.status_code == 200
+            declined = http.get(path)
+            assert (declined.status_code, declined.json()["code"]) == (429, "RATE_LIMITED")
+            assert http.post("/v1/models", content=b"y").status_code == 429
+            assert http.get("/v1/jobs").status_code == other.post("/v1/models", content=b"z").status_code - 1 == 200
+        until(lambda: http.post("/v1/models", content=b"y").status_code == 201)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/{job}/events", "/ui/live/jobs", "/ui/live/jobs/{job}", "/ui/live/workers"])
+def test_a_stream_ends_with_its_session(service: Installation, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr("service.access.authentication.ASK_AGAIN_S", 0.1)
+    session = open_session(service.store, service.keys[Role.OPERATOR].split("_")[1])
+    with service.http(Role.OPERATOR) as http:
+        model = http.post("/v1/models", content=b"x").json()["sha256"]
+        job = http.get(f"/v1/models/{model}").json()["job_id"]
+    with (
+        httpx.Client(base_url=service.url, cookies={COOKIE: session}, timeout=PATIENCE_S) as browser,
+        browser.stream("GET", path.format(job=job)) as stream,
+    ):
+        assert stream.status_code == 200
+        close_session(service.store, session)
+        for _ in stream.iter_bytes():
+            pass  # else the client's patience ends the test

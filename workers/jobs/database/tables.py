@@ -128,6 +128,11 @@ class TicketColumns(TypedColumns):
     expires_at: Named[float]
 
 
+class SigninColumns(TypedColumns):
+    digest: Named[str] = Column(primary_key=True)  # SHA-256 of a sign-in that was used
+    expires_at: Named[float]
+
+
 class ClockColumns(TypedColumns):
     id: Named[int] = Column(primary_key=True, autoincrement=False)
     seen_at: Named[float]  # the latest time that was ever seen
@@ -183,6 +188,7 @@ workers = Table("workers", metadata, WorkerColumns)
 keys = Table("keys", metadata, KeyColumns)
 sessions = Table("sessions", metadata, SessionColumns)
 tickets = Table("tickets", metadata, TicketColumns)
+signins = Table("signins", metadata, SigninColumns)
 clock = Table("clock", metadata, ClockColumns)
 grants = Table("grants", metadata, GrantColumns)
 audit = Table("audit", metadata, AuditColumns, sqlite_autoincrement=True)

@@ -15,6 +15,7 @@ from workers.jobs.database.scope import EVERYTHING, Scope
 from workers.jobs.database.tables import jobs
 from workers.jobs.store.assets import Assets
 from workers.jobs.store.figures import Figures
+from workers.jobs.store.identities import Identities
 from workers.jobs.store.jobs import Jobs
 from workers.jobs.store.keys import Audit, Keys, Sessions, Tickets
 from workers.jobs.store.leases import Leases
@@ -39,6 +40,7 @@ class Store:
     store.webhooks  who wants to be told
     store.figures   sums for monitoring
     store.tickets   links that sign in, once
+    store.identities people whom an identity provider vouches for
     store.health    whether it can be written to
     store.retention what is old enough to go
     """
@@ -55,6 +57,7 @@ class Store:
         self.webhooks = Webhooks(self._database)
         self.health = Health(self._database)
         self.tickets = Tickets(self._database)
+        self.identities = Identities(self._database)
 
     def seen_by(self, scope: Scope) -> "Store":
         """The same rows, of which only those in `scope` are there."""
