@@ -8,6 +8,7 @@ from importlib.metadata import version
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
+from starlette.datastructures import State
 
 from service.access.audit import Auditor
 from service.access.openid import Provider
@@ -76,11 +77,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.allowed = allowed
     app.state.metrics = metrics = Metrics(store, depth, tasks.failures)
     app.state.readiness = Readiness(settings, store, depth, tasks.check)
-    app.state.turnstile = Turnstile(settings.connections.per_key)
     app.state.standing = Shared(store.jobs.get, STANDING_S)
-    app.state.requests = Throttle(settings.rate_limit)
-    app.state.failures = Throttle(FAILURES_PER_MINUTE)
-    app.state.provider = Provider(settings.oidc) if settings.oidc and settings.auth else None
+    admit(app.state, settings)
     errors.install_handlers(app)
     app.add_middleware(Auditor, store=store)
     app.add_middleware(Stopwatch, requests=metrics.requests)
@@ -91,6 +89,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount(PATH, create_dashboard(app.state))
     app.add_api_route("/", to_dashboard, include_in_schema=False)
     return app
+
+
+def admit(state: State, settings: Settings) -> None:
+    """Who comes in, how often, and how many at a time."""
+    state.turnstile = Turnstile(settings.connections.per_key)
+    state.requests = Throttle(settings.rate_limit)
+    state.failures = Throttle(FAILURES_PER_MINUTE)
+    state.provider = Provider(settings.oidc) if settings.oidc and settings.auth else None
 
 
 def background_tasks(
