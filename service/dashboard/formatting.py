@@ -22,6 +22,15 @@ FILTERS = (
     "coded",
     "faster",
 )
+LABELS = {  # what samples are labelled with, and the task that it belongs to
+    "class": ("classification", "one class"),
+    "labels": ("multilabel", "several classes"),
+    "values": ("regression", "numbers"),
+    "boxes": ("detection", "boxes"),
+    "map": ("segmentation", "a class for every pixel"),
+    "image": ("image", "the wanted picture"),
+    "text": ("text lines", "a line of text"),
+}
 TONES = {
     State.QUEUED: "waiting",
     State.RUNNING: "running",

@@ -4,14 +4,18 @@ from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
 
 from service.access.authentication import TAKES_LONG, Operator, StoreDep, Viewer
 from service.http.dependencies import ArtifactsDep, Cursor, Digest, Limit, Part
 from service.http.schemas import DatasetSummary, DatasetView, ModelSummary, ModelView, PageView
 from service.uploads.intake import Intake, IntakeDep
 from service.uploads.receive import receive
+from workers.errors import NotFound
+from workers.jobs.artifacts import Artifacts
 from workers.jobs.records import Asset, AssetKind
 
+THUMBNAILS = "thumbnails.png"
 BINARY = {"type": "string", "format": "binary"}
 UNLIMITED = 2**62  # for the framework; Incoming enforces the limit that is set
 FORM = {"type": "object", "properties": {"file": BINARY}, "required": ["file"]}
@@ -80,3 +84,18 @@ async def take(
 
 models = asset_router(AssetKind.MODEL, ModelView, ModelSummary)
 datasets = asset_router(AssetKind.DATASET, DatasetView, DatasetSummary)
+
+
+@datasets.get("/{sha256}/thumbnails.png", response_class=FileResponse)
+def thumbnails(store: StoreDep, artifacts: ArtifactsDep, _: Viewer, sha256: Digest) -> FileResponse:
+    """Some of the pictures, side by side."""
+    return thumbnail_sheet(artifacts, store.assets.get(AssetKind.DATASET, sha256))
+
+
+def thumbnail_sheet(artifacts: Artifacts, asset: Asset) -> FileResponse:
+    """What the inspection of a dataset has drawn. Raises NotFound where there is none."""
+    if asset.job_id and asset.job_attempt and asset.inspection:
+        path = artifacts.result(asset.job_id, asset.job_attempt, THUMBNAILS)
+        if path.is_file():
+            return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"})
+    raise NotFound(f"Dataset {asset.sha256} has no thumbnails.", hint="Only pictures that were inspected have some.")

@@ -213,6 +213,28 @@ def test_results_that_were_judged_on_other_samples_are_told_apart(
     expect(page.get_by_role("note")).to_have_count(0)
 
 
+def test_a_dataset_is_looked_into(enter: Callable[..., Page], jobs: dict[str, str], service: Installation) -> None:
+    page = enter("datasets")
+    row = page.get_by_role("row", name="digits.npz")
+    expect(row).to_contain_text("600 samples, one class")
+    row.get_by_role("link", name="digits.npz").click()
+    expect(page.get_by_role("heading", name="digits.npz")).to_be_visible()
+    expect(page.get_by_label("Contents")).to_contain_text("8 × 8 × 1 uint8")
+    expect(page.get_by_role("region", name="Classes").get_by_role("row")).to_have_count(11)  # ten digits below the heading
+    expect(page.get_by_role("link", name="half")).to_be_visible()
+    sheet = page.get_by_role("img", name="32 of its pictures")
+    sheet.scroll_into_view_if_needed()
+    expect(sheet).to_have_js_property("complete", True)
+    assert sheet.evaluate("image => image.naturalWidth") > 0
+    digest = page.url.rpartition("/")[2]
+    with service.http(Role.VIEWER) as http:
+        assert http.get(f"/v1/datasets/{digest}").json()["inspection"]["classes"]["3"] > 0
+        assert http.get(f"/v1/datasets/{digest}/thumbnails.png").content.startswith(b"\x89PNG")
+        assert http.get(f"/v1/datasets/{'0' * 64}/thumbnails.png").status_code == 404
+    page.get_by_role("link", name="Calibrate on it").click()
+    expect(page.locator("#dataset")).to_have_value(digest)
+
+
 def test_what_destroys_asks_first(enter: Callable[..., Page], client: Client, tmp_path: Path) -> None:
     unwanted = tmp_path / "unwanted.npz"
     np.savez(unwanted, x=np.zeros((4, 32, 32, 1), np.uint8))
@@ -288,8 +310,20 @@ def test_no_page_has_a_serious_fault_of_accessibility(
 ) -> None:
     compared = "&".join(f"job={jobs[name]}" for name in ("half", "most"))
     with service.http(Role.ADMIN) as http:
-        model = http.get("/v1/models").json()["items"][0]["sha256"]
-    pages = ("", "new", f"new?model={model}", "pareto", "models", f"models/{model}", "datasets", "workers", "access", "nothing")
+        model, dataset = (http.get(f"/v1/{kind}").json()["items"][0]["sha256"] for kind in ("models", "datasets"))
+    pages = (
+        "",
+        "new",
+        f"new?model={model}",
+        "pareto",
+        "models",
+        f"models/{model}",
+        "datasets",
+        f"datasets/{dataset}",
+        "workers",
+        "access",
+        "nothing",
+    )
     with visit(chrome, color_scheme=scheme) as context:
         page = sign_in(context, service, role=Role.ADMIN)
         for path in (*pages, f"compare?{compared}", f"jobs/{jobs['half']}", f"jobs/{jobs['astray']}"):

@@ -73,7 +73,10 @@ def _read(path: Path, model: Imported, declared: Preprocessing, choice: Choice, 
 
 def _from_album(album: Album, model: Imported, declared: Preprocessing, choice: Choice, progress: Progress) -> Samples:
     annotation = album.annotation
-    if declared.fit is None and (choice.task == "detection" or (annotation and annotation.kind is TargetKind.BOXES)):
+    framed = choice.task in ("detection", "text_lines") or (
+        annotation and annotation.kind in (TargetKind.BOXES, TargetKind.TEXT)
+    )
+    if declared.fit is None and framed:
         declared = declared.model_copy(update={"fit": "letterbox"})
     image, notes = _only_image(model, declared)
     labels = targets = None
@@ -98,6 +101,7 @@ def _from_album(album: Album, model: Imported, declared: Preprocessing, choice: 
         labels=None if labels is None else labels[taken],
         targets=targets,
         class_names=annotation.class_names if annotation else (),
+        class_ids=annotation.class_ids if annotation else (),
         pixels=pixels,
         other_feeds={what: {image.name: prepared(pixels, other)} for what, other in alternatives(image).items()},
         digest=lambda number: sha256(album.read(album.names[number])).digest(),

@@ -1,7 +1,7 @@
 """What is in a dataset, found out at its upload: how many samples, of which sizes and classes, and what is wrong with them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from workers.annotations import TargetKind
 from workers.archives import open_zip
 from workers.calibration.arrays import IMAGES, LABELS, length, open_arrays
-from workers.calibration.formats import Annotation
+from workers.calibration.formats import Annotation, RawBoxes
+from workers.calibration.formats.text_lines import UNKNOWN
 from workers.calibration.image_decoding import MODES, decode, fit
 from workers.calibration.image_folders import Album, open_archive, open_folder
 from workers.calibration.targets import kind_of
@@ -26,6 +27,7 @@ Found = dict[str, Any]
 THUMBNAILS = 32
 SIDE = 96  # pixels of a thumbnail
 MOST_LISTED = 1000  # classes and sizes
+RIM = 0.01  # of a side, by which a box may leave its picture
 RARE = 5  # samples of a class below which its accuracy says nothing
 
 
@@ -46,12 +48,14 @@ def inspect_dataset(path: Path) -> tuple[Found, NDArray[np.uint8] | None]:
 def _album(album: Album) -> tuple[Found, NDArray[np.uint8]]:
     sizes: Counter[str] = Counter()
     seen: dict[bytes, str] = {}
+    shapes: dict[str, tuple[int, int]] = {}
     twice, thumbnails = [], []
     shown = set(np.linspace(0, len(album.names) - 1, min(THUMBNAILS, len(album.names))).astype(int).tolist())
     for number, name in enumerate(album.names):
         content = album.read(name)
         picture = decode(BytesIO(content), name, 3)
         sizes[f"{picture.height}x{picture.width}"] += 1
+        shapes[name] = picture.size
         if (digest := sha256(content).digest()) in seen:
             twice.append(f"{name} is {seen[digest]}")
         seen.setdefault(digest, name)
@@ -65,7 +69,12 @@ def _album(album: Album) -> tuple[Found, NDArray[np.uint8]]:
         "labels": album.annotation.kind.value if album.annotation else None,
         "labels_from": album.annotation.what if album.annotation else None,
         "classes": _named(classes, album.annotation.class_names if album.annotation else ()),
-        "problems": [*_problems(classes, twice), *_left_out(album.ignored)],
+        "problems": [
+            *_problems(classes, twice),
+            *_annotation_problems(album.annotation, classes, shapes),
+            *_left_out(album.ignored),
+        ],
+        "thumbnails": len(thumbnails),
     }
     return found, np.stack(thumbnails)
 
@@ -80,6 +89,7 @@ def _arrays(path: Path) -> tuple[Found, NDArray[np.uint8] | None]:
     classes: Counter[int] = (
         Counter(labels.reshape(-1).tolist()) if labels is not None and kind is TargetKind.CLASS else Counter()
     )
+    pictures = _thumbnails(arrays.get(IMAGES), count)
     found = {
         "samples": count,
         "form": "arrays",
@@ -87,9 +97,10 @@ def _arrays(path: Path) -> tuple[Found, NDArray[np.uint8] | None]:
         "labels": kind.value if kind else None,
         "labels_from": LABELS if kind else None,
         "classes": _named(classes, ()),
-        "problems": list(_problems(classes, ())),
+        "problems": [*_problems(classes, ()), *_numbering(classes)],
+        "thumbnails": 0 if pictures is None else len(pictures),
     }
-    return found, _thumbnails(arrays.get(IMAGES), count)
+    return found, pictures
 
 
 def _array(name: str, array: NDArray[Any]) -> Found:
@@ -137,6 +148,41 @@ def _problems(classes: Counter[int], twice: Iterable[str]) -> Iterable[str]:
     rare = [label for label, n in classes.items() if n < RARE]
     if rare:
         yield f"{len(rare)} of {len(classes)} classes have fewer than {RARE} samples."
+
+
+def _annotation_problems(
+    annotation: Annotation | None, classes: Counter[int], shapes: Mapping[str, tuple[int, int]]
+) -> Iterable[str]:
+    """What looks wrong with labels that can be read; `shapes` are width and height by the name of the image."""
+    if annotation is None:
+        return
+    empty = [name for label, name in enumerate(annotation.class_names) if name and label not in classes] if classes else []
+    if empty:
+        yield f"{len(empty)} of {len(annotation.class_names)} classes have no sample: {', '.join(empty[:5])}."
+    if annotation.kind is TargetKind.CLASS and not annotation.class_names:
+        yield from _numbering(classes)
+    if annotation.kind is TargetKind.TEXT:
+        strange = sum(int((line == UNKNOWN).sum()) for line in annotation.entries.values())
+        if strange:
+            yield f"{strange} characters of the labels are not in the alphabet."
+    if annotation.kind is TargetKind.BOXES:
+        bare = [name for name, boxes in annotation.entries.items() if not len(boxes.labels)]
+        if bare:
+            yield f"{len(bare)} images have no objects, the first of them {bare[0]}."
+        beyond = [name for name, boxes in annotation.entries.items() if _beyond(boxes, shapes[name])]
+        if beyond:
+            yield f"In {len(beyond)} images objects reach beyond the picture or have no size, first in {beyond[0]}."
+
+
+def _beyond(boxes: RawBoxes, size: tuple[int, int]) -> bool:
+    """Whether boxes leave a picture of this width and height by more than 1 % of it, or are empty."""
+    shares = boxes.corners if boxes.shares else boxes.corners / np.array(size * 2, np.float32)
+    return bool(((shares < -RIM) | (shares > 1 + RIM)).any() or (shares[:, 2:] <= shares[:, :2]).any())
+
+
+def _numbering(classes: Counter[int]) -> Iterable[str]:
+    if len(classes) > 1 and min(classes) == 1 and max(classes) == len(classes):
+        yield "No sample has class 0: where the model counts its classes from 0, the labels are one too high."
 
 
 def _left_out(files: int) -> Iterable[str]:

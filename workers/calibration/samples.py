@@ -27,6 +27,7 @@ class Samples:
     labels: NDArray[np.int64] | None = None  # (count,) class indices
     targets: Targets | None = None  # labels of another kind, by the numbers of samples
     class_names: tuple[str, ...] = ()  # by class index
+    class_ids: tuple[int, ...] = ()  # by class index, what a format calls them, where that is something else
     pixels: Rows | None = None  # uint8 (n, height, width, channels), before preprocessing
     origins: Rows | None = None  # the same, of the fractals that the images were made from
     other_feeds: Mapping[str, Mapping[str, Rows]] = field(default_factory=dict)  # with other preprocessing, by what it is

@@ -42,6 +42,7 @@ def targets_of_album(album: Album, annotation: Annotation, image: ImageInput, de
         TargetKind.BOXES: boxes,
         TargetKind.MAP: mask,
         TargetKind.IMAGE: wanted,
+        TargetKind.TEXT: lambda name: annotation.entries[name],
         TargetKind.VALUES: lambda name: np.asarray(annotation.entries[name], np.float64),
     }
     read = readers[annotation.kind]

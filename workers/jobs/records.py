@@ -39,6 +39,7 @@ class Asset:
     used_at: float
     job_id: str | None = None  # the job that inspects it
     job_state: State | None = None
+    job_attempt: int | None = None
     inspection: JsonObject | None = None  # what that job found
     failure: Failure | None = None  # why it could not
 

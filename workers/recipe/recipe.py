@@ -77,7 +77,7 @@ class Preprocessing(Block):
         default=None,
         description="How pictures of another shape are brought to the input's when neither resize nor crop is set: scaled to "
         "cover it and cut, stretched, or scaled to fit and framed in grey. "
-        "`letterbox` for detectors, else `cover`, when absent.",
+        "`letterbox` for detectors and lines of text, else `cover`, when absent.",
     )
 
 

@@ -29,6 +29,7 @@ from workers.recipe.recipe import parse_recipe
 from workers.run import memory
 from workers.run.calibration_images import recognised
 from workers.run.candidates import Candidate, CandidateFactory
+from workers.run.class_numbering import find_numbering
 from workers.run.clock import Clock
 from workers.run.compression import batch_size, help_compression, make_context
 from workers.run.exploration import explore
@@ -83,6 +84,10 @@ def _samples(task: JobTask, imported: Imported, recipe: Recipe, threads: int, cl
     calibration = _recognised(splits.calibration, task, imported, recipe, threads, clock)
     splits = hold_back(replace(splits, calibration=calibration), recipe)
     meaning = find_task(imported.model, splits.test, threads, _request(task, recipe, threads))
+    rng = generator(recipe.seed, Stream.ORIGINAL_CHECK)
+    numbering = find_numbering(imported.model, splits.test, meaning, threads, rng)
+    if numbering:
+        splits = replace(splits, test=numbering.applied(splits.test), validation=numbering.applied(splits.validation))
     if recipe.check_original:
         check_original(imported.model, splits.test, meaning, threads, generator(recipe.seed, Stream.ORIGINAL_CHECK))
     return splits, meaning

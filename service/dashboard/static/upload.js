@@ -25,8 +25,7 @@ const send = (method, url, file, request, progress) => new Promise((resolve, rej
 
 const arrived = (box, asset) => {
   const { kind, then } = box.dataset;
-  if (then === "reload") return location.reload();
-  if (then === "open") return location.assign(`${root}/models/${asset.sha256}`);
+  if (then === "open") return location.assign(`${root}/${kind}s/${asset.sha256}`);
   const choice = document.getElementById(kind);
   const option = [...choice.options].find((each) => each.value === asset.sha256) ?? choice.appendChild(new Option(asset.name, asset.sha256));
   option.disabled = false;

@@ -39,15 +39,18 @@ class JobTableQuery:
         state: Annotated[str, Query(max_length=20)] = "",
         method: Annotated[str, Query(max_length=40)] = "",
         model: Annotated[str, Query(max_length=64)] = "",
+        dataset: Annotated[str, Query(max_length=64)] = "",
         q: Annotated[str, Query(max_length=200)] = "",
         sort: Order = Order.CREATED,
         falling: bool | None = None,
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
     ) -> None:
         fall = sort in FALLING if falling is None else falling
-        self.wanted = JobFilter(GROUPS.get(state, frozenset()), method or None, model or None, q.strip(), sort, fall)
+        files = model or None, dataset or None
+        self.wanted = JobFilter(GROUPS.get(state, frozenset()), method or None, *files, q.strip(), sort, fall)
         self.page = page
-        self.query = {"state": state, "method": method, "model": model, "q": q, "sort": sort.value, "falling": falling}
+        chosen = {"state": state, "method": method, "model": model, "dataset": dataset}
+        self.query = {**chosen, "q": q, "sort": sort.value, "falling": falling}
 
     def link(self, **changes: Any) -> dict[str, Any]:
         """The query with some of it changed, as short as it can be."""

@@ -1,33 +1,26 @@
 """Put a job together: choose or upload a model, build a recipe, see what it comes to, submit it."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import uuid4
 
-from anyio import sleep
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import ValidationError
 
-from service.access.authentication import welcome
 from service.dashboard.draft import BLOCKS, PRESETS, Draft, catalogue
 from service.dashboard.equivalents import brief, spell_request
-from service.dashboard.pages import address, fill, go, render
-from service.dashboard.session_auth import TAKES_LONG, Form, OperatorHere, StoreDep, Visitor
-from service.http.dependencies import AnnounceDep, Digest
+from service.dashboard.pages import address, go, render
+from service.dashboard.session_auth import Form, OperatorHere, StoreDep
+from service.http.dependencies import AnnounceDep
 from service.http.schemas import JobCreate
 from service.routes.jobs import submit_job
 from workers.errors import FractuneError, InvalidRequest, NotFound
-from workers.jobs.job import TERMINAL
 from workers.jobs.records import Asset, AssetKind, JsonObject
 from workers.jobs.store import Store
 from workers.recipe import Recipe
 from workers.recipe.forecast import Forecast, foresee
 
 router = APIRouter()
-POLL_S = 0.5
 LISTED = 200  # models and datasets to choose from; the newest
 
 
@@ -37,6 +30,7 @@ def begin(
     store: StoreDep,
     _: OperatorHere,
     model: Annotated[str, Query(max_length=64)] = "",
+    dataset: Annotated[str, Query(max_length=64)] = "",
     preset: Annotated[str, Query(max_length=200)] = "",
     like: Annotated[str, Query(alias="from", max_length=32)] = "",
 ) -> Response:
@@ -45,7 +39,7 @@ def begin(
         job = store.jobs.get(like)
         others = {"model": job.model, "dataset": job.dataset or "", "evaluation": job.evaluation or "", "name": job.name}
         return _page(request, store, Draft.of(brief(job.recipe), **others))
-    return _page(request, store, Draft.of(PRESETS.get(preset) or next(iter(PRESETS.values())), model=model))
+    return _page(request, store, Draft.of(PRESETS.get(preset) or next(iter(PRESETS.values())), model=model, dataset=dataset))
 
 
 @router.post("/new")
@@ -68,20 +62,6 @@ def change(request: Request, store: StoreDep, announce: AnnounceDep, principal: 
 def preview(request: Request, store: StoreDep, _: OperatorHere, fields: Form) -> Response:
     """What the form comes to, for the script to show while one types."""
     return render(request, "parts/new_preview.html", **_preview(request, store, _draft(fields)))
-
-
-@router.get("/live/models/{sha256}", response_class=EventSourceResponse, dependencies=TAKES_LONG)
-async def inspected(request: Request, store: StoreDep, _: Visitor, sha256: Digest) -> AsyncIterator[ServerSentEvent]:
-    """What the inspection finds, as soon as it has ended."""
-    still = welcome(request)
-    while await still():
-        model = await run_sync(store.assets.get, AssetKind.MODEL, sha256)
-        if model.job_state is None or model.job_state in TERMINAL:
-            html = fill(request, "parts/model_facts.html", model=model)
-            yield ServerSentEvent(data={"id": "model-facts", "html": html}, event="replace")
-            yield ServerSentEvent(data={}, event="done")
-            return
-        await sleep(POLL_S)
 
 
 def _draft(fields: Form) -> Draft:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from workers.annotations import Boxes, TargetKind
 from workers.calibration.formats import Annotation, RawBoxes
+from workers.calibration.formats.text_lines import UNKNOWN
 from workers.calibration.image_decoding import place_picture
 from workers.calibration.image_folders import Album, open_folder
 from workers.calibration.preprocessing import ImageInput
@@ -208,3 +209,26 @@ def test_broken_annotations_are_refused_by_name(tmp_path: Path, files: dict[str,
 )
 def test_labels_of_arrays_tell_their_kind(labels: Any, kind: TargetKind) -> None:
     assert targets_of_array(labels, 3).kind is kind
+
+
+TABLES = {
+    "labels.csv": "filename,text\na.png,cab c\nb.png,b?\n",
+    "rec_gt.txt": "images/a.png\tcab c\nimages/b.png\tb?\n",
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("alphabet", ["a\nb\nc\n", "abc\n"])
+def test_lines_of_text_become_classes_of_characters(tmp_path: Path, table: str, alphabet: str) -> None:
+    found = annotated(opened(tmp_path, {**PICTURES, table: TABLES[table], "dict.txt": alphabet}))
+    assert found.kind is TargetKind.TEXT
+    lines = {name: line.tolist() for name, line in found.entries.items()}
+    assert lines == {"images/a.png": [3, 1, 2, 4, 3], "images/b.png": [2, UNKNOWN]}  # the blank is 0, a space the last
+
+
+def test_lines_of_text_need_an_alphabet(tmp_path: Path) -> None:
+    with pytest.raises(LabelMismatch, match="which characters") as refused:
+        opened(tmp_path, {**PICTURES, "labels.csv": TABLES["labels.csv"]})
+    assert "alphabet.txt" in refused.value.hint
+    with pytest.raises(LabelMismatch, match="one character a line"):
+        opened(tmp_path, {**PICTURES, "labels.csv": TABLES["labels.csv"], "keys.txt": "a\nbc\nd\n"})

@@ -44,6 +44,22 @@ def test_objects_are_counted_by_class(tmp_path: Path) -> None:
     assert (found["labels"], found["labels_from"], found["classes"]) == ("boxes", "YOLO", {"1": 2})
 
 
+def test_what_looks_wrong_with_labels_is_said(tmp_path: Path) -> None:
+    boxes = {"images/a.png": png(1), "images/b.png": png(2), "labels/a.txt": b"0 .9 .5 .4 .2\n", "labels/b.txt": b""}
+    found, _ = inspect_dataset(folder(tmp_path / "boxes", boxes | {"classes.txt": b"cat\ndog\n"}))
+    said = " ".join(found["problems"])
+    assert "1 of 2 classes have no sample: dog." in said
+    assert "1 images have no objects, the first of them images/b.png." in said
+    assert "In 1 images objects reach beyond the picture or have no size, first in images/a.png." in said
+    lines = {"a.png": png(1), "alphabet.txt": b"a\nb\n", "labels.csv": b"filename,text\na.png,ab\xc3\xa9\n"}
+    found, _ = inspect_dataset(folder(tmp_path / "lines", lines))
+    assert (found["labels"], found["labels_from"]) == ("text", "labels.csv with alphabet.txt")
+    assert "1 characters of the labels are not in the alphabet." in found["problems"]
+    np.savez(tmp_path / "data.npz", x=np.zeros((12, 4), np.float32), y=np.arange(12) % 3 + 1)
+    found, _ = inspect_dataset(tmp_path / "data.npz")
+    assert any("No sample has class 0" in problem for problem in found["problems"])
+
+
 def test_arrays_tell_shape_and_range(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3), y=np.array([3, 3]))
     found, thumbnails = inspect_dataset(tmp_path / "data.npz")

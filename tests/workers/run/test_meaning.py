@@ -1,5 +1,6 @@
 """What a job finds out about the meaning of a model before it begins: the samples, the preprocessing, the decoder."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import openvino as ov
 import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
+from PIL import Image
 
 from workers.calibration import Samples, from_dataset
 from workers.calibration.data_splits import split_data
@@ -17,6 +19,7 @@ from workers.evaluation.tasks import TaskRequest
 from workers.ir.reading.importer import Imported, load
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
+from workers.run.class_numbering import find_numbering
 from workers.run.original_check import check_original
 
 RNG = np.random.default_rng(0)
@@ -153,3 +156,47 @@ def test_a_function_that_is_not_there_is_refused(model: Imported, tmp_path: Path
     (tmp_path / "mine.py").write_text("")
     with pytest.raises(InvalidRecipe, match="no function 'margin'"):
         find_task(model.model, samples_of(model, tmp_path, RAW, 8), 1, TaskRequest(metric=f"{tmp_path / 'mine.py'}:margin"))
+
+
+@pytest.mark.parametrize(("ids", "called"), [((1, 2, 90), 89), ((1, 2, 90), 90), ((0, 1, 2), 2), ((0, 1, 2), 3)])
+def test_labels_are_brought_into_the_numbers_of_the_detector(tmp_path: Path, ids: tuple[int, ...], called: int) -> None:
+    """One object of the third class, at the same place in every picture; COCO's ids have gaps."""
+    network, folder = tmp_path / "detector.xml", tmp_path / "data"
+    detector_of_one(called, network)
+    folder.mkdir()
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(20)]
+    objects = [{"image_id": number, "category_id": ids[2], "bbox": [2, 2, 8, 8]} for number in range(20)]
+    categories = [{"id": number, "name": name} for number, name in zip(ids, ("cat", "dog", "owl"), strict=True)]
+    (folder / "coco.json").write_text(json.dumps({"images": images, "annotations": objects, "categories": categories}))
+    for number in range(20):
+        Image.fromarray(RNG.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number}.png")
+    model = load(network)
+    samples = from_dataset(folder, model, recipe().preprocessing)
+    task = find_task(model.model, samples, 1)
+    numbering = find_numbering(model.model, samples, task, 1, np.random.default_rng(0))
+    assert (numbering is None) == (called == 2)
+    if numbering:
+        renumbered = numbering.applied(samples)
+        targets = renumbered.targets_of(0, 1)
+        assert targets is not None
+        assert targets[0].labels.tolist() == [called]
+        assert renumbered.class_names[called] == "owl"
+        assert "brought into its numbers" in renumbered.notes[-1]
+
+
+def detector_of_one(label: int, path: Path) -> None:
+    """Finds one object of that class, with the suppression in the graph."""
+    x = ops.parameter((1, 3, 16, 16), np.float32, name="x")
+    x.output(0).set_names({"x"})
+    values = ops.convolution(x, ops.constant(np.ones((4, 3, 16, 16), np.float32)), [1, 1], [0, 0], [0, 0], [1, 1])
+    moved = ops.multiply(ops.reshape(values, ops.constant([1, 4]), False), ops.constant(np.float32(0)))
+    found = {
+        "boxes": ops.add(moved, ops.constant(np.array([[2, 2, 10, 10]], np.float32))),
+        "scores": ops.constant(np.array([0.9], np.float32)),
+        "labels": ops.constant(np.array([label], np.int64)),
+    }
+    results = []
+    for name, value in found.items():
+        value.output(0).set_names({name})
+        results.append(ops.result(value))
+    ov.save_model(ov.Model(results, [x]), path, compress_to_fp16=False)

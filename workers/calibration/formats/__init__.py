@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from workers.annotations import TargetKind
-from workers.calibration.formats import class_folders, coco, cvat, pictures, table, voc, yolo
+from workers.calibration.formats import class_folders, coco, cvat, pictures, table, text_lines, voc, yolo
 from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes
 
 __all__ = ["Annotation", "FileListing", "RawBoxes", "find_annotation"]
@@ -15,6 +15,7 @@ OF_TASK = {
     "segmentation": TargetKind.MAP,
     "regression": TargetKind.VALUES,
     "image": TargetKind.IMAGE,
+    "text_lines": TargetKind.TEXT,
 }
 
 
@@ -25,6 +26,7 @@ def find_annotation(listing: FileListing, classes: int | None, task: str | None)
     """
     kind = OF_TASK.get(task) if task else None
     finders: tuple[tuple[TargetKind | None, Callable[[FileListing], Annotation | None]], ...] = (
+        (TargetKind.TEXT, text_lines.find),
         (None, table.find),
         (TargetKind.BOXES, coco.find),
         (TargetKind.BOXES, cvat.find),

@@ -36,4 +36,5 @@ def _annotation(name: str, document: dict[str, Any], listing: FileListing) -> An
     known = {images[stem(file)]: RawBoxes.of(rows[key]) for key, file in files.items() if stem(file) in images}
     if not known:
         raise LabelMismatch(f"None of the {len(files)} images that {name!r} tells of is there.")
-    return Annotation(TargetKind.BOXES, known, tuple(str(category.get("name", "")) for category in categories), 1, "COCO")
+    names = tuple(str(category.get("name", "")) for category in categories)
+    return Annotation(TargetKind.BOXES, known, names, 1, "COCO", tuple(int(number) for number in index))

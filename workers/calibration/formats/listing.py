@@ -47,6 +47,7 @@ class Annotation:
     class_names: tuple[str, ...] = ()
     files: int = 1  # that it was read from
     what: str = ""  # format, for the report
+    class_ids: tuple[int, ...] = ()  # of the format's own, by class index
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,9 @@ from workers.jobs.store.jobs import add as add_job
 from workers.jobs.store.jobs import granted
 
 BREAKDOWNS = frozenset(error.code for error in JobFailure.__subclasses__())
-WITH_INSPECTION = select(assets, jobs.c.state.label("job_state"), jobs.c.failure).outerjoin(jobs, jobs.c.id == assets.c.job_id)
+WITH_INSPECTION = select(
+    assets, jobs.c.state.label("job_state"), jobs.c.attempt.label("job_attempt"), jobs.c.failure
+).outerjoin(jobs, jobs.c.id == assets.c.job_id)
 
 
 class Assets:

@@ -32,6 +32,7 @@ class JobFilter:
     states: frozenset[State] = frozenset()
     method: str | None = None
     model: str | None = None  # sha256
+    dataset: str | None = None  # sha256, of what calibrates or judges
     search: str = ""  # a part of the name, the model's name, or the beginning of the id
     order: Order = Order.CREATED
     falling: bool = True
@@ -125,6 +126,8 @@ def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
         conditions.append(("+" + jobs.c.methods + "+").contains(f"+{wanted.method}+", autoescape=True))
     if wanted.model:
         conditions.append(jobs.c.model == wanted.model)
+    if wanted.dataset:
+        conditions.append(or_(jobs.c.dataset == wanted.dataset, jobs.c.evaluation == wanted.dataset))
     if wanted.search:
         named = [column.icontains(wanted.search, autoescape=True) for column in (jobs.c.name, assets.c.name)]
         conditions.append(or_(*named, jobs.c.id.startswith(wanted.search.lower(), autoescape=True)))
