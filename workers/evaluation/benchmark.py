@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import openvino as ov
@@ -32,9 +32,9 @@ Inputs = Mapping[str, NDArray[Any]]
 class Running:
     """A compiled model with its inputs set, ready to run."""
 
-    def __init__(self, compiled: ov.CompiledModel, inputs: Inputs) -> None:
+    def __init__(self, compiled: ov.CompiledModel, inputs: Inputs, requests: int) -> None:
         self.compiled = compiled
-        self.queue = ov.AsyncInferQueue(self.compiled)
+        self.queue = ov.AsyncInferQueue(self.compiled, requests)
         self.requests = list(self.queue)
         for request in self.requests:
             for name, value in inputs.items():
@@ -57,7 +57,8 @@ class Compilation:
     Rewriting the graph takes most of a compilation, and comes to the same each time; it is done once.
     """
 
-    def __init__(self, model: ov.Model, config: Mapping[str, Any]) -> None:
+    def __init__(self, model: ov.Model, config: Mapping[str, Any], requests: int | None = None) -> None:
+        self._requests = requests or 0  # as many as suit
         start = time.perf_counter()
         compiled = ov.Core().compile_model(model, "CPU", dict(config))
         self.milliseconds = 1e3 * (time.perf_counter() - start)
@@ -66,7 +67,7 @@ class Compilation:
 
     def running(self, inputs: Inputs) -> Running:
         """The model anew, ready to run."""
-        return Running(ov.Core().import_model(self._rewritten, "CPU", self._config), inputs)
+        return Running(ov.Core().import_model(self._rewritten, "CPU", self._config), inputs, self._requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,8 @@ def compare_speed(
     machine = fingerprint()
     models = [_of_shapes(model, inputs) for model in (original, compressed)]
     config = compile_config(settings)
-    compiled = [Compilation(model, config) for model in models]
-    sides, running = (Side(), Side()), dict[int, Running]()
-    done = 0
+    compiled = [Compilation(model, config, settings.nireq) for model in models]
+    sides, running, done = (Side(), Side()), dict[int, Running](), 0
     for rounds in _sessions(settings):
         running.clear()  # frees the former compilations first
         running |= {which: compiled[which].running(inputs) for which in rng.permutation(2)}
@@ -121,8 +121,8 @@ def compare_speed(
             done += 1
             progress(done, settings.niter)
     described = [_describe(side, running[which], compiled[which].milliseconds, batch_size) for which, side in enumerate(sides)]
-    ratio = _ratio(sides[0].wall, sides[1].wall, rng)
-    cpu_ratio = _ratio(sides[0].cpu, sides[1].cpu, rng)
+    before, after = sides
+    ratio, cpu_ratio = _ratio(before.wall, after.wall, rng), _ratio(before.cpu, after.cpu, rng)
     running.clear()
     return Benchmark(
         hint=settings.hint,
@@ -132,7 +132,9 @@ def compare_speed(
         sessions=len(sides[0].wall),
         ratio=ratio,
         cpu_ratio=cpu_ratio,
-        verdict=describe_ratio(ratio, cpu_ratio),
+        ratio_of_medians=float(np.divide(*(np.median(list(chain(*side.wall))) for side in sides))),
+        shapes={name: value.shape for name, value in inputs.items()},
+        verdict=describe_ratio(ratio, cpu_ratio, settings.hint),
         original=described[0],
         compressed=described[1],
         profile=profile(models, inputs, config) if settings.pc else (),
@@ -150,11 +152,13 @@ def operation_savings(
     return {name: before - after for name, (before, after) in pairs.items() if before is not None and after is not None}
 
 
-def describe_ratio(ratio: Ratio, cpu_ratio: Ratio) -> str:
+def describe_ratio(ratio: Ratio, cpu_ratio: Ratio, hint: Literal["latency", "throughput"] = "latency") -> str:
     """What the interval allows to say, in a sentence."""
     if ratio.low is None or ratio.high is None:
         return f"Too few sessions to tell: the compressed model took {1 / ratio.value:.2f} times the original's time."
     interval = f"95 % interval {ratio.low:.2f} to {ratio.high:.2f}"
+    if ratio.significant and hint == "throughput":
+        return f"The compressed model does {ratio.value:.2f} times as many samples a second as the original ({interval})."
     if ratio.significant:
         return f"The compressed model runs {ratio.value:.2f} times as fast as the original ({interval})."
     sentence = f"No significant difference in speed (ratio {ratio.value:.2f}, {interval})."
@@ -208,6 +212,7 @@ def compile_config(settings: BenchmarkSettings) -> dict[str, Any]:
         "INFERENCE_NUM_THREADS": settings.nthreads,
         "ENABLE_CPU_PINNING": True,
     }
+    config |= {"NUM_STREAMS": settings.nstreams} if settings.nstreams else {}
     return config | ({"INFERENCE_PRECISION_HINT": settings.infer_precision} if settings.infer_precision else {})
 
 

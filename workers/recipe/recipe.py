@@ -142,6 +142,21 @@ class BenchmarkSettings(Block):
     niter: int = Field(default=100, ge=10, le=100_000, description="Interleaved rounds of original and compressed.")
     time: float = Field(default=20.0, gt=0, le=3600, description="Seconds after which no further round starts.")
     nthreads: int = Field(default=1, ge=1, le=1024)
+    batch: int = Field(default=1, ge=1, le=4096, description="Samples of one inference, for a model that takes batches.")
+    nstreams: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Inferences that run at once, with the throughput hint; OpenVINO's when absent.",
+    )
+    nireq: int | None = Field(
+        default=None, ge=1, le=1024, description="Requests under way, with the throughput hint; as many as suit when absent."
+    )
+    shapes: dict[Name, Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=32)]] = Field(
+        default_factory=dict,
+        max_length=256,
+        description="Shapes of inputs, batch included; those of one calibration sample when absent.",
+    )
     infer_precision: Literal["f32", "bf16", "f16"] | None = Field(
         default=None, description="The precision OpenVINO picks by itself when absent; the report states which."
     )
@@ -151,6 +166,13 @@ class BenchmarkSettings(Block):
         description="Measure what both models take once loaded, each in a fresh process (Linux). Where weights stay compressed "
         "when absent.",
     )
+
+    @model_validator(mode="after")
+    def _check_hint(self) -> Self:
+        given = [name for name in ("nstreams", "nireq") if (getattr(self, name) or 1) > 1]
+        if self.hint == "latency" and given:
+            raise ValueError(f"{', '.join(given)}: a latency is that of one inference at a time, set `hint` to throughput")
+        return self
 
 
 class Recipe(Block):

@@ -290,7 +290,14 @@ class Benchmark(Part):
     batch_size: int
     rounds: int
     sessions: int = Field(description="How often both models were compiled anew; the unit of resampling.")
-    ratio: Ratio = Field(description="Of wall time: median over the rounds.")
+    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict, description="Of the inputs, in all rounds.")
+    ratio: Ratio = Field(
+        description="Of wall time, or of samples a second with the throughput hint: the median of the rounds' own ratios."
+    )
+    ratio_of_medians: float | None = Field(
+        default=None,
+        description="Of both models' median times: they need not be of the same round, so it may differ from `ratio`.",
+    )
     cpu_ratio: Ratio = Field(description="Of processor time: median over the rounds.")
     verdict: str
     original: SideBenchmark

@@ -14,10 +14,12 @@ from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits
 from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
+from workers.errors import InvalidRecipe
 from workers.evaluation.benchmark import compare_speed
 from workers.evaluation.fidelity import Comparison, compare_models
 from workers.evaluation.tasks import Task
 from workers.ir.graph.states import expose_states, restore_states
+from workers.ir.reading.batching import rebatch
 from workers.ir.reading.importer import Imported
 from workers.ir.writing.exporter import Exported, export
 from workers.ir.writing.reopening import reopen
@@ -150,10 +152,13 @@ class CandidateFactory:
     def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
         """Time a candidate beside the original."""
         model = candidate.read()
-        inputs = self.splits.test.batch(0, 1)
+        inputs = timed_inputs(self.splits.test, settings)
+        original = rebatch(self.original, settings.batch) if settings.batch > 1 else self.original
         rng = generator(candidate.recipe.seed, Stream.BENCHMARK)
         with self.clock.run(Stage.BENCHMARK, settings.niter):
-            candidate.benchmark = compare_speed(self.original, model, inputs, settings, rng, progress=self.clock.progress)
+            candidate.benchmark = compare_speed(
+                original, model, inputs, settings, rng, batch_size=settings.batch, progress=self.clock.progress
+            )
 
     def _compare(self, candidate: Candidate, samples: Samples) -> Comparison:
         model = candidate.read()
@@ -168,6 +173,20 @@ class CandidateFactory:
                 seed=candidate.recipe.seed,
                 progress=self.clock.progress,
             )
+
+
+def timed_inputs(samples: Samples, settings: BenchmarkSettings) -> dict[str, NDArray[Any]]:
+    """What a benchmark runs on, by input: the first samples, again and again where there are too few.
+
+    Raises InvalidRecipe for a batch where the model takes none, and for a shape of an input that it does not have.
+    """
+    if settings.batch > 1 and not samples.stacked:
+        raise InvalidRecipe("benchmark.batch: the model takes one sample at a time.", hint="Leave it at 1.")
+    numbers = [number % samples.count for number in range(settings.batch)]
+    inputs = dict(samples.take(numbers).batch(0, settings.batch))
+    if unknown := sorted(settings.shapes.keys() - inputs.keys()):
+        raise InvalidRecipe(f"benchmark.shapes: there is no input {unknown[0]!r}.", hint=f"Inputs: {', '.join(inputs)}.")
+    return {name: np.resize(value, settings.shapes.get(name, value.shape)) for name, value in inputs.items()}
 
 
 def _probes(imported: Imported) -> list[NDArray[Any]]:

@@ -136,7 +136,7 @@ def report_exploration(explored: Explored, requested: Recipe, splits: DataSplits
 def _row(candidate: Candidate, explored: Explored, best: bool, judging: int, kept: bool) -> CandidateReport:
     assert candidate.estimate is not None  # made by an Explorer
     seen = summarise(candidate.estimate, generator(candidate.recipe.seed, Stream.ESTIMATE))
-    speed = candidate.benchmark
+    speed = candidate.benchmark if candidate.benchmark and candidate.benchmark.ratio.low is not None else None
     return CandidateReport(
         setting=candidate.setting,
         sparsity=candidate.sparsity,

@@ -1,14 +1,23 @@
 """The benchmark, on models so small that it takes a moment."""
 
+from pathlib import Path
+
 import numpy as np
 import openvino as ov
 import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
+from pydantic import ValidationError
 
+from tests.workers.ir.tiny import cnn, save
+from workers.calibration import from_fractals
+from workers.errors import InvalidRecipe
 from workers.evaluation.benchmark import _ratio, compare_speed, describe_ratio
+from workers.ir.reading.importer import load
 from workers.recipe import BenchmarkSettings
+from workers.recipe.recipe import Preprocessing
 from workers.report import Benchmark, Ratio
+from workers.run.candidates import timed_inputs
 
 INPUTS = {"x": np.ones((1, 8, 16, 16), np.float32)}
 QUICK = BenchmarkSettings(niter=10, pc=False)
@@ -59,6 +68,38 @@ def test_throughput_counts_every_sample_of_a_batch() -> None:
     benchmark = compare_speed(model, model, inputs, settings, np.random.default_rng(0), batch_size=4)
     assert benchmark.original.nireq >= 1
     assert benchmark.original.throughput_fps == pytest.approx(4e3 / np.median(benchmark.original.wall_ms), rel=1e-3)
+
+
+def test_streams_and_requests_are_those_asked_for_and_the_verdict_counts_samples() -> None:
+    settings = BenchmarkSettings(niter=10, hint="throughput", nthreads=2, nstreams=2, nireq=3, pc=False)
+    benchmark = run(chain(12), chain(1), settings)
+    assert (benchmark.original.nstreams, benchmark.original.nireq) == (2, 3)
+    assert benchmark.shapes == {"x": INPUTS["x"].shape}
+    if benchmark.ratio.significant:
+        assert "as many samples a second" in benchmark.verdict
+
+
+def test_a_latency_is_of_one_inference_at_a_time() -> None:
+    with pytest.raises(ValidationError, match="nireq: a latency is that of one inference at a time"):
+        BenchmarkSettings(nireq=4)
+
+
+def test_the_ratio_of_the_medians_is_told_beside_the_median_of_the_ratios() -> None:
+    benchmark = run(chain(2), chain(1), BenchmarkSettings(niter=10, pc=False))
+    before, after = np.array(benchmark.original.wall_ms), np.array(benchmark.compressed.wall_ms)
+    assert benchmark.ratio.value == pytest.approx(np.median(before / after), rel=1e-3)
+    assert benchmark.ratio_of_medians == pytest.approx(np.median(before) / np.median(after), rel=1e-3)
+
+
+def test_a_batch_repeats_the_samples_and_shapes_are_those_of_named_inputs(tmp_path: Path) -> None:
+    samples = from_fractals(load(save(cnn(), tmp_path / "cnn.onnx")), 2, 0, Preprocessing())
+    (name,) = samples.batch(0, 1)
+    batch = timed_inputs(samples, BenchmarkSettings(batch=3))[name]
+    np.testing.assert_array_equal(batch[[0, 1]], samples.batch(0, 2)[name])
+    np.testing.assert_array_equal(batch[2], batch[0])
+    assert timed_inputs(samples, BenchmarkSettings(shapes={name: (1, 3, 20, 20)}))[name].shape == (1, 3, 20, 20)
+    with pytest.raises(InvalidRecipe, match="no input 'other'"):
+        timed_inputs(samples, BenchmarkSettings(shapes={"other": (1, 3)}))
 
 
 def test_the_time_limit_ends_the_rounds() -> None:
