@@ -226,8 +226,8 @@ def _ratio(original: list[list[float]], compressed: list[list[float]], rng: np.r
     return Ratio(value=interval.value, low=interval.low, high=interval.high, significant=interval.excludes(1.0))
 
 
-def _median(rounds: Values) -> float:
-    return float(np.nanmedian(rounds))
+def _median(rounds: Values) -> Values:
+    return np.asarray(np.nanmedian(rounds.reshape(len(rounds), -1), axis=1))
 
 
 def _describe(side: Side, running: Running, compile_ms: float, batch_size: int) -> SideBenchmark:

@@ -319,14 +319,14 @@ def _share(values: NDArray[Any] | None) -> Interval | None:
     return proportion(defined) if len(defined) else None
 
 
-def _mean(values: Values) -> float:
-    return float(values.mean())
+def _mean(values: Values) -> Values:
+    return np.asarray(values.mean(axis=1))
 
 
-def _relative_error(rows: Values) -> float:
-    """Error and energy (n, 2) -> error of all samples over the energy of all; 1 for an error where there should be silence."""
-    error, energy = rows.sum(axis=0)
-    return float(error / energy) if energy else float(error > 0)
+def _relative_error(rows: Values) -> Values:
+    """Error and energy (m, n, 2) -> error of all n over the energy of all, (m,); 1 for an error where silence should be."""
+    error, energy = np.moveaxis(rows.sum(axis=1), -1, 0)
+    return np.where(energy > 0, error / np.where(energy > 0, energy, 1), error > 0)
 
 
 def _decibel(relative_error: float | None) -> float | None:

@@ -16,6 +16,7 @@ Values = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+AT_ONCE = 50  # resamples, whose rows are in memory together
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +136,20 @@ def upper_mean(mean: float, deviation: float, third: float, n: float, confidence
     return mean + quantile * deviation / sqrt(n) + skew
 
 
-def bootstrap(rows: Values, statistic: Callable[[Values], float], rng: np.random.Generator) -> Interval:
+def bootstrap(rows: Values, statistic: Callable[[Values], Values], rng: np.random.Generator) -> Interval:
     """`statistic` of `rows` (n, ...), with the expanded percentile interval (Hesterberg 2015) over resampled rows.
 
-    Percentiles are moved outwards as far as Student's t is wider than the normal distribution, which the plain percentile
-    interval misses when rows are few. Fewer than 5 rows give no bounds.
+    `statistic` takes many resamples at once, (resamples, n, ...) -> (resamples,). Percentiles are moved outwards as far as
+    Student's t is wider than the normal distribution, which the plain percentile interval misses when rows are few. Fewer than
+    5 rows give no bounds.
     """
     n = len(rows)
-    value = statistic(rows)
+    value = float(statistic(rows[None])[0])
     if n < 5:
         return Interval(value, None, None)
-    resampled = [statistic(rows[rng.integers(n, size=n)]) for _ in range(RESAMPLES)]
+    resampled = [statistic(rows[rng.integers(n, size=(AT_ONCE, n))]) for _ in range(RESAMPLES // AT_ONCE)]
     tail = NormalDist().cdf(-student_quantile(CONFIDENCE, n - 1) * sqrt(n / (n - 1)))
-    low, high = np.quantile(resampled, (tail, 1 - tail))
+    low, high = np.quantile(np.concatenate(resampled), (tail, 1 - tail))
     return Interval(value, float(low), float(high))
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Places = NDArray[np.intp]
 
 
-def places(values: NDArray[Any]) -> tuple[Places, Places]:
+def rank_bounds(values: NDArray[Any]) -> tuple[Places, Places]:
     """For each of `values` (n,), how many are smaller, and how many are not larger: the difference counts its ties."""
     ordered = np.sort(values)
     return np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")

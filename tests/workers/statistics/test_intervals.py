@@ -129,8 +129,8 @@ def test_the_quantile_is_students(freedom: int) -> None:
     assert student_quantile(0.95, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-3)
 
 
-def mean(rows: NDArray[np.float64]) -> float:
-    return float(rows.mean())
+def mean(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(rows.mean(axis=1))
 
 
 def test_bootstrap_of_a_mean_is_students_interval() -> None:

@@ -12,7 +12,7 @@ from workers.evaluation.tasks.task import Array, ClassScore, Outputs
 from workers.statistics.decisions import Reading, probabilities
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, Reference, both, mean_measure
-from workers.statistics.ranks import places
+from workers.statistics.ranks import rank_bounds
 
 TOP = 5
 MOST_CLASSES = 100  # up to which F1 and the area under the curve are worked out
@@ -83,7 +83,7 @@ def f1_scores(truth: Array, decided: Array, classes: int, counts: Values) -> Val
 
 def area_under_curve(yes: Array, scores: Array, counts: Values) -> Values:
     """Area under the ROC curve (r,) of `scores` (n,) for samples that are `yes` (n,); ties count half. NaN for one kind."""
-    smaller, up_to = places(scores)
+    smaller, up_to = rank_bounds(scores)
     weights = counts[:, np.argsort(scores, kind="stable")]
     negative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(weights * ~yes[np.argsort(scores, kind="stable")], 1)], 1)
     below = (negative[:, smaller] + negative[:, up_to]) / 2  # negatives with a lower score, those with the same half

@@ -11,7 +11,7 @@ from workers.annotations import TargetKind
 from workers.evaluation.tasks.task import Array, Outputs
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, mean_measure
-from workers.statistics.ranks import places
+from workers.statistics.ranks import rank_bounds
 
 NEIGHBOURS = 5
 FEWEST = 3  # samples that have an order among them
@@ -63,7 +63,7 @@ class Embedding:
 
 def spearman(first: Values, second: Values) -> float:
     """Rank correlation; 1 for two rows without any order, 0 where one of them has none."""
-    ranks = [np.add(*places(row)) / 2 - len(row) / 2 for row in (first, second)]  # tied values share a place
+    ranks = [np.add(*rank_bounds(row)) / 2 - len(row) / 2 for row in (first, second)]  # tied values share a place
     norms = [float(row @ row) for row in ranks]
     if min(norms) == 0:
         return float(max(norms) == 0)
