@@ -326,7 +326,8 @@ def _mean(values: Values) -> Values:
 def _relative_error(rows: Values) -> Values:
     """Error and energy (m, n, 2) -> error of all n over the energy of all, (m,); 1 for an error where silence should be."""
     error, energy = np.moveaxis(rows.sum(axis=1), -1, 0)
-    return np.where(energy > 0, error / np.where(energy > 0, energy, 1), error > 0)
+    relative: Values = np.where(energy > 0, error / np.where(energy > 0, energy, 1), error > 0)
+    return relative
 
 
 def _decibel(relative_error: float | None) -> float | None:
