@@ -129,6 +129,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._parsed_bytes > self._limits.header_bytes:
             self._decline(HeadersTooLarge(self._too_large()))
             return
+        if sum(name == b"host" for name, _ in self.headers) > 1:  # a proxy in front may have believed the other one
+            self._decline(MalformedRequest())
+            return
         super().on_headers_complete()
         self._within(self._limits.body_s)
 

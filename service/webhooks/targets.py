@@ -10,6 +10,8 @@ from workers.errors import Forbidden, InvalidRequest
 
 Address = IPv4Address | IPv6Address
 PORTS = {"http": 80, "https": 443}
+TRANSLATED = IPv6Network("64:ff9b::/96")  # NAT64, RFC 6052
+METADATA = frozenset(map(ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")))  # of clouds
 HINT = "An administrator allows targets with FRACTUNE_WEBHOOK_TARGETS (host names and networks)."
 
 
@@ -64,11 +66,16 @@ def _addresses(host: str, port: int) -> list[Address]:
 
 
 def _plain(address: Address) -> Address:
-    """An IPv4 address that wears IPv6 clothes counts as what it is."""
-    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+    """An IPv4 address that wears IPv6 clothes, or is reached through a translator or tunnel, counts as what it is."""
+    if isinstance(address, IPv4Address):
+        return address
+    translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in TRANSLATED else None
+    return address.ipv4_mapped or address.sixtofour or translated or address
 
 
 def _is_special(address: Address) -> bool:
     """This machine, its link (and with it the metadata services of clouds), and what is no host: never by name alone."""
+    if address in METADATA:
+        return True
     flags = (address.is_loopback, address.is_link_local, address.is_multicast, address.is_unspecified, address.is_reserved)
     return any(flags)

@@ -78,6 +78,20 @@ def test_a_decoder_is_found_by_those_who_find_it_as_a_model(service: Installatio
         assert blue.delete(f"/v1/models/{decoder}").status_code == 409
 
 
+@pytest.mark.parametrize("use", ["dataset", "evaluation"])
+def test_data_is_found_by_those_who_find_it_as_a_dataset(service: Installation, keys: Keys, use: str) -> None:
+    with client(service, keys["red"]) as red, client(service, keys["blue"]) as blue:
+        content = os.urandom(16)
+        data, model = red.post("/v1/datasets", content=content).json()["sha256"], upload(blue, os.urandom(16))
+        body = {"model": model, "recipe": RECIPE, use: data}
+        assert blue.post("/v1/jobs", json=body).status_code == 404
+        assert blue.post("/v1/jobs:validate", json=body).status_code == 404
+        assert blue.get(f"/v1/datasets/{data}").status_code == 404
+        assert blue.post(f"/v1/datasets/{data}:share").status_code == 404
+        assert blue.post("/v1/datasets", content=content).status_code in (200, 201)
+        assert blue.post("/v1/jobs", json=body).status_code == 202
+
+
 def test_nor_on_the_dashboard(service: Installation, keys: Keys, job: tuple[str, str]) -> None:
     model, job_id = job
     session = open_session(service.store, keys["blue"].split("_")[1])

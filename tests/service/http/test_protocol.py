@@ -123,3 +123,25 @@ def test_a_tls_proxy_is_believed_where_it_is_trusted(trusted: bool) -> None:
         assert ("secure" in cookie.lower()) == trusted
         http.post("/v1/jobs/" + "0" * 32 + ":cancel", headers=forwarded)
         assert http.get("/v1/audit").json()[0]["address"] == ("203.0.113.7" if trusted else "127.0.0.1")
+
+
+POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n"
+SMUGGLED = {
+    "a length and chunks": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks and a length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+    "an unknown encoding last": POST + b"Transfer-Encoding: chunked, xchunked\r\n\r\n0\r\n\r\n",
+    "a blank before the colon": POST + b"Content-Length : 5\r\n\r\nabcde",
+    "a folded header": POST + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "lines without a return": POST.replace(b"\r", b"") + b"Content-Length: 0\n\n",
+    "a length with a sign": POST + b"Content-Length: +5\r\n\r\nabcde",
+    "a zero byte": POST + b"X: a\0b\r\n\r\n",
+    "two hosts": POST + b"Host: y\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_", SMUGGLED.values(), ids=SMUGGLED)
+def test_what_a_proxy_may_read_otherwise_is_no_request(service: Installation, request_: bytes) -> None:
+    with connect(service) as line:
+        line.sendall(request_)
+        assert answer(line)[0] == 400

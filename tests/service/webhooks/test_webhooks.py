@@ -226,6 +226,25 @@ def test_a_name_alone_opens_no_loopback() -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "169.254.169.254", "100.100.100.200", "fd00:ec2::254", "0.0.0.0", "::1", "fe80::1"),
+        *("::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "64:ff9b::7f00:1"),
+    ],
+)
+def test_a_name_alone_opens_no_address_that_only_this_machine_should_reach(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """A name under somebody else's control may lead anywhere; what it leads to is all that counts."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    found = [(family, socket.SOCK_STREAM, 0, "", (address, 80))]
+    monkeypatch.setattr("service.webhooks.targets.socket.getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(Forbidden):
+        allowed("*.example.org").resolve("http://a.example.org/")
+    assert allowed("*.example.org", "0.0.0.0/0", "::/0").resolve("http://a.example.org/")
+
+
+@pytest.mark.parametrize(
     ("entry", "host", "listed"),
     [
         ("*.example.org", "a.b.example.org", True),
