@@ -46,7 +46,8 @@ class Auditor:
         """What changes something or opens a session, and what was refused to somebody or to nobody we know."""
         state = scope.get("state", {})
         known = state.get("principal") is not None
-        return status in REFUSED or bool(state.get("signed_in")) or (scope["method"] not in HARMLESS and known)
+        changes = scope["method"] not in HARMLESS and not (status < 300 and state.get("changes_nothing"))
+        return status in REFUSED or bool(state.get("signed_in")) or (changes and known)
 
     def _note(self, scope: Scope, status: int) -> None:
         principal = scope.get("state", {}).get("principal")

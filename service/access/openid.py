@@ -181,10 +181,10 @@ def identity_of(claims: Mapping[str, Any], settings: OpenIdSettings) -> Identity
     subject = f"{settings.issuer} {claims['sub']}"
     names = (claims.get(name) for name in ("preferred_username", "email", "name", "sub"))
     name = "".join(filter(str.isprintable, str(next(filter(None, names)))))[:200]
-    role = chosen(settings.roles, values_of(claims, settings.role_claim), settings.default_role)
+    role = chosen(settings.roles, held_values(claims, settings.role_claim), settings.default_role)
     project: str | None = settings.project
     if settings.project_claim:
-        project = chosen(settings.projects, values_of(claims, settings.project_claim), None)
+        project = chosen(settings.projects, held_values(claims, settings.project_claim), None)
     if role is None or project is None:
         what = "role" if role is None else "project"
         raise Forbidden(f"{name} has no {what} in Fractune.", hint="Ask whoever runs the service or the identity provider.")
@@ -196,7 +196,7 @@ def chosen(mapping: Mapping[str, T], held: Collection[str], otherwise: T | None)
     return next((given for value, given in mapping.items() if value in held), otherwise)
 
 
-def values_of(claims: Mapping[str, Any], path: str) -> list[str]:
+def held_values(claims: Mapping[str, Any], path: str) -> list[str]:
     """The texts that a claim holds: one, or a list; `path` leads by dots into objects."""
     found: Any = claims
     if path in claims:  # names of claims are often URLs

@@ -16,7 +16,7 @@ from workers.jobs.store import Store
 class JobCollector(Collector):
     """Asks the store and the queue at every scrape; a part that does not answer is left out."""
 
-    def __init__(self, store: Store, depth: Callable[[], int]) -> None:
+    def __init__(self, store: Store, depth: Callable[[str | None], int]) -> None:
         self._store = store
         self._depth = depth
 
@@ -59,7 +59,9 @@ class JobCollector(Collector):
         return family
 
     def _queue(self) -> Metric:
-        return GaugeMetricFamily("fractune_queue_messages", "Messages that wait for a worker.", value=self._depth())
+        classes = {None, *self._store.leases.waiting()}  # each has a queue of its own
+        waiting = sum(map(self._depth, classes))
+        return GaugeMetricFamily("fractune_queue_messages", "Messages that wait for a worker, of any class.", value=waiting)
 
 
 class TaskCollector(Collector):
@@ -79,7 +81,7 @@ class TaskCollector(Collector):
 class Metrics:
     """The registry of one application."""
 
-    def __init__(self, store: Store, depth: Callable[[], int], task_failures: Mapping[str, int]) -> None:
+    def __init__(self, store: Store, depth: Callable[[str | None], int], task_failures: Mapping[str, int]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(JobCollector(store, depth))
         self._registry.register(TaskCollector(task_failures))

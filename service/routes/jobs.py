@@ -40,8 +40,9 @@ def submit(
 
 
 @router.post(":validate", response_model=Forecast)
-def validate(body: JobCreate, store: StoreDep, _: Operator) -> Forecast:
+def validate(request: Request, body: JobCreate, store: StoreDep, _: Operator) -> Forecast:
     """What a job would do: layers matched and skipped, size, memory and time. Nothing is queued."""
+    request.state.changes_nothing = True
     refuse_impossible(body)
     for kind, sha256 in request_of(body).needs():
         refuse_unusable(store.assets.get(kind, sha256))

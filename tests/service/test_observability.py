@@ -47,6 +47,14 @@ def test_figures_are_those_of_the_store(fresh: Installation) -> None:
     assert found["fractune_queue_messages",] == 0
 
 
+def test_messages_are_counted_in_the_queues_of_all_classes(fresh: Installation) -> None:
+    with fresh.http() as http:
+        model = http.post("/v1/models", content=b"x").json()["sha256"]
+        for runs_on in (None, "gpu=no", "isa=avx2"):
+            assert http.post("/v1/jobs", json={"model": model, "recipe": RECIPE, "runs_on": runs_on}).status_code == 202
+        assert samples(http)["fractune_queue_messages",] == 4  # with the inspection
+
+
 def test_requests_are_timed_by_route(fresh: Installation) -> None:
     with fresh.http() as http:
         http.get("/v1/jobs/" + "0" * 32)

@@ -37,13 +37,17 @@ def render_card(report: Report) -> str:
 
 
 def escape_markdown(text: object) -> str:
-    """A name out of a model as it can stand in a line of Markdown: no markup, no line breaks."""
-    return re.sub(r"[`|<>\[\]*_\\]", lambda found: f"&#{ord(found[0])};", re.sub(r"\s+", " ", str(text)))
+    """A name out of a model as it can stand in a line of Markdown: no markup, no line breaks, nothing that moves a cursor."""
+    return re.sub(r"[`|<>\[\]*_\\]", lambda found: f"&#{ord(found[0])};", _printable(re.sub(r"\s+", " ", str(text))))
 
 
 def code(text: object) -> str:
     """The same between backticks."""
-    return re.sub(r"[\s`|]+", " ", str(text))
+    return _printable(re.sub(r"[\s`|]+", " ", str(text)))
+
+
+def _printable(text: str) -> str:
+    return "".join(filter(str.isprintable, text))
 
 
 def _step(values: dict[str, object]) -> str:

@@ -61,6 +61,7 @@ def change(request: Request, store: StoreDep, announce: AnnounceDep, principal: 
 @router.post("/new/preview")
 def preview(request: Request, store: StoreDep, _: OperatorHere, fields: Form) -> Response:
     """What the form comes to, for the script to show while one types."""
+    request.state.changes_nothing = True
     return render(request, "parts/new_preview.html", **_preview(request, store, _draft(fields)))
 
 

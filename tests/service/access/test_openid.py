@@ -10,7 +10,7 @@ import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
-from service.access.openid import ASK_AGAIN_S, Attempt, Provider, identity_of, values_of
+from service.access.openid import ASK_AGAIN_S, Attempt, Provider, held_values, identity_of
 from service.access.sessions import COOKIE, FORGERY_HEADER
 from tests.installation import Installation, installation
 from tests.issuer import CLIENT, SECRET, Issuer, issuer
@@ -192,8 +192,8 @@ def test_names_and_paths_of_claims() -> None:
     who = identity_of({"sub": "1", "email": "ada\x1b[31m@\u202ea.example" + "x" * 300}, settings)
     assert (who.name[:17], len(who.name), who.role) == ("ada[31m@a.example", 200, "viewer")
     assert who.id != identity_of({"sub": "2"}, settings).id
-    assert values_of({"https://a.example/roles": ["b"]}, "https://a.example/roles") == ["b"]
-    assert values_of({"a": {"b": ["c", 1, None]}}, "a.b") == ["c"]
+    assert held_values({"https://a.example/roles": ["b"]}, "https://a.example/roles") == ["b"]
+    assert held_values({"a": {"b": ["c", 1, None]}}, "a.b") == ["c"]
     with pytest.raises(Forbidden, match="has no role"):
         identity_of({"sub": "1"}, settings.model_copy(update={"default_role": None}))
 

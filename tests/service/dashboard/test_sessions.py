@@ -168,3 +168,13 @@ def test_a_link_is_good_for_minutes(service: Installation, monkeypatch: pytest.M
     monkeypatch.setattr("service.access.sessions.TICKET_S", -1.0)
     ticket = issue_ticket(service.store, service.keys[Role.VIEWER].split("_")[1])
     assert redeem_ticket(service.store, ticket) is None
+
+
+def test_what_changes_nothing_does_not_fill_the_audit_log(service: Installation) -> None:
+    with signed_in(service, Role.OPERATOR) as http:
+        csrf = token(http.get("/ui/new"))
+        before = len(service.store.audit.page(limit=200))
+        assert http.post("/ui/new/preview", data={"csrf": csrf}).status_code == 200
+        assert len(service.store.audit.page(limit=200)) == before
+        assert http.post("/ui/new/preview", data={"csrf": "forged"}).status_code == 403
+        assert service.store.audit.page(limit=1)[0].action == "POST /new/preview"

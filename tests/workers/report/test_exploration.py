@@ -5,6 +5,7 @@ import json
 import pytest
 
 from workers.report import Report, render_card, render_html
+from workers.report.card import escape_markdown
 from workers.report.comparison import Column, render_comparison, rows_of
 from workers.report.pareto_chart import HEIGHT, plane
 from workers.report.schema import CandidateReport, Exploration
@@ -97,10 +98,10 @@ def test_a_comparison_marks_only_what_is_better_beyond_doubt(report: Report) -> 
 
 
 def test_the_card_states_the_verdict_and_escapes_names(report: Report) -> None:
-    model = report.model.model_copy(update={"name": "evil|name`\n# heading"})
+    model = report.model.model_copy(update={"name": "evil|\x1b[31m\u202ename`\n# heading"})
     card = render_card(report.model_copy(update={"model": model}))
-    assert card.startswith("# evil&#124;name&#96; # heading, compressed")
+    assert card.startswith("# evil&#124;&#91;31mname&#96; # heading, compressed")
     assert "\n# heading" not in card
-    assert report.constraint is None or report.constraint.reason in card
+    assert report.constraint is None or escape_markdown(report.constraint.reason) in card
     for digest in report.provenance.outputs.values():
         assert digest in card
