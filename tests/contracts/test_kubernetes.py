@@ -97,7 +97,7 @@ def test_what_it_sets_is_what_fractune_reads(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_board_asks_for_figures_that_exist(tmp_path: Path) -> None:
     with closing(Store(f"sqlite:///{tmp_path}/fractune.db")) as store:
         store.migrate()
-        content, _ = Metrics(store, lambda: 0, {"retention": 0})()
+        content, _ = Metrics(store, lambda _: 0, {"retention": 0})()
     told = {
         sample for family in text_string_to_metric_families(content.decode()) for sample in samples(family.name, family.type)
     }
