@@ -12,6 +12,7 @@ from workers.errors import Refusal, UnresolvedShape
 from workers.ir.graph.folding import fold_empty, folded
 from workers.ir.graph.probe import Values, alike, runner, stack_samples
 from workers.ir.graph.shapes import set_batch
+from workers.ir.reading.canonicalise import turn_inputs
 
 
 class Stacking(StrEnum):
@@ -68,6 +69,7 @@ def rebatch(model: ov.Model, size: int) -> ov.Model:
         copy = folded(copy)  # what an empty tensor is put together with would take the name of the whole
     else:
         apply_moc_transformations(copy, cf=True)
+        turn_inputs(copy)  # as layers are found: the line above lets the product transpose again
     name_nodes(copy)
     return copy
 

@@ -1,0 +1,26 @@
+"""A model for many samples at once has the same layers, read in the same way."""
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.batching import rebatch
+from workers.ir.reading.canonicalise import canonicalise
+
+
+def test_what_transposes_before_a_product_stays_an_operation_of_its_own() -> None:
+    """As at the end of a recogniser of text lines: channels and places change their order before the last layer."""
+    x = ops.parameter((1, 6, 4), np.float32, name="x")
+    x.output(0).set_names({"x"})
+    weight = np.random.default_rng(0).normal(size=(6, 9)).astype(np.float32)
+    scores = ops.matmul(ops.transpose(x, ops.constant([0, 2, 1])), ops.constant(weight), False, False, name="last")
+    scores.output(0).set_names({"scores"})
+    model = ov.Model([ops.result(scores)], [x])
+    canonicalise(model)
+    many = rebatch(model, 5)
+    (layer,), _ = find_layers(model)
+    (same,), _ = find_layers(many)
+    assert same.geometry == layer.geometry
+    node = next(node for node in many.get_ordered_ops() if node.friendly_name == "last")
+    assert list(node.input_value(0).shape) == [5, 4, 6]
