@@ -41,6 +41,7 @@ from workers.ir.reading.importer import load
 from workers.jobs.job import JobTask, Kind
 from workers.machine import fingerprint
 from workers.methods.solvers import least_squares
+from workers.passes.hidden_frameworks import only_openvino
 from workers.recipe import Preprocessing
 from workers.run import pipeline
 from workers.run.clock import Clock
@@ -170,7 +171,7 @@ def watched(watch: Stopwatch, methods: Sequence[str]) -> Iterator[None]:
         (pipeline, "_lost", "report: losses of layers"),
     ]
     if "int8" in methods:
-        with watch.stage("compress: importing NNCF"):
+        with watch.stage("compress: importing NNCF"), only_openvino():
             int8 = import_module("workers.passes.int8")
         whole += [(int8, "_quantise", "compress: NNCF"), (int8, "measure_drift", "compress: drift of quantised layers")]
     with ExitStack() as stack:
@@ -239,7 +240,9 @@ def main(
         path = Path(folder, "model.xml") if model in ARCHITECTURES else Path(model)
         if model in ARCHITECTURES:
             ov.save_model(architecture(model, 0), path, compress_to_fp16=False)
-        task = JobTask(Kind.COMPRESS, str(path), folder, wanted, data, evaluation, threads)
+        out_folder = Path(folder, "out")
+        out_folder.mkdir()
+        task = JobTask(Kind.COMPRESS, str(path), str(out_folder), wanted, data, evaluation, threads)
         watch = Stopwatch()
         with watch.stage("between stages"), watched(watch, [step["method"] for step in wanted["steps"]]):
             pipeline.compress(task, Clock(lambda event: None))

@@ -11,13 +11,14 @@ from nncf.openvino.engine import OVCompiledModelEngine, OVNativeEngine
 from nncf.openvino.graph.model_utils import model_has_state
 
 from workers.ir.graph.frontier import EXACT
+from workers.passes.hidden_frameworks import only_openvino
 
 Tell = Callable[[str, int, int], None]  # what is being done, items done, items in all
 
 
 @contextmanager
 def quiet_nncf(tell: Tell, threads: int) -> Iterator[None]:
-    """Within the block NNCF prints nothing and forks nothing; `tell` hears of every item of its loops."""
+    """Within the block NNCF prints nothing, forks nothing and imports no other framework; `tell` hears of each item."""
 
     def each(loop: Any) -> Iterator[Any]:
         items = loop.sequence if loop.total else list(loop.sequence)
@@ -44,7 +45,8 @@ def quiet_nncf(tell: Tell, threads: int) -> Iterator[None]:
     for owner, name, value in changes:
         setattr(owner, name, value)
     try:
-        yield
+        with only_openvino():
+            yield
     finally:
         for (owner, name, _), value in zip(changes, before, strict=True):
             setattr(owner, name, value)
