@@ -73,7 +73,7 @@ def branches() -> Graph:
     """An If whose branches hold weights of their own."""
     b = Build()
     h = b.relu(b.gemm(b.input("x", [1, 6]), 6, 8, name="stem"))
-    condition = b.op("Greater", b.op("ReduceSum", h, keepdims=0), b.constant(np.float32(3)))
+    condition = b.op("Greater", b.op("ReduceSum", h, keepdims=0), b.constant(np.array(3, np.float32)))
     arms = {}
     for name in ("then_branch", "else_branch"):
         arm = Build()
@@ -106,7 +106,7 @@ def flags_and_lengths() -> Graph:
     """Inputs of booleans and integers beside the values."""
     b = Build()
     x, mask, count = b.input("x", ["n", 5, 6]), b.input("mask", ["n", 5], TensorProto.BOOL), b.input("count", ["n"], INT64)
-    kept = b.op("Where", b.op("Unsqueeze", mask, b.constant(np.array([2]))), x, b.constant(np.float32(0)))
+    kept = b.op("Where", b.op("Unsqueeze", mask, b.constant(np.array([2]))), x, b.constant(np.array(0, np.float32)))
     mean = b.op("ReduceSum", b.op("MatMul", kept, b.weight(6, 8), name="up"), b.constant(np.array([1])), keepdims=0)
     scaled = b.op("Div", mean, b.op("Unsqueeze", b.op("Cast", count, to=TensorProto.FLOAT), b.constant(np.array([1]))))
     b.gemm(b.relu(scaled), 8, 3, name="head", out="y")
