@@ -15,6 +15,7 @@ from service.extras import require
 from service.terminal.summary import read_report
 from workers.errors import JobFailure, by_code
 from workers.recipe import Recipe
+from workers.recipe.goals import DEFAULT_GOAL
 from workers.recipe.recipe import parse_recipe
 from workers.settings import read_settings
 
@@ -38,7 +39,7 @@ class Optimized(Generic[Model]):
 @overload
 def optimize(
     model: File,
-    recipe: Mapping[str, Any] | Recipe,
+    recipe: Mapping[str, Any] | Recipe | None = None,
     data: Samples | None = None,
     eval: Samples | None = None,
     *,
@@ -52,7 +53,7 @@ def optimize(
 @overload
 def optimize(
     model: "ov.Model",
-    recipe: Mapping[str, Any] | Recipe,
+    recipe: Mapping[str, Any] | Recipe | None = None,
     data: Samples | None = None,
     eval: Samples | None = None,
     *,
@@ -65,7 +66,7 @@ def optimize(
 
 def optimize(
     model: "File | ov.Model",
-    recipe: Mapping[str, Any] | Recipe,
+    recipe: Mapping[str, Any] | Recipe | None = None,
     data: Samples | None = None,
     eval: Samples | None = None,
     *,
@@ -74,7 +75,7 @@ def optimize(
     threads: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Optimized[Any]:
-    """Compress `model` as `recipe` says.
+    """Compress `model` as `recipe` says; `{"goal": "size"}` is one, and `speed` the goal where there is none.
 
     `model` is the path of an ONNX file, an OpenVINO IR, a TFLite file or a SavedModel, or an ov.Model, which stays as it is.
     `data` calibrates, `eval` measures: a path (.npz, or a folder or zip of images), images uint8 [N,H,W,C], or a mapping from
@@ -88,7 +89,7 @@ def optimize(
     MissingExtra without `fractune[worker]`, FileNotFoundError for a path that does not exist.
     """
     require("worker")
-    wanted = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
+    wanted = recipe if isinstance(recipe, Recipe) else parse_recipe({"goal": DEFAULT_GOAL} if recipe is None else recipe)
     with TemporaryDirectory(prefix="fractune-") as name:
         folder = Path(name)
         compress = partial(

@@ -9,6 +9,8 @@ from workers.errors import InvalidRecipe
 from workers.methods import AnyStep
 from workers.methods.ignored_scope import IgnoredScope, Name
 from workers.methods.problem import Method
+from workers.recipe.faults import deepest_faults, in_words
+from workers.recipe.goals import GOALS, GoalName, with_goal
 
 INVERSION_STEPS = 3  # unless the recipe says otherwise
 
@@ -178,7 +180,12 @@ class BenchmarkSettings(Block):
 class Recipe(Block):
     """An ordered list of steps and the conditions under which they run."""
 
-    steps: tuple[AnyStep, ...] = Field(min_length=1, max_length=16)
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))  # a goal brings the steps
+
+    goal: GoalName | None = Field(
+        default=None, description="What is wanted: what the recipe leaves out, its steps for one, is then as the goal has it."
+    )
+    steps: tuple[AnyStep, ...] = Field(min_length=1, max_length=16, description="What is done, in this order.")
     calibration: Calibration = Calibration()
     calibrate_on: Literal["compressed", "original"] = Field(
         default="compressed",
@@ -218,6 +225,11 @@ class Recipe(Block):
     )
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, document: Any) -> Any:
+        return with_goal(document)
+
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         for step, following in pairwise(self.steps):
@@ -246,13 +258,33 @@ class Recipe(Block):
         steps = [
             {"method": step.method, **step.model_dump(mode="json", exclude_defaults=True, by_alias=True)} for step in self.steps
         ]
-        return {**self.model_dump(mode="json", exclude_defaults=True), "steps": steps}
+        whole, brief = self.model_dump(mode="json"), self.model_dump(mode="json", exclude_defaults=True)
+        kept = {name: whole[name] for name in (GOALS[self.goal].recipe if self.goal else ()) if name not in brief}
+        return {**brief, **kept, "steps": steps}
+
+    def check_data(self, *, data: bool, evaluation: bool) -> None:
+        """Raises InvalidRecipe where it needs samples that are not given, or is given some that it would not look at."""
+        if self.calibration.source == "dataset" and not data:
+            raise InvalidRecipe(
+                "calibration.source is `dataset`, but no dataset is given.", hint="Name one: `dataset`, or --data."
+            )
+        if self.goal == "data_free" and self.calibration.source == "fractals" and data:
+            raise InvalidRecipe(
+                "The goal `data_free` looks at no data, but a dataset is given.",
+                hint="Take another goal, or leave the data out.",
+            )
+        if self.goal is not None and GOALS[self.goal].needs_evaluation and not evaluation:
+            raise InvalidRecipe(
+                f"The goal `{self.goal}` needs samples to judge by.",
+                hint="Name held-out samples, with labels if there are any: `evaluation`, or --eval.",
+            )
 
 
 def parse_recipe(document: object) -> Recipe:
-    """Check a recipe; raises InvalidRecipe that names every fault and where it is."""
+    """Check a recipe; raises InvalidRecipe that names every fault, where it is, and what may be meant."""
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
-        raise InvalidRecipe("The recipe is not valid: " + "; ".join(faults) + ".") from error
+        schema = Recipe.model_json_schema()
+        faults = "; ".join(in_words(fault, schema) for fault in deepest_faults(error.errors(include_url=False)))
+        raise InvalidRecipe(f"The recipe is not valid: {faults}{'' if faults.endswith('?') else '.'}") from error

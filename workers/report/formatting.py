@@ -1,14 +1,19 @@
 """Figures in words: units, digits, intervals, and the sentence at the top of the page."""
 
+from collections.abc import Iterator
 from math import floor, log10
 
+from workers.recipe.recipe import UNBOUNDED
 from workers.report.schema import Ratio, Report
+from workers.statistics.constraint import Verdict
 from workers.statistics.intervals import Interval
 
 SPACE = "\u00a0"
 MINUS = "\u2212"
 ARROW = "\u2192"
 SIZES = ("B", "kB", "MB", "GB", "TB")
+LEAST_SPARSITY = 0.005  # that is worth a word
+LEAST_GAIN = 1.05
 
 
 METRICS = {
@@ -43,6 +48,18 @@ def points(difference: float, digits: int = 1) -> str:
     """A difference of shares: 0.003 -> +0.3 points."""
     sign = "+" if round(100 * difference, digits) > 0 else ""
     return sign + _signed(100 * difference, digits) + SPACE + "points"
+
+
+def drop(share: float, digits: int = 1) -> str:
+    """What is lost: 0.0133 -> 1.3 points."""
+    return points(share, digits).lstrip("+")
+
+
+def limit(verdict: Verdict) -> str:
+    """What may be lost: points of a share, per cent of its value, or as many of the metric's own units."""
+    if verdict.drop_type == "relative":
+        return f"{percent(verdict.max_drop)} of its value"
+    return significant(verdict.max_drop) if verdict.metric in UNBOUNDED else drop(verdict.max_drop)
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -103,6 +120,11 @@ def points_interval(interval: Interval) -> str:
     return f"{points(-interval.high)} to {points(-interval.low)}".replace(f"{SPACE}points to", " to")
 
 
+def drop_interval(interval: Interval) -> str:
+    """Interval(0.003, -0.01, 0.02) -> -1.0 to 2.0 points."""
+    return f"{_between(interval, 100, 1)}{SPACE}points"
+
+
 def plain_interval(interval: Interval | Ratio) -> str:
     """Interval(3.51, 3.49, 3.52) -> 3.49 to 3.52."""
     if interval.low is None or interval.high is None:
@@ -112,15 +134,26 @@ def plain_interval(interval: Interval | Ratio) -> str:
 
 def headline(report: Report) -> str:
     """What was achieved, in one sentence."""
-    return f"{_gain(report)}, {_price(report)}"
+    told = [*_gains(report), _price(report)]
+    if report.fidelity is not None and report.fidelity.task == "detection":
+        told = [told[-1], *told[:-1]]
+    sentence = ", ".join(told)
+    return sentence[0].upper() + sentence[1:]
 
 
-def _gain(report: Report) -> str:
-    factor = report.size.original_zip_bytes / report.size.zip_bytes
-    smaller = f"{significant(factor, 2)} times smaller" if factor >= 1.05 else "no smaller"
-    if report.sparsity >= 0.005:
-        return f"{percent(report.sparsity, 0)} of the weights are zero, the file is {smaller}"
-    return f"The file is {smaller}"
+def _gains(report: Report) -> Iterator[str]:
+    """Speed first where activations are quantised, zeros first where weights were pruned; then both sizes."""
+    if any(step.method == "int8" for step in report.recipe.steps) and report.benchmark is not None:
+        ratio = report.benchmark.ratio
+        yield f"{significant(ratio.value)} times as fast" if ratio.significant else "no faster on this machine"
+    if any(step.expected_sparsity for step in report.recipe.steps) and report.sparsity >= LEAST_SPARSITY:
+        yield f"{percent(report.sparsity, 0)} of the weights are zero"
+    size = report.size
+    disk, zipped = size.original_bytes / size.compressed_bytes, size.original_zip_bytes / size.zip_bytes
+    if max(disk, zipped) < LEAST_GAIN:
+        yield "the file is no smaller"
+    else:
+        yield f"the file is {significant(disk, 2)} times smaller, zipped {significant(zipped, 2)} times"
 
 
 def _price(report: Report) -> str:

@@ -8,14 +8,15 @@ from typing import Any
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from workers.recipe.goals import GOALS
 from workers.report import charts, formatting
 from workers.report.pareto_chart import plane
 from workers.report.sample_gallery import Picture
 from workers.report.schema import LayerReport, Report
 from workers.report.training_chart import learning
 
-FORMATS = ("metric", "percent", "points", "significant", "size", "duration", "milliseconds", "factor")
-INTERVALS = ("percent_interval", "points_interval", "plain_interval")
+FORMATS = ("metric", "percent", "points", "drop", "limit", "significant", "size", "duration", "milliseconds", "factor")
+INTERVALS = ("percent_interval", "points_interval", "drop_interval", "plain_interval")
 WORST_LAYERS = 3
 SOURCES = {"dataset": "samples of the given dataset", "fractals": "fractal images", "synthetic": "synthetic samples"}
 
@@ -41,6 +42,7 @@ def context(report: Report) -> dict[str, Any]:
         "speed": report.benchmark,
         "class_names": _class_names(report),
         "verdict": report.constraint,
+        "goal": GOALS[report.recipe.goal] if report.recipe.goal else None,
         "headline": formatting.headline(report),
         "charts": charts,
         "words": formatting,

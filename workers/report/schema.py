@@ -380,5 +380,9 @@ class Report(Part):
     reused_layers: int = Field(
         default=0, description="Layers solved by an interrupted attempt or by another worker, and not solved again."
     )
+    assumed: str | None = Field(
+        default=None, description="Preprocessing, batch, shapes and task that nothing told; None where all was told."
+    )
     warnings: tuple[str, ...] = ()
+    advice: tuple[str, ...] = Field(default=(), description="What to try next, best first.")
     provenance: Provenance

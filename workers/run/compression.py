@@ -10,12 +10,11 @@ from workers.allocation.sensitivity_profile import SensitivityProfile, assign_le
 from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
-from workers.ir.graph.layers import TABLE, Layer, find_layers, find_tables
+from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.batching import batched
 from workers.ir.reading.importer import Imported
 from workers.methods.problem import Method, Step
 from workers.passes import CompressionState, RunContext, StepProgress, TrainingRun, check_equivalence, rewrite, tell_nobody
-from workers.passes.embedding_tables import store_tables
 from workers.passes.layerwise import help_solving, solve_layers
 from workers.recipe.skipped_layer import SkippedLayer
 from workers.run.plan import CompressionPlan, LayerMethods, Part
@@ -164,7 +163,7 @@ def _left(
     methods: LayerMethods, state: CompressionState, context: RunContext, profiles: ProfileCache
 ) -> list[tuple[Layer, tuple[Method, ...]]]:
     """The layers that are still there, with their methods; levels that wait for a profile are assigned."""
-    layers = [layer for layer in [*find_layers(state.model)[0], *find_tables(state.model)] if layer.name in methods]
+    layers = [layer for layer in find_layers(state.model)[0] if layer.name in methods]
     if needs_profile(methods):
         methods = assign_levels(methods, profiles.of(layers, state, context))
     return [(layer, methods[layer.name]) for layer in layers if methods[layer.name]]
@@ -178,10 +177,7 @@ def _solve(
     progress: StepProgress,
 ) -> CompressionState:
     """Solve layers; what they are to reproduce is the model as it stands."""
-    tables = [(layer, methods) for layer, methods in plan if layer.geometry is TABLE]
-    layers = [(layer, methods) for layer, methods in plan if layer.geometry is not TABLE]
-    solved = list(solve_layers(state, layers, context, progress, cache, context.on_layer)) if layers else []
-    solved += store_tables(state, tables, context.on_layer)
+    solved = solve_layers(state, plan, context, progress, cache, context.on_layer)
     return replace(state, results={**state.results, **{result.layer.name: result for result in solved}})
 
 

@@ -13,7 +13,7 @@ from workers.errors import MissingExtra, NothingToCompress
 from workers.ir.channels.net2net import deepen, widen
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.ignored_scope import excluded_operations
-from workers.ir.graph.layers import Layer, find_layers, find_tables
+from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.importer import Imported
 from workers.methods.int8 import Int8
 from workers.methods.problem import Method, Step
@@ -36,7 +36,6 @@ class CompressionPlan:
     layers: tuple[Layer, ...]  # that it may change
     skipped: tuple[SkippedLayer, ...]  # weights that it does not reach, with the reason
     excluded: Mapping[str, str]  # operations to leave alone, and the rule of the ignored scope that says so
-    tables: tuple[Layer, ...] = ()  # of embeddings, that methods which store tables may change too
     growth: SuperNetwork | None = None  # by which the model is larger: it is then to be seen to compute the same
 
     @property
@@ -50,7 +49,7 @@ class CompressionPlan:
 
     def with_steps(self, steps: Sequence[Step]) -> "CompressionPlan":
         """The plan for the same model and layers by the same steps with other knobs."""
-        return replace(self, parts=_parts(steps, self.imported, self.layers, self.tables))
+        return replace(self, parts=_parts(steps, self.imported, self.layers))
 
 
 def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
@@ -71,14 +70,11 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     for step in recipe.steps:
         _check_means(step, imported)
     others = not layers and any(isinstance(step, (Int8, WeightCompression)) for step in recipe.steps)  # NNCF reaches more
-    tables = tuple(table for table in find_tables(imported.model) if excluded.keys().isdisjoint(table.nodes))
-    parts = _parts(recipe.steps, imported, chosen, tables) if chosen or tables or others else ()
+    parts = _parts(recipe.steps, imported, chosen) if chosen or others else ()
     if not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
-    reached = {name for part in parts if not isinstance(part, Step) for name in part}
-    left = tuple(entry for entry in skipped if entry.name not in reached)
-    return CompressionPlan(imported, parts, chosen, left, excluded, tables, growth)
+    return CompressionPlan(imported, parts, chosen, tuple(skipped), excluded, growth)
 
 
 def grow(imported: Imported, step: SuperNetwork, rng: np.random.Generator) -> None:
@@ -98,10 +94,8 @@ def _check_means(step: Step, imported: Imported) -> None:
         excluded_operations(imported.model, step.own_scope, imported.origins)
 
 
-def _parts(
-    steps: Sequence[Step], imported: Imported, layers: Sequence[Layer], tables: Sequence[Layer] = ()
-) -> tuple[Part, ...]:
-    return tuple(part for group in _groups(steps) if (part := _part(group, imported, layers, tables)))
+def _parts(steps: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> tuple[Part, ...]:
+    return tuple(part for group in _groups(steps) if (part := _part(group, imported, layers)))
 
 
 def _groups(steps: Iterable[Step]) -> list[list[Step]]:
@@ -117,7 +111,7 @@ def _groups(steps: Iterable[Step]) -> list[list[Step]]:
     return groups
 
 
-def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer], tables: Sequence[Layer]) -> Part:
+def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> Part:
     if group[0].rewrites_graph:
         return group[0]
     by_name = {layer.name: layer for layer in layers}
@@ -128,5 +122,4 @@ def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer], ta
         if isinstance(step, Method)
     ]
     methods = {name: tuple(budget[name] for budget in budgets if name in budget) for name in sizes}
-    storing = tuple(step for step in group if isinstance(step, Method) and step.stores_tables)
-    return {name: each for name, each in methods.items() if each} | {table.name: storing for table in tables if storing}
+    return {name: each for name, each in methods.items() if each}

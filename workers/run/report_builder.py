@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fractal_data import contact_sheet
 from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
 from workers.calibration.data_splits import DataSplits
-from workers.calibration.preprocessing import ASSUMED
 from workers.digest import file_sha256
 from workers.engine.layer import LayerResult
 from workers.evaluation.fidelity import summarise
@@ -43,7 +42,9 @@ from workers.report import (
     save_pictures,
     telling_pictures,
 )
+from workers.report.advice import what_next
 from workers.report.report_files import CONTACT_SHEET, write_pages
+from workers.run.assumptions import assumed
 from workers.run.candidates import Candidate
 from workers.run.exploration import Explored, report_exploration
 from workers.run.int8_search import blame
@@ -88,7 +89,8 @@ def assemble(found: RunResults) -> Report:
     chosen, recipe = found.chosen, found.recipe
     layers = _layers(found)
     assert chosen.comparison is not None  # a chosen candidate has been judged
-    return Report(
+    fidelity = summarise(chosen.comparison, generator(recipe.seed, Stream.FIDELITY))
+    report = Report(
         model=_model(found),
         recipe=chosen.recipe,
         sparsity=chosen.sparsity,
@@ -98,7 +100,7 @@ def assemble(found: RunResults) -> Report:
         exploration=report_exploration(found.explored, recipe, found.splits) if found.explored.tried else None,
         training=_training(chosen.compressed.training),
         size=_size(found),
-        fidelity=summarise(chosen.comparison, generator(recipe.seed, Stream.FIDELITY)),
+        fidelity=fidelity,
         fidelity_on_fractals=chosen.on_fractals
         and summarise(chosen.on_fractals, generator(recipe.seed, Stream.FIDELITY_ON_FRACTALS)),
         benchmark=chosen.benchmark,
@@ -116,9 +118,11 @@ def assemble(found: RunResults) -> Report:
         time={stage: StageTime(**cost) for stage, cost in found.spent.items()},
         peak_rss_bytes=peak_memory(),
         reused_layers=found.reused,
+        assumed=assumed(recipe, found.imported, found.splits.calibration, fidelity.task if fidelity else None),
         warnings=_warnings(found),
         provenance=_provenance(found),
     )
+    return report.model_copy(update={"advice": what_next(report)})
 
 
 def layer_row(result: LayerResult) -> dict[str, Any]:
@@ -213,8 +217,6 @@ def _warnings(found: RunResults) -> tuple[str, ...]:
         warnings.append("No layer was compressed.")
     if found.explored.order and found.chosen.verdict and found.chosen.verdict.met is not True:
         warnings.append(blame(found.explored.order))
-    notes = (*found.splits.calibration.notes, *found.splits.test.notes)
-    warnings += dict.fromkeys(note for note in notes if ASSUMED in note)
     return tuple(warnings)
 
 

@@ -80,7 +80,7 @@ class Drop:
     achieved: float
     bound_at: Callable[[float], float]
     what: str = "drop of"  # as sentences call it
-    unit: Callable[[float], str] = lambda share: _percent(share)
+    unit: Callable[[float], str] = lambda share: _points(share)
 
     @property
     def bound(self) -> float:
@@ -139,7 +139,8 @@ def _lost_accuracy(paired: Paired, relative: bool) -> Drop | None:
     if not paired.n or (relative and not paired.both + paired.lost):
         return None
     interval_of = paired_relative_drop if relative else paired_difference
-    return Drop(int(paired.n), interval_of(paired).value, lambda n: _high(interval_of(paired.scaled(n), ONE_SIDED)))
+    unit = _percent if relative else _points
+    return Drop(int(paired.n), interval_of(paired).value, lambda n: _high(interval_of(paired.scaled(n), ONE_SIDED)), unit=unit)
 
 
 def _lost_measure(found: Resampled, relative: bool) -> Drop | None:
@@ -149,7 +150,7 @@ def _lost_measure(found: Resampled, relative: bool) -> Drop | None:
         return None
     change = "drop" if measure.higher_is_better else "rise"
     what = f"{change} of {measure.name} {AGAINST[measure.reference]} of"
-    unit = _percent if measure.bounded or relative else _plain
+    unit = _percent if relative else _points if measure.bounded else _plain
     return Drop(measure.n, achieved, lambda n: found.bound(n, relative=relative), what, unit)
 
 
@@ -209,6 +210,11 @@ def _high(interval: Interval) -> float:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}\u00a0%".replace("-", "\u2212")
+
+
+def _points(share: float) -> str:
+    """A difference of shares."""
+    return f"{100 * share:.2f}\u00a0points".replace("-", "\u2212")
 
 
 def _plain(value: float) -> str:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.report import Fidelity, Report, formatting
+from workers.recipe.recipe import parse_recipe
+from workers.report import Fidelity, Ratio, Report, formatting
 from workers.statistics.intervals import Interval
 
 
@@ -53,7 +54,7 @@ def test_a_size_has_three_digits_at_most(count: float) -> None:
 def test_headline_with_accuracy(report: Report) -> None:
     assert (
         plain(formatting.headline(report))
-        == "35 % of the weights are zero, the file is 1.4 times smaller, accuracy 91.6 → 91.0 %"
+        == "35 % of the weights are zero, the file is 1.4 times smaller, zipped 1.4 times, accuracy 91.6 → 91.0 %"
     )
 
 
@@ -64,6 +65,17 @@ def test_headline_of_a_map_tells_of_its_foreground(report: Report, fidelity: Fid
     assert text.endswith("96.3 % of its decisions are unchanged, 87.1 % in the foreground")
 
 
+def test_headline_begins_with_what_the_recipe_is_for(report: Report, fidelity: Fidelity) -> None:
+    quantised = report.model_copy(update={"recipe": parse_recipe({"goal": "speed"})})
+    assert report.benchmark is not None
+    assert plain(formatting.headline(quantised)).startswith("No faster on this machine, the file is 1.4 times smaller")
+    ratio = Ratio(value=1.5, low=1.4, high=1.6, significant=True)
+    faster = quantised.model_copy(update={"benchmark": report.benchmark.model_copy(update={"ratio": ratio})})
+    assert plain(formatting.headline(faster)).startswith("1.50 times as fast, the file is 1.4 times smaller")
+    detector = fidelity.model_copy(update={"task": "detection"})
+    assert plain(formatting.headline(report.model_copy(update={"fidelity": detector}))).startswith("Accuracy 91.6")
+
+
 def test_headline_without_samples(report: Report) -> None:
     text = plain(formatting.headline(report.model_copy(update={"fidelity": None, "sparsity": 0.0})))
-    assert text == "The file is 1.4 times smaller, and nothing is known about its answers"
+    assert text == "The file is 1.4 times smaller, zipped 1.4 times, and nothing is known about its answers"

@@ -1,0 +1,43 @@
+"""What is wrong with a recipe, in words, and what may be meant instead."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+Fault = Mapping[str, Any]  # as pydantic tells it
+
+
+def deepest_faults(faults: Sequence[Fault]) -> list[Fault]:
+    """Without those of a list or an object in which another fault is: a list whose only item is wrong is too short, too."""
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if not any(len(other) > len(fault["loc"]) and other[: len(fault["loc"])] == fault["loc"] for other in places)
+    ]
+
+
+def in_words(fault: Fault, schema: Mapping[str, Any]) -> str:
+    """A fault that pydantic found, after the place where it is; `schema` is the JSON schema of the recipe."""
+    *_, last = where = [str(part) for part in fault["loc"]] or ["recipe"]
+    said = str(fault["msg"])
+    if fault["type"] == "extra_forbidden":
+        said = "there is no such knob. " + did_you_mean(last, knobs_of(schema))
+    if fault["type"] == "union_tag_invalid":
+        tags = fault["ctx"]["expected_tags"].replace("'", "")
+        said = (
+            f"there is no method {fault['ctx']['tag']!r}. {did_you_mean(fault['ctx']['tag'], tags.split(', '))}There are {tags}"
+        )
+    return f"{'.'.join(where)}: {said.rstrip()}"
+
+
+def knobs_of(schema: Mapping[str, Any]) -> set[str]:
+    """The names of all that a recipe and its parts can hold."""
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {name for part in parts for name in part.get("properties", {})}
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question after what is close to `word`; empty where nothing is."""
+    close = get_close_matches(word, list(known), 1, 0.6)
+    return f"Did you mean `{close[0]}`? " if close else ""
