@@ -67,7 +67,7 @@ COMMANDS = {
         "signin": CommandEntry("signin", "Print a link that opens the dashboard in a browser, once and within ten minutes."),
         "submit": CommandEntry("submit", "Upload MODEL and queue a job; prints its id, or with --wait its result."),
         "jobs": CommandEntry("jobs", "List jobs, newest first."),
-        "job": CommandEntry("jobs", "Show JOB as it stands, as JSON, or its log."),
+        "job": CommandEntry("jobs", "Show JOB as it stands, or its log."),
         "cancel": CommandEntry("jobs", "End JOB."),
         "retry": CommandEntry("jobs", "Do JOB again; prints the id of the new job."),
         "report": CommandEntry("results", "Show what JOB found; exit status as of optimize."),

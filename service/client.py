@@ -30,6 +30,7 @@ Json = dict[str, Any]
 FIRST_POLL_S, POLL_S = 0.1, 1.0
 PART_BYTES = 32 << 20  # files above this size go in parts, so that a broken connection costs one part
 BLOCK = 1 << 20
+ID_LENGTH = 32  # of a job's id
 ARCHIVE = "model.zip"  # the files of 1/ once more, for those who want one file
 
 
@@ -95,7 +96,7 @@ class Client:
         return self._json("GET", f"/v1/jobs/{job_id}")
 
     def jobs(self, **filters: Any) -> Iterator[Json]:
-        """All jobs, newest first; filters as the API names them: state, kind, model, method, name, label."""
+        """All jobs, newest first; filters as the API names them: id, state, kind, model, method, name, label."""
         cursor = None
         while True:
             page = self._json("GET", "/v1/jobs", params={**filters, **({"cursor": cursor} if cursor else {})})
@@ -103,6 +104,17 @@ class Client:
             cursor = page["cursor"]
             if cursor is None:
                 return
+
+    def find_job(self, begins: str) -> str:
+        """The id of the one job whose id begins so. Raises NotFound, Conflict where several do."""
+        if len(begins) == ID_LENGTH:
+            return begins
+        found = self._json("GET", "/v1/jobs", params={"id": begins.lower(), "limit": 2})["items"] if begins else []
+        if not found:
+            raise NotFound(f"There is no job whose id begins with {begins!r}.", hint="`fractune jobs` lists them.")
+        if len(found) > 1:
+            raise Conflict(f"The ids of several jobs begin with {begins!r}.", hint="Give more of its letters.")
+        return str(found[0]["id"])
 
     def wait(self, job_id: str, timeout_s: float | None = None, on_event: Callable[[Json], object] | None = None) -> Json:
         """The job once it has ended, however it did. `on_event` gets each of its events. Raises TimedOut."""
@@ -138,6 +150,10 @@ class Client:
     def cancel(self, job_id: str) -> Json:
         """End a job."""
         return self._json("POST", f"/v1/jobs/{job_id}:cancel")
+
+    def prioritize(self, job_id: str, priority: str) -> Json:
+        """Let a waiting job go before or after others: low, normal or high. Raises Conflict when it does not wait."""
+        return self._json("POST", f"/v1/jobs/{job_id}:prioritize", json={"priority": priority})
 
     def retry(self, job_id: str) -> Json:
         """Do an ended job again; the new job."""

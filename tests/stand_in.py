@@ -33,6 +33,9 @@ def say(event: str, **data: Any) -> None:
 
 
 def succeed(task: dict[str, Any], out: Path) -> None:
+    if task["kind"] == "inspect_dataset":
+        (out / "inspection.json").write_text(json.dumps({"samples": 1}))
+        return
     if task["kind"] == "inspect":
         (out / "inspection.json").write_text(json.dumps(INSPECTION))
         return
@@ -87,9 +90,11 @@ ACTS: dict[str, Callable[[dict[str, Any], Path], object]] = {
 
 def main(workdir: Path) -> None:
     task = json.loads((workdir / "task.json").read_text())
-    acts = json.loads(Path(task["model"]).read_bytes())
+    acts = json.loads(Path(task["model"]).read_bytes()) if task["model"] else {}
     sys.stderr.write(f"at work on {task['kind']}\n")
-    stages = ("import",) if task["kind"] == "inspect" else ("import", "calibrate", "compress", "export", "verify", "report")
+    stages = (
+        ("import",) if task["kind"].startswith("inspect") else ("import", "calibrate", "compress", "export", "verify", "report")
+    )
     for stage in stages:
         say("progress", stage=stage, done=0, total=3, layer=None, message="")
         if stage == "compress":

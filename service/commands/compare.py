@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.terminal import remote
-from service.terminal.console import messages, output
+from service.terminal import options, remote
+from service.terminal.console import messages, output, print_json
 from service.terminal.summary import Report, read_report
 from workers.report.comparison import Column, render_comparison, rows_of
 
@@ -19,6 +20,7 @@ def compare(
     results: Annotated[
         list[str], typer.Argument(metavar="DIR|FILE|JOB ...", help="Folders that optimize wrote, report.json files, jobs.")
     ],
+    as_json: options.AsJson = False,
     html: Annotated[Path | None, typer.Option(dir_okay=False, help="Save a page with the same table here.")] = None,
     url: remote.Url = None,
     key: remote.Key = None,
@@ -26,6 +28,11 @@ def compare(
     """Show several results side by side: size, fidelity, latency and constraint, each with its interval."""
     columns = [Column(name, report) for name, report in zip(results, _reports(results, url, key), strict=True)]
     rows = rows_of(columns)
+    if html:
+        html.write_text(render_comparison(columns))
+    if as_json:
+        print_json({"results": results, "rows": [asdict(row) for row in rows], "notes": notes(columns)})
+        return
     table = Table("", *(escape(column.name) for column in columns), box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -34,8 +41,6 @@ def compare(
     output.print(table)
     for note in notes(columns):
         messages.print(note, markup=False)
-    if html:
-        html.write_text(render_comparison(columns))
 
 
 JOB = re.compile(r"[0-9a-f]{8,32}")

@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 
 import typer
 from rich.table import Column, Table
+from rich.text import Text
 
 from service.embedded.processes import broker_binary
-from service.terminal import exit_codes
-from service.terminal.console import output
+from service.terminal import exit_codes, options
+from service.terminal.console import output, print_json
 from workers.confinement.launch import LAYERS
 from workers.errors import FractuneError, Unavailable
 from workers.machine import fingerprint
@@ -21,7 +22,7 @@ from workers.worker.sandbox.memory import allowance
 from workers.worker.sandbox.probe import require_layers
 
 
-def doctor() -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """Check this machine; the exit status is 1 when something that is needed is missing."""
     settings = read_settings()
     checks: dict[str, Callable[[], str]] = {
@@ -34,19 +35,24 @@ def doctor() -> None:
         "broker": lambda: "FRACTUNE_BROKER_URL" if settings.broker_url else broker_binary(),
         "sandbox": lambda: _sandbox(settings),
     }
-    table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
-    results = [_examine(table, name, check) for name, check in checks.items()]
-    output.print(table)
-    raise typer.Exit(exit_codes.ExitCode.DONE if all(results) else exit_codes.ExitCode.BROKEN)
+    found = {name: _examine(check) for name, check in checks.items()}
+    if as_json:
+        print_json({name: {"fine": fine, "found": Text.from_markup(text).plain} for name, (fine, text) in found.items()})
+    else:
+        table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
+        for name, (fine, text) in found.items():
+            table.add_row("[green]✓" if fine else "[red]✗", name, text)
+        output.print(table)
+    fine = all(fine for fine, _ in found.values())
+    raise typer.Exit(exit_codes.ExitCode.DONE if fine else exit_codes.ExitCode.BROKEN)
 
 
-def _examine(table: Table, name: str, check: Callable[[], str]) -> bool:
+def _examine(check: Callable[[], str]) -> tuple[bool, str]:
+    """Whether it is there, and what there is, or what helps."""
     try:
-        table.add_row("[green]✓", name, check())
+        return True, check()
     except FractuneError as error:
-        table.add_row("[red]✗", name, f"{error.message} {error.hint}")
-        return False
-    return True
+        return False, f"{error.message} {error.hint}"
 
 
 def _package(name: str) -> str:

@@ -7,7 +7,8 @@ import typer
 from rich.progress import Progress
 
 from fractal_data.export import export
-from service.terminal.console import messages
+from service.terminal import options
+from service.terminal.console import messages, print_json
 
 
 def fractals(
@@ -16,6 +17,7 @@ def fractals(
     size: Annotated[int, typer.Option(min=8, max=1024, help="Pixels of a side.")] = 224,
     channels: Annotated[int, typer.Option(min=1, help="1, 3, or any number in an .npz.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    as_json: options.AsJson = False,
     processes: Annotated[int, typer.Option(min=1, help="Drawing at once; the images do not depend on it.")] = 1,
 ) -> None:
     """Draw fractal images, with a contact sheet beside them."""
@@ -33,4 +35,7 @@ def fractals(
             )
     except (ValueError, FileExistsError) as error:
         raise typer.BadParameter(str(error)) from error
+    if as_json:
+        print_json({"out": str(out), "sheet": str(sheet), "count": count, "seed": seed})
+        return
     messages.print(f"{out}, contact sheet {sheet}", highlight=False)

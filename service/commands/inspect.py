@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.terminal import exit_codes, options
-from service.terminal.console import complain, output
+from service.terminal.console import complain, output, print_json
 from service.terminal.local import run_locally
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
@@ -21,12 +21,12 @@ from workers.settings import read_settings
 def inspect(
     model: options.Model,
     dataset: Annotated[bool, typer.Option("--dataset", help="MODEL is a dataset: show samples, sizes and classes.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show the inputs, outputs, layers and size of MODEL, or why it is refused; or what is in a dataset."""
     inspection = found_by(JobTask(Kind.INSPECT_DATASET, "", "", data=str(model.resolve()))) if dataset else inspection_of(model)
     if as_json:
-        output.print_json(json.dumps(inspection))
+        print_json(inspection)
     else:
         output.print(*_tables(inspection), sep="\n")
 

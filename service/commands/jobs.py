@@ -1,21 +1,21 @@
 """fractune jobs, job, cancel and retry: the queue of a service."""
 
-import json
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
+from rich.markup import escape
+from rich.table import Table
 
-from service.terminal import remote
-from service.terminal.console import output
+from service.terminal import options, remote
+from service.terminal.console import output, print_json
 from workers.jobs.job import Kind, State
 
 
 def jobs(
     state: Annotated[State | None, typer.Option(case_sensitive=False, help="Only those in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show so many, the newest.")] = 20,
-    as_json: remote.AsJson = False,
+    as_json: options.AsJson = False,
     url: remote.Url = None,
     key: remote.Key = None,
 ) -> None:
@@ -24,38 +24,74 @@ def jobs(
     with remote.connect(url, key) as client:
         found = list(islice(client.jobs(**filters), limit))
     if as_json:
-        output.print_json(json.dumps(found))
+        print_json(found)
         return
-    table = Table(Column("job", min_width=32), "state", "", "model", "methods", "created", box=None, pad_edge=False)
+    table = Table("job", "state", "", "model", "methods", "created", box=None, pad_edge=False)
+    short = remote.short_ids([job["id"] for job in found])
     for job in found:
-        table.add_row(job["id"], job["state"], _standing(job), job["name"], job["methods"], job["created_at"][:19])
+        table.add_row(short[job["id"]], job["state"], _standing(job), job["name"], job["methods"], job["created_at"][:19])
     output.print(table)
 
 
 def job(
     job: remote.Job,
     log: Annotated[bool, typer.Option("--log", help="Print the log of its latest attempt.")] = False,
+    as_json: options.AsJson = False,
     url: remote.Url = None,
     key: remote.Key = None,
 ) -> None:
-    """Show JOB as it stands, as JSON, or its log."""
+    """Show JOB as it stands, or its log."""
     with remote.connect(url, key) as client:
+        job_id = client.find_job(job)
         if log:
-            output.out(client.log(job), highlight=False)
-        else:
-            output.print_json(json.dumps(client.job(job)))
+            output.out(client.log(job_id), highlight=False)
+            return
+        found = client.job(job_id)
+    if as_json:
+        print_json(found)
+    else:
+        output.print(_facts(found, url))
 
 
-def cancel(job: remote.Job, url: remote.Url = None, key: remote.Key = None) -> None:
+def _facts(job: dict[str, Any], url: str | None) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    facts = {
+        "job": job["id"],
+        "name": job["name"],
+        "steps": job["methods"].replace("+", " + "),
+        "state": f"{job['state']} {_standing(job)}",
+        "place": job["place"] and f"{job['place']} in the queue, priority {job['priority']}",
+        "created": job["created_at"][:19],
+        "ended": (job["ended_at"] or "")[:19],
+        "worker": job["worker"] and f"{job['worker']}, attempt {job['attempt']}",
+        "failure": job["failure"] and f"{job['failure']['message']} {job['failure']['hint']}",
+        "page": f"{remote.service_address(url)}/ui/jobs/{job['id']}",
+    }
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, escape(value))
+    return table
+
+
+def cancel(job: remote.Job, as_json: options.AsJson = False, url: remote.Url = None, key: remote.Key = None) -> None:
     """End JOB."""
     with remote.connect(url, key) as client:
-        output.print(client.cancel(job)["state"])
+        ended = client.cancel(client.find_job(job))
+    if as_json:
+        print_json(ended)
+    else:
+        output.print(ended["state"])
 
 
-def retry(job: remote.Job, url: remote.Url = None, key: remote.Key = None) -> None:
+def retry(job: remote.Job, as_json: options.AsJson = False, url: remote.Url = None, key: remote.Key = None) -> None:
     """Do JOB again; prints the id of the new job."""
     with remote.connect(url, key) as client:
-        output.print(client.retry(job)["id"])
+        new = client.retry(client.find_job(job))
+    remote.tell_queued(new["id"], url)
+    if as_json:
+        print_json(new)
+    else:
+        output.print(new["id"])
 
 
 def _standing(job: dict[str, Any]) -> str:

@@ -6,22 +6,26 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from service.terminal.console import output
+from service.terminal import options
+from service.terminal.console import output, print_json
 from workers.methods import METHODS
 from workers.methods.problem import Step
+from workers.recipe.faults import did_you_mean
 
 
 def methods(
     name: Annotated[str | None, typer.Argument(help="Show the knobs of this method.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON schemas instead of a table.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the methods that a recipe can name, or the knobs of one."""
     catalogue = {_name(method): method for method in METHODS}
     if name is not None and name not in catalogue:
-        raise typer.BadParameter(f"there is no method {name!r}; there are {', '.join(catalogue)}.")
+        raise typer.BadParameter(
+            f"there is no method {name!r}. {did_you_mean(name, catalogue)}There are {', '.join(catalogue)}."
+        )
     if as_json:
         schemas = {key: method.model_json_schema() for key, method in catalogue.items()}
-        output.print_json(json.dumps(schemas[name] if name else schemas))
+        print_json(schemas[name] if name else schemas)
     else:
         output.print(_knobs(catalogue[name]) if name else _catalogue(catalogue))
 

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from service.terminal import exit_codes, options
-from service.terminal.console import complain, messages, output
+from service.terminal.console import complain, messages, print_json
 from service.terminal.local import compression, run_locally, with_decoder, with_metric
 from service.terminal.progress import StageProgress
-from service.terminal.recipes import read_recipe
-from service.terminal.summary import read_report, summary
+from service.terminal.recipes import read_recipe, short_steps
+from service.terminal.summary import read_report, show_result, tell_goal
+from workers.jobs.job import Failure, JobTask
 from workers.settings import read_settings
 
 
@@ -19,9 +20,12 @@ def optimize(
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder for the results; MODEL-fractune beside you when absent.")
     ] = None,
+    goal: options.Goal = None,
     recipe: options.RecipeFile = None,
+    max_drop: options.MaxDrop = None,
     prune: options.Prune = None,
     int8: options.Int8 = False,
+    knobs: options.Knobs = None,
     shape: options.Shapes = None,
     seed: options.Seed = None,
     data: options.Data = None,
@@ -31,25 +35,44 @@ def optimize(
     metric: options.MetricOption = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; what the machine allows when absent.")] = None,
     quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compress MODEL on this machine; no server is needed.
 
     Writes 1/model.xml, 1/model.bin, report.html, report.json and provenance.json. Exit status: 0 done, 2 the input was refused,
     3 the constraint is not met, 4 nothing could verify the constraint, 1 anything else.
     """
-    instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=seed, task=task)
+    steps = short_steps(prune, int8)
+    instructions = read_recipe(
+        recipe, goal=goal, steps=steps, max_drop=max_drop, shapes=shape, knobs=knobs, seed=seed, task=task
+    )
     folder = (out or Path(f"{model.stem}-fractune")).resolve()
     job = compression(model, instructions, folder, data=data, evaluation=evaluation, threads=threads)
     job = with_metric(with_decoder(job, decoder or instructions.decoder), metric)
-    with StageProgress(quiet) as progress:
-        failure = run_locally(job, read_settings(), progress.show)
+    if not (quiet or as_json):
+        tell_goal(instructions)
+    failure = _run(job, quiet or as_json)
     if failure:
         complain(failure)
         raise typer.Exit(exit_codes.of_failure(failure.code))
+    raise typer.Exit(_tell(folder, quiet, as_json))
+
+
+def _tell(folder: Path, quiet: bool, as_json: bool) -> exit_codes.ExitCode:
+    """Show the result; the exit status that says the same."""
     report = read_report(folder / "report.json")
-    if not quiet:
-        output.print(summary(report))
-        for warning in report["warnings"]:
-            messages.print(warning, style="yellow", markup=False)
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        show_result(report)
         messages.print(f"Model   {folder / '1' / 'model.xml'}\nReport  {folder / 'report.html'}", highlight=False)
-    raise typer.Exit(exit_codes.of_constraint(report.get("constraint")))
+    return exit_codes.of_constraint(report.get("constraint"))
+
+
+def _run(job: JobTask, quiet: bool) -> Failure | None:
+    try:
+        with StageProgress(quiet) as progress:
+            return run_locally(job, read_settings(), progress.show)
+    except KeyboardInterrupt:
+        messages.print("Stopped. Nothing was written, and nothing goes on.")
+        raise typer.Exit(exit_codes.ExitCode.INTERRUPTED) from None

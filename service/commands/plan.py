@@ -1,29 +1,31 @@
 """fractune plan: what a recipe will do to a model, without doing it."""
 
 from collections import Counter
-from typing import Annotated
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
 from service.commands.inspect import inspection_of
 from service.terminal import options
 from service.terminal.console import messages, output
-from service.terminal.recipes import read_recipe
+from service.terminal.recipes import read_recipe, short_steps
 from workers.recipe.forecast import Forecast, foresee
 
 
 def plan(
     model: options.Model,
+    goal: options.Goal = None,
     recipe: options.RecipeFile = None,
+    max_drop: options.MaxDrop = None,
     prune: options.Prune = None,
     int8: options.Int8 = False,
+    knobs: options.Knobs = None,
     shape: options.Shapes = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed."""
-    instructions = read_recipe(recipe, prune=prune, int8=int8, shapes=shape or (), seed=None)
+    steps = short_steps(prune, int8)
+    instructions = read_recipe(recipe, goal=goal, steps=steps, max_drop=max_drop, shapes=shape, knobs=knobs)
     forecast = foresee(inspection_of(model, instructions), instructions)
     if as_json:
         output.print_json(forecast.model_dump_json())

@@ -9,7 +9,7 @@ import typer
 from service.client import Client
 from service.extras import require
 from service.terminal import exit_codes, options, remote
-from service.terminal.console import complain, messages, output
+from service.terminal.console import complain, messages, output, print_json
 from service.terminal.local import run_locally
 from service.terminal.progress import StageProgress
 from service.terminal.summary import Report, read_report
@@ -25,6 +25,7 @@ def verify(
     data: options.Data = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; take as many as the first time.")] = None,
     quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
     url: remote.Url = None,
     key: remote.Key = None,
 ) -> None:
@@ -32,13 +33,16 @@ def verify(
 
     Exit status: 0 identical, 1 different, 2 the inputs are not those of the result.
     """
+    quiet = quiet or as_json
     if Path(result).is_dir():
         before, after = _again_here(Path(result), model, data, threads, quiet)
     else:
         with remote.connect(url, key) as client:
-            before, after = _again_there(client, result, quiet)
+            before, after = _again_there(client, client.find_job(result), quiet)
     different = [name for name, digest in before.items() if after.get(name) != digest]
-    for name, digest in before.items():
+    if as_json:
+        print_json({name: {"sha256": digest, "identical": name not in different} for name, digest in before.items()})
+    for name, digest in () if as_json else before.items():
         output.print(f"{'different' if name in different else 'identical'}  {digest}  {name}", highlight=False)
     raise typer.Exit(exit_codes.ExitCode.BROKEN if different else exit_codes.ExitCode.DONE)
 

@@ -15,14 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.dashboard import static_files
 from service.dashboard.pages import address, render
 from service.dashboard.session_auth import visitor
-from service.dashboard.views import access, assets, compare, fractals, job, jobs, login, new, openid, workers
+from service.dashboard.views import access, assets, compare, fractals, job, jobs, login, new, openid, selected, workers
 from service.http.errors import status_of
 from workers import errors
 
 log = structlog.get_logger(__name__)
 PATH = "/ui"
 ROUTERS = (
-    *(login.router, openid.router, jobs.router, job.router, new.router, compare.router, fractals.router),
+    *(login.router, openid.router, selected.router, jobs.router, job.router, new.router, compare.router, fractals.router),
     *(assets.router, workers.router, access.router, static_files.router),
 )
 FORM_BYTES = 1 << 20

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 from service.dashboard.knobs import Knob, document, knobs, typed
 from service.http.errors import pointer
+from workers.errors import InvalidRecipe
 from workers.methods import METHODS
 from workers.methods.ignored_scope import IgnoredScope
 from workers.recipe import BenchmarkSettings, Calibration, Constraint, Pareto, Preprocessing, Recipe, Search
+from workers.recipe.goals import GOALS, Goal, with_goal
 
 BLOCKS: dict[str, type[BaseModel]] = {
     "calibration": Calibration,
@@ -35,12 +37,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "4-bit powers of two": {"steps": [{"method": "inq", "bits": 4}]},
     "Ternary": {"steps": [{"method": "ec2t"}]},
-    "As sparse as one point of accuracy allows": {
+    "As sparse as 1 point allows": {
         "steps": [{"method": PRUNE, "sparsity_level": 0.5}],
         "constraint": {"max_drop": 0.01},
         "search": {},
     },
 }
+TOLD_BY_GOALS = ("steps.", "constraint", "search", "pareto", "calibration.source", "calibration.inversion_steps", "goal")
 SWITCHED = ("search", "pareto")  # off unless asked for, and then of use without any setting
 ON, OFF = "on", "off"
 
@@ -83,7 +86,7 @@ class Draft:
         values |= {name: ON for name in SWITCHED if recipe.get(name) is not None}
         if "benchmark" in recipe and recipe["benchmark"] is None:
             values["benchmark"] = OFF
-        values |= typed({name: recipe[name] for name in ("seed", "shapes") if recipe.get(name)}, "")
+        values |= typed({name: recipe[name] for name in ("goal", "seed", "shapes") if recipe.get(name)}, "")
         return cls(values)
 
     @property
@@ -94,6 +97,12 @@ class Draft:
             found.append(method)
         return found
 
+    @property
+    def goal(self) -> Goal | None:
+        """What is wanted, as long as the steps are those of a goal."""
+        goal = next((goal for name, goal in GOALS.items() if name == self.values.get("goal")), None)
+        return goal if goal and [step["method"] for step in goal.recipe["steps"]] == self.methods else None
+
     def recipe(self) -> dict[str, Any]:
         """What the form spells, checked or not."""
         steps = [
@@ -101,9 +110,10 @@ class Draft:
             for index, method in enumerate(self.methods)
         ]
         blocks = {name: document(block_schema(name), name, self.values) for name in BLOCKS}
-        made: dict[str, Any] = {"steps": steps} | {
-            name: block for name, block in blocks.items() if block or self.values.get(name) == ON
-        }
+        goal = {"goal": self.values["goal"]} if self.goal else {}
+        made: dict[str, Any] = (
+            goal | {"steps": steps} | {name: block for name, block in blocks.items() if block or self.values.get(name) == ON}
+        )
         if self.values.get("benchmark") == OFF:
             made["benchmark"] = None
         return made | document({"properties": {"seed": {"type": "integer"}, "shapes": {"type": "object"}}}, "", self.values)
@@ -113,7 +123,10 @@ class Draft:
         """What is wrong with the recipe, by the name of the field."""
         recipe = self.recipe()
         try:
-            Recipe.model_validate(recipe)
+            given = {"data": bool(self.values.get("dataset")), "evaluation": bool(self.values.get("evaluation"))}
+            Recipe.model_validate(recipe).check_data(**given)
+        except InvalidRecipe as error:
+            return {"evaluation" if self.goal and self.goal.needs_evaluation else "dataset": error.message}
         except ValidationError as error:
             found = {pointer(("body", *fault["loc"]), recipe): fault["msg"] for fault in error.errors(include_url=False)}
             return {where.strip("/").replace("/", "."): message for where, message in found.items()}
@@ -132,8 +145,11 @@ class Draft:
         return knobs(block_schema(name), name, self.values, self.faults)
 
     def changed(self, action: str) -> "Draft":
-        """After a button of the form: add:METHOD, or remove, up and down with the number of a step."""
+        """After a button of the form: goal:NAME, add:METHOD, or remove, up and down with the number of a step."""
         what, _, which = action.partition(":")
+        if what == "goal":
+            kept = {name: value for name, value in self.values.items() if not name.startswith(TOLD_BY_GOALS)}
+            return Draft({**kept, **Draft.of(with_goal({"goal": which})).values})
         recipe = self.recipe()
         steps: list[dict[str, Any]] = recipe["steps"]
         if what == "add" and which in catalogue():

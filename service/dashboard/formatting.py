@@ -21,6 +21,7 @@ FILTERS = (
     "labelled",
     "coded",
     "faster",
+    "title_of",
 )
 LABELS = {  # what samples are labelled with, and the task that it belongs to
     "class": ("classification", "one class"),
@@ -91,6 +92,11 @@ def faster(job: Job) -> tuple[str, str] | None:
         return None
     noise = low is None or high is None or low <= 1 <= high
     return f"{significant(ratio)}×", "no significant difference" if noise else ""
+
+
+def title_of(job: Job) -> str:
+    """What it is called, without the model, which the page names."""
+    return (job.name or job.id[:8]).rpartition(" \N{MIDDLE DOT} ")[2]
 
 
 def took(job: Job) -> str | None:

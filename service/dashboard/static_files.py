@@ -18,6 +18,7 @@ FILES = {
     "dashboard.css": (OURS / "dashboard.css", "text/css"),
     "live.js": (OURS / "live.js", "text/javascript"),
     "upload.js": (OURS / "upload.js", "text/javascript"),
+    "pack.js": (OURS / "pack.js", "text/javascript"),
     "builder.js": (OURS / "builder.js", "text/javascript"),
     "icon.svg": (OURS / "icon.svg", "image/svg+xml"),
 }

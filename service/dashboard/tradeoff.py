@@ -48,6 +48,7 @@ class Plot:
     across: tuple[Tick, ...]
     down: tuple[Tick, ...]
     limit: float | None  # of what may be lost, in pixels down
+    chosen: Result | None  # the smallest within the limit
     height: float = HEIGHT
 
 
@@ -90,7 +91,12 @@ def plot(found: Sequence[Result], limit: float | None) -> Plot | None:
         across.marks(share_tick),
         tuple(Tick(HEIGHT * mark.at / 100, mark.text) for mark in down.marks(share_tick)),
         None if limit is None else HEIGHT * down.at(limit) / 100,
+        None if limit is None else min((result for result in found if result.loss <= limit), key=_size, default=None),
     )
+
+
+def _size(result: Result) -> float:
+    return result.size
 
 
 def frontier(found: Sequence[Result]) -> list[Result]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from workers.jobs.database.scope import COMMON
-from workers.jobs.job import Kind, Stage, State
+from workers.jobs.job import Kind, Priority, Stage, State
 from workers.jobs.records import AssetKind, DeliveryState, Role
 from workers.recipe import Recipe
 
@@ -105,6 +105,7 @@ class JobCreate(Body):
     runs_on: WorkerClass | None = Field(
         default=None, description="`label=value`: only workers with that label do it, and so its benchmark; any when absent."
     )
+    priority: Priority = Field(default=Priority.NORMAL, description="Which waiting job goes before which.")
 
 
 class JobSummary(View):
@@ -121,6 +122,7 @@ class JobSummary(View):
     project: str = Field(description="Whose keys see it; `common` is everybody's.")
     retry_of: str | None
     runs_on: str | None = Field(description="The class of workers that may do it.")
+    priority: Priority
     attempt: int = Field(description="How many workers have started it.")
     worker: str | None
     created_at: datetime
@@ -137,6 +139,11 @@ class JobSummary(View):
 
 class JobView(JobSummary):
     recipe: dict[str, Any] | None
+    place: int | None = Field(default=None, description="In the queue: 1 is the next to be done; null unless it waits.")
+
+
+class PriorityBody(Body):
+    priority: Priority
 
 
 class EventView(View):

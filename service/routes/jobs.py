@@ -1,20 +1,24 @@
 """Jobs: submit, list, read, cancel, retry."""
 
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.access.authentication import Operator, StoreDep, Viewer
 from service.http.dependencies import AnnounceDep, ArtifactsDep, Cursor, JobId, Limit, Part, SettingsDep
-from service.http.schemas import JobCreate, JobSummary, JobView, PageView
+from service.http.schemas import JobCreate, JobSummary, JobView, PageView, PriorityBody
 from workers.errors import Conflict, InvalidRecipe, InvalidRequest, NotFound
 from workers.jobs.job import Kind, State
 from workers.jobs.records import Asset, AssetKind, Job, uploaded_decoder
 from workers.jobs.records import Request as JobRequest
 from workers.jobs.store import Store
+from workers.jobs.store.jobs import JobQuery
 from workers.recipe.forecast import Forecast, foresee
 from workers.recipe.recipe import HEADS
+from workers.recipe.title import recipe_title
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 IdempotencyKey = Annotated[
@@ -22,6 +26,7 @@ IdempotencyKey = Annotated[
 ]
 Labels = Annotated[list[str], Query(alias="label", max_length=32, description="`key:value`; all must fit.")]
 POLL_S = "2"
+LONGEST_NAME = 200
 
 
 @router.post("", status_code=202, response_model=JobView)
@@ -52,42 +57,41 @@ def validate(request: Request, body: JobCreate, store: StoreDep, _: Operator) ->
     return foresee(model.inspection, body.recipe, data=body.dataset is not None)
 
 
-class Selection:
+def selection(
+    begins: Annotated[str | None, Query(alias="id", pattern=r"^[0-9a-f]{1,32}$", description="Its first letters.")] = None,
+    state: State | None = None,
+    kind: Kind | None = None,
+    model: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
+    method: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,40}$", description="One of the recipe's.")] = None,
+    name: Part = None,
+    label: Labels = [],  # noqa: B006
+) -> JobQuery:
     """Which jobs a list is to show."""
-
-    def __init__(
-        self,
-        state: State | None = None,
-        kind: Kind | None = None,
-        model: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
-        method: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,40}$", description="One of the recipe's.")] = None,
-        name: Part = None,
-        label: Labels = [],  # noqa: B006
-    ) -> None:
-        labels = {key: value for key, _, value in (pair.partition(":") for pair in label)}
-        self.filters: dict[str, Any] = {
-            "state": state,
-            "kind": kind,
-            "model": model,
-            "method": method,
-            "name": name,
-            "labels": labels,
-        }
+    labels = {key: value for key, _, value in (pair.partition(":") for pair in label)}
+    return JobQuery(begins, state, kind, model, method, name, labels)
 
 
 @router.get("", response_model=PageView[JobSummary])
-def page(store: StoreDep, _: Viewer, chosen: Annotated[Selection, Depends()], cursor: Cursor = None, limit: Limit = 50) -> Any:
+def page(
+    store: StoreDep, _: Viewer, chosen: Annotated[JobQuery, Depends(selection)], cursor: Cursor = None, limit: Limit = 50
+) -> Any:
     """List, newest first; each without its recipe."""
-    return store.jobs.page(cursor, limit, **chosen.filters)
+    return store.jobs.page(cursor, limit, chosen)
 
 
 @router.get("/{job_id}", response_model=JobView)
-def read(response: Response, store: StoreDep, _: Viewer, job_id: JobId) -> Job:
+def read(response: Response, store: StoreDep, _: Viewer, job_id: JobId) -> JobView:
     """A job as it stands."""
     job = store.jobs.get(job_id)
     if not job.ended:
         response.headers["Retry-After"] = POLL_S
-    return job
+    return JobView.model_validate(job).model_copy(update={"place": place_of(job, store)})
+
+
+def place_of(job: Job, store: Store) -> int | None:
+    """In the queue, from 1 on; None unless it waits, and far behind."""
+    queue = store.jobs.queue() if job.state == State.QUEUED else []
+    return queue.index(job.id) + 1 if job.id in queue else None
 
 
 @router.delete("/{job_id}", status_code=204)
@@ -106,6 +110,12 @@ def share(store: StoreDep, _: Operator, job_id: JobId) -> Job:
 def cancel(store: StoreDep, settings: SettingsDep, _: Operator, job_id: JobId) -> Job:
     """End a waiting job; ask the worker of a running one to stop."""
     return store.jobs.cancel(job_id, settings.answer_s)
+
+
+@router.post("/{job_id}:prioritize", response_model=JobView)
+def prioritize(body: PriorityBody, store: StoreDep, _: Operator, job_id: JobId) -> Job:
+    """Let a waiting job go before or after others."""
+    return store.jobs.prioritize(job_id, body.priority)
 
 
 @router.post("/{job_id}:retry", status_code=202, response_model=JobView)
@@ -131,7 +141,7 @@ def again(store: Store, announce: AnnounceDep, owner: str, job_id: str) -> Job:
 def submit_job(store: Store, announce: AnnounceDep, owner: str, body: JobCreate, key: str | None) -> tuple[Job, bool]:
     """Queue what is asked for; True when it is new. Raises NotFound, InvalidRequest, InvalidRecipe, IdempotencyMismatch."""
     refuse_impossible(body)
-    wanted = request_of(body)
+    wanted = replace(request_of(body), name=body.name or _name_of(body, store))
     for kind, sha256 in wanted.needs():
         with suppress(NotFound):  # which the store tells with what to do
             refuse_unusable(store.assets.get(kind, sha256))
@@ -139,6 +149,14 @@ def submit_job(store: Store, announce: AnnounceDep, owner: str, body: JobCreate,
     if new:
         announce(job.id)
     return job, new
+
+
+def _name_of(body: JobCreate, store: Store) -> str:
+    """The model, and what is done to it."""
+    with suppress(NotFound):  # which the store tells with what to do
+        model = store.assets.get(AssetKind.MODEL, body.model)
+        return f"{PurePath(model.name).stem} · {recipe_title(body.recipe)}"[:LONGEST_NAME]
+    return ""
 
 
 def request_of(body: JobCreate) -> JobRequest:
@@ -152,6 +170,7 @@ def request_of(body: JobCreate) -> JobRequest:
         body.name,
         body.labels,
         runs_on=body.runs_on,
+        priority=body.priority,
     )
 
 
@@ -165,8 +184,7 @@ def accepted(request: Request, response: Response, job: Job) -> Job:
 def refuse_impossible(body: JobCreate) -> None:
     """What no worker could do is not queued. Raises InvalidRecipe."""
     recipe = body.recipe
-    if recipe.calibration.source == "dataset" and body.dataset is None:
-        raise InvalidRecipe("calibration.source is `dataset`, but no dataset is given.", hint="Name one in `dataset`.")
+    recipe.check_data(data=body.dataset is not None, evaluation=body.evaluation is not None)
     if recipe.constraint and recipe.constraint.metric == "custom":
         raise InvalidRecipe(
             "constraint.metric is `custom`: no code of users runs in the service.",

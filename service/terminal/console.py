@@ -1,6 +1,9 @@
 """Where commands write: results to standard output, everything else to standard error."""
 
-from typing import Any
+import json
+import os
+import sys
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -8,6 +11,7 @@ from rich.text import Text
 from workers.errors import FractuneError
 from workers.jobs.job import Failure
 
+ENDLESS = 100_000  # columns
 # all but tab and line feed: what moves a cursor or begins an escape sequence
 CONTROL = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}")
 
@@ -29,8 +33,18 @@ class PlainConsole(Console):
         super().out(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
 
 
-output = PlainConsole(soft_wrap=True)
+def _wide(stream: TextIO) -> int | None:
+    """No line of a table is cut for a program that reads it."""
+    return None if stream.isatty() or os.environ.get("COLUMNS") else ENDLESS
+
+
+output = PlainConsole(soft_wrap=True, width=_wide(sys.stdout))
 messages = PlainConsole(stderr=True, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One document, for programs."""
+    output.print_json(json.dumps(value))
 
 
 def complain(error: FractuneError | Failure) -> None:

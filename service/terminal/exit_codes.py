@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     REFUSED = 2  # refused input or usage
     NOT_MET = 3  # done, but the constraint is not met
     UNVERIFIED = 4  # done, but nothing could verify the constraint
+    INTERRUPTED = 130  # by Ctrl-C, as shells have it
 
 
 KINDS: list[type[Refusal]] = [Refusal, *Refusal.__subclasses__()]

@@ -23,7 +23,8 @@ OWN = "own"  # in the place of a project: what is kept is the user's
 def compression(
     model: Path, recipe: Recipe, out: Path, *, data: Path | None, evaluation: Path | None, threads: int | None
 ) -> JobTask:
-    """The task of compressing `model` into the folder `out`."""
+    """The task of compressing `model` into the folder `out`. Raises InvalidRecipe where samples are missing, or too many."""
+    recipe.check_data(data=data is not None, evaluation=evaluation is not None)
     return JobTask(
         Kind.COMPRESS,
         model=str(model.resolve()),

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from workers.recipe.goals import GOALS
+
 Model = Annotated[
     Path,
     typer.Argument(
@@ -13,6 +15,19 @@ Model = Annotated[
     ),
 ]
 RecipeFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Recipe as JSON; see `fractune methods`.")]
+Goal = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(GOALS),
+        help="What you want: faster, smaller, within a limit, or without data; `speed` when nothing says how to compress.",
+    ),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="Most that may be lost of accuracy, or of the constraint's metric; 0.01 is one percentage point."
+    ),
+]
 Prune = Annotated[float | None, typer.Option(metavar="SHARE", help="Share of the weights to set to zero, 0 to 1.")]
 Int8 = Annotated[bool, typer.Option("--int8", help="Quantise weights and activations to 8 bits, after pruning if both.")]
 Shapes = Annotated[
@@ -41,4 +56,13 @@ MetricOption = Annotated[
         "--metric", metavar="NAME|MODULE:FUNCTION", help="Metric of the constraint, or a function (outputs, label) of your own."
     ),
 ]
+Knobs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KNOB=VALUE",
+        help="Any knob of the recipe, for example preprocessing.scale_values=[255] or calibration.count=300; may be repeated.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

@@ -2,47 +2,88 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
+from workers.recipe.faults import did_you_mean
+from workers.recipe.goals import DEFAULT_GOAL, GOALS, with_goal
 from workers.recipe.recipe import parse_recipe
 
 SHAPE = re.compile(r"\s*(?P<name>.*)\[(?P<lengths>\s*\d+\s*(,\s*\d+\s*)*)\]\s*", re.DOTALL)
 
 
+def short_steps(prune: float | None, int8: bool) -> list[dict[str, Any]]:
+    """The steps that --prune and --int8 stand for."""
+    pruning = [] if prune is None else [{"method": "layerwise_pruning", "sparsity_level": prune}]
+    return [*pruning, {"method": "int8"}] if int8 else pruning
+
+
 def read_recipe(
     file: Path | None,
     *,
-    prune: float | None,
-    int8: bool,
-    shapes: Sequence[str],
-    seed: int | None,
+    goal: str | None = None,
+    steps: Sequence[Mapping[str, Any]] = (),
+    max_drop: float | None = None,
+    shapes: Sequence[str] | None = None,
+    knobs: Sequence[str] | None = None,
+    seed: int | None = None,
     task: str | None = None,
 ) -> Recipe:
-    """The recipe of `file`; --prune and --int8 replace its steps, shapes and seed are added to it.
+    """The recipe of `file`; `steps` replace its own, all else is added to it. `knobs` are written KNOB=VALUE.
 
-    Raises InvalidRecipe.
+    Where nothing tells the steps, DEFAULT_GOAL does. Raises InvalidRecipe.
     """
     document = _read(file) if file else {}
-    steps: list[dict[str, Any]] = []
-    if prune is not None:
-        steps.append({"method": "layerwise_pruning", "sparsity_level": prune})
-    if int8:
-        steps.append({"method": "int8"})
+    if steps and goal:
+        raise InvalidRecipe("--goal and --prune or --int8 both say how to compress.", hint="Give one of them.")
     if steps:
         document["steps"] = steps
-    if "steps" not in document:
-        raise InvalidRecipe("Nothing says how to compress.", hint="Give --recipe FILE, --prune 0.5 or --int8.")
+    if goal or not {"steps", "goal"} & document.keys():
+        document["goal"] = _goal(goal) if goal else DEFAULT_GOAL
+    document = json.loads(json.dumps(with_goal(document)))  # a copy that may be changed
+    told = {"seed": seed, "task": task}
+    document |= {name: value for name, value in told.items() if value is not None}
+    if max_drop is not None:
+        document["constraint"] = {**(document.get("constraint") or {}), "max_drop": max_drop}
     if shapes:
         document["shapes"] = {**document.get("shapes", {}), **parse_shapes(shapes)}
-    if seed is not None:
-        document["seed"] = seed
-    if task is not None:
-        document["task"] = task
+    for text in knobs or ():
+        _set_knob(document, text)
     return parse_recipe(document)
+
+
+def _set_knob(document: dict[str, Any], text: str) -> None:
+    """`preprocessing.scale_values=[255]`: names lead through objects, and numbers through lists; the value is JSON, or text."""
+    path, equals, value = text.partition("=")
+    *outer, last = path.split(".")
+    place: Any = document
+    try:
+        for name in outer:
+            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+        place[int(last) if isinstance(place, list) else last] = _json_or_text(value)
+    except (ValueError, IndexError, TypeError, AttributeError):
+        equals = ""
+    if not equals:
+        raise InvalidRecipe(
+            f"--set {text!r} names no knob.", hint="Write it as --set calibration.count=300, or --set steps.0.bits=3."
+        )
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _goal(text: str) -> str:
+    name = text.replace("-", "_")
+    if name not in GOALS:
+        raise InvalidRecipe(f"There is no goal {text!r}.", hint=f"{did_you_mean(name, GOALS)}There are {', '.join(GOALS)}.")
+    return name
 
 
 def _read(file: Path) -> dict[str, Any]:

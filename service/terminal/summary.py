@@ -8,6 +8,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from service.terminal.console import messages, output
+from workers.recipe import Recipe
+from workers.recipe.goals import GOALS
+
 Report = dict[str, Any]
 SIZES = (("size", "original_bytes", "compressed_bytes"), ("size, zipped", "original_zip_bytes", "zip_bytes"))
 RECONCILED = 0.02  # by which the ratio of the medians may differ from the rounds' without a word
@@ -18,6 +22,22 @@ def read_report(path: Path) -> Report:
     """report.json as plain values. Raises OSError."""
     report: Report = json.loads(path.read_text())
     return report
+
+
+def tell_goal(recipe: Recipe) -> None:
+    """Say what is about to be done, where a goal says it."""
+    if recipe.goal is not None:
+        goal = GOALS[recipe.goal]
+        messages.print(f"[bold]{goal.title}[/] (--goal {recipe.goal}). {goal.meaning} {goal.price}", highlight=False)
+
+
+def show_result(report: Mapping[str, Any]) -> None:
+    """Print the figures, what to beware of, and what to try next."""
+    output.print(summary(report))
+    for warning in (*filter(None, [report.get("assumed")]), *report["warnings"]):
+        messages.print(warning, style="yellow", markup=False)
+    for number, advice in enumerate(report.get("advice", ())):
+        messages.print(f"{'' if number else 'Next':<7} {advice}", markup=False, highlight=False)
 
 
 def summary(report: Mapping[str, Any]) -> Table:

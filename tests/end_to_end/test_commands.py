@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -44,15 +45,21 @@ def model(tmp_path: Path) -> str:
 
 
 def test_submit_wait_report_download(fractune: Run, model: str, tmp_path: Path) -> None:
-    job = fractune("submit", model, "--prune", "0.5").stdout.strip()
+    queued = fractune("submit", model, "--prune", "0.5")
+    job = queued.stdout.strip()
     assert len(job) == 32
+    assert queued.stderr.startswith(f"Job {job[:8]}  http://127.0.0.1")
+    assert f"/ui/jobs/{job}" in queued.stderr
     done = fractune("submit", model, "--prune", "0.5", "--wait", "--quiet")
     assert done.returncode == 4, done.stderr  # the stand-in's constraint is unverified
-    assert job in fractune("jobs").stdout
+    assert f"\n{job[:8]}  SUCCEEDED" in fractune("jobs").stdout
     listed = json.loads(fractune("jobs", "--json").stdout)
     assert listed[1]["id"] == job
-    assert json.loads(fractune("job", job).stdout)["name"] == "model.onnx"
-    assert json.loads(fractune("report", job, "--json").stdout)["sparsity"] == 0.5
+    assert json.loads(fractune("job", job[:10], "--json").stdout)["name"] == "model · prune 50 %"
+    assert json.loads(fractune("report", job[:10], "--json").stdout)["sparsity"] == 0.5
+    shown = fractune("job", job[:10]).stdout
+    assert f"/ui/jobs/{job}" in shown
+    assert "SUCCEEDED" in shown
     assert fractune("download", job, "--out", "results").returncode == 0
     assert (tmp_path / "results" / "1" / "model.bin").stat().st_size == 4000
     assert (tmp_path / "results" / "report.html").exists()
@@ -72,9 +79,9 @@ def test_a_job_is_canceled_and_tried_again(fractune: Run, tmp_path: Path) -> Non
     (tmp_path / "model.onnx").write_text(json.dumps({"compress": "hang"}))
     job = fractune("submit", "model.onnx", "--prune", "0.5").stdout.strip()
     assert fractune("cancel", job).stdout.strip() in ("CANCELED", "CANCELING")
-    until(lambda: json.loads(fractune("job", job).stdout)["state"] == "CANCELED")
-    again = fractune("retry", job).stdout.strip()
-    assert json.loads(fractune("job", again).stdout)["retry_of"] == job
+    until(lambda: json.loads(fractune("job", job, "--json").stdout)["state"] == "CANCELED")
+    again = fractune("retry", job[:10]).stdout.strip()
+    assert json.loads(fractune("job", again, "--json").stdout)["retry_of"] == job
     fractune("cancel", again)
 
 
@@ -82,16 +89,36 @@ def test_folders_travel_as_zips(fractune: Run, model: str, tmp_path: Path) -> No
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "one.png").write_bytes(b"png")
     job = fractune("submit", model, "--prune", "0.5", "--data", "images").stdout.strip()
-    first = json.loads(fractune("job", job).stdout)["dataset"]
+    first = json.loads(fractune("job", job, "--json").stdout)["dataset"]
     (tmp_path / "images" / "one.png").touch()  # another date, the same content
     job = fractune("submit", model, "--prune", "0.5", "--data", "images").stdout.strip()
-    assert json.loads(fractune("job", job).stdout)["dataset"] == first
+    assert json.loads(fractune("job", job, "--json").stdout)["dataset"] == first
 
 
 def test_a_job_that_does_not_exist(fractune: Run) -> None:
     done = fractune("report", "0" * 32)
     assert done.returncode == 1
     assert "NOT_FOUND" in done.stderr
+
+
+def test_letters_that_no_job_begins_with(fractune: Run) -> None:
+    done = fractune("job", "0" * 8)
+    assert done.returncode == 1
+    assert "NOT_FOUND There is no job whose id begins with '00000000'" in done.stderr
+
+
+def test_ctrl_c_ends_the_waiting_and_not_the_job(fractune: Run, service: Service, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "hang"}))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(service.data_dir)}
+    command = [sys.executable, "-m", "service", "submit", "model.onnx", "--prune", "0.5", "--wait"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        job = waiting.stderr.readline().strip().rpartition("/")[2]
+        until(lambda: json.loads(fractune("job", job, "--json").stdout)["state"] == "RUNNING")
+        waiting.send_signal(signal.SIGINT)
+        assert "The job goes on." in waiting.stderr.read()
+        assert waiting.wait(PATIENCE_S) == 130
+    assert fractune("cancel", job).stdout.strip() == "CANCELING"
 
 
 def test_a_wrong_key_is_told(fractune: Run) -> None:

@@ -1,5 +1,6 @@
 """The dashboard in a real browser: two API processes, a path prefix, no network, a real worker."""
 
+import csv
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -116,7 +118,7 @@ def test_a_printed_link_signs_in_once(context: BrowserContext, service: Installa
 
 
 def test_a_job_from_its_upload_to_its_end(enter: Callable[..., Page], service: Installation) -> None:
-    page = enter("new")
+    page = enter("new?preset=Prune%20half")
     page.locator("#file-model").set_input_files(MODEL)
     expect(page.locator("#model-facts")).to_contain_text("Parameters", timeout=END_MS)
     image = page.locator("#fractals img")
@@ -178,7 +180,7 @@ def test_two_results_are_compared(enter: Callable[..., Page], jobs: dict[str, st
     page = enter()
     for name in ("half", "most"):
         page.locator(f"#pick-{jobs[name]}").check()
-    page.get_by_role("button", name="Compare selected").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
     figures = page.get_by_role("region", name="Figures")
     expect(figures.get_by_role("link", name=re.compile("half|most"))).to_have_count(2)
     expect(page.get_by_role("region", name="Differences")).to_contain_text("steps[1].sparsity_level0.90.5")
@@ -260,6 +262,94 @@ def test_a_page_that_is_not_there_keeps_the_navigation(enter: Callable[..., Page
     expect(page.get_by_role("link", name="Models")).to_be_visible()
 
 
+def test_many_jobs_are_canceled_and_removed_at_once_after_a_question(enter: Callable[..., Page], client: Client) -> None:
+    model = client.upload_model(MODEL)
+    endless = {"steps": [{"method": "inq"}], "calibration": {"count": 100_000}}
+    names = ("busy", "first", "second")
+    ids = {name: client.submit(model, endless, name=f"bulk {name}")["id"] for name in names}
+    page = enter("?q=bulk")
+    row = page.locator(f"#job-{ids['second']}")
+    expect(row).to_contain_text("number")
+    page.goto(page.url.replace("?q=bulk", f"jobs/{ids['second']}"))
+    page.get_by_label("Priority").select_option("high")
+    page.get_by_role("button", name="Set").click()
+    expect(page.locator("#standing")).to_contain_text("Priority high.")
+    for action, question, gone in (("Cancel …", "Cancel: 3 jobs", "Canceled"), ("Remove …", "Remove for good: 3 jobs", "")):
+        page.goto(page.url.partition("/ui/")[0] + "/ui/?q=bulk")
+        for name in names:
+            page.get_by_label(f"Tick bulk {name}").check()
+        page.get_by_role("button", name=action).click()
+        expect(page.get_by_role("heading", name=question)).to_be_visible()
+        page.get_by_role("button", name=action.removesuffix(" …")).click()
+        page.goto(page.url + "?q=bulk")
+        for name in names:
+            row = page.locator(f"#job-{ids[name]}")
+            expect(row.locator(".badge")).to_have_text(gone, timeout=END_MS) if gone else expect(row).to_have_count(0)
+
+
+def test_the_table_is_had_as_a_file_and_with_other_columns(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
+    page = enter("?q=half")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    heading, *rows = csv.reader(download.value.path().read_text().splitlines())
+    assert heading[:3] == ["id", "name", "model"]
+    assert [row[:3] for row in rows if row[0] == jobs["half"]] == [[jobs["half"], "half", "digits.onnx"]]
+    expect(page.get_by_role("columnheader", name="Owner")).not_to_be_visible()
+    page.get_by_text("Columns", exact=True).first.click()
+    page.get_by_role("group", name="Columns").get_by_label("Owner").check()
+    page.reload()
+    expect(page.get_by_role("columnheader", name="Owner")).to_be_visible()
+
+
+def test_both_files_of_an_ir_are_dropped_together(enter: Callable[..., Page], tmp_path: Path) -> None:
+    ov.save_model(ov.Core().read_model(MODEL), tmp_path / "pair.xml")
+    page = enter("models")
+    page.locator("#file-model").set_input_files(tmp_path / "pair.xml")
+    expect(page.get_by_role("alert").filter(has_text="together")).to_be_visible()
+    page.locator("#file-model").set_input_files([tmp_path / "pair.bin", tmp_path / "pair.xml"])
+    expect(page.get_by_role("heading", name="pair.zip")).to_be_visible()
+    expect(page.get_by_role("region", name="Facts")).to_contain_text("Parameters", timeout=END_MS)
+
+
+def test_the_form_is_kept_when_the_session_ends_or_the_connection_breaks(
+    enter: Callable[..., Page], context: BrowserContext, service: Installation
+) -> None:
+    page = enter("new?preset=Prune%20half")
+    context.set_offline(True)
+    page.get_by_label("Sparsity level").fill("0.61")
+    expect(page.get_by_text("The connection to the service is lost. What")).to_be_visible()
+    context.set_offline(False)
+    context.clear_cookies()
+    page.get_by_label("Sparsity level").fill("0.62")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("Your session has ended.")).to_be_visible()
+    expect(page.get_by_label("Sparsity level")).to_have_value("0.62")
+    page.get_by_role("link", name="sign in again").click()
+    page.get_by_label("API key").fill(service.keys[Role.OPERATOR])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Sparsity level")).to_have_value("0.62")
+    expect(page.locator("#recipe-json")).to_contain_text("0.62")
+
+
+def test_results_of_other_samples_are_not_mixed_on_the_plane(
+    enter: Callable[..., Page], jobs: dict[str, str], client: Client
+) -> None:
+    model = client.upload_model(MODEL)
+    recipe = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.55}], **QUICK}
+    client.wait(client.submit(model, recipe, name="on fractals")["id"])
+    page = enter(f"pareto?model={model}&max_drop=100")
+    names = {jobs["half"]: "half", jobs["most"]: "most"}
+    for judge, seen in (("digits.npz", True), ("made-up samples", False)):
+        choice = page.get_by_label("Judged on")
+        choice.select_option(choice.locator("option", has_text=judge).get_attribute("value"))
+        page.get_by_role("button", name="Show").click()
+        table = page.get_by_role("region", name="Results")
+        expect(table.get_by_role("link", name=names[jobs["half"]], exact=True)).to_have_count(int(seen))
+        expect(table.get_by_role("link", name="on fractals")).to_have_count(int(not seen))
+        expect(page.get_by_text("Left out:")).to_be_visible()
+        expect(table.get_by_text("the smallest within the limit")).to_have_count(1)
+
+
 def test_every_preset_opens(enter: Callable[..., Page], service: Installation) -> None:
     page = enter("new")
     links = [link.get_attribute("href") for link in page.locator(".presets a").all()]
@@ -267,6 +357,27 @@ def test_every_preset_opens(enter: Callable[..., Page], service: Installation) -
     for link in links:
         page.goto(f"{page.url.split('/ui/')[0].removesuffix('/tools/fractune')}{link}")
         expect(page.locator("fieldset.step")).not_to_have_count(0)
+
+
+def test_a_goal_is_chosen_first_and_told_of_in_the_end(
+    enter: Callable[..., Page], jobs: dict[str, str], client: Client
+) -> None:
+    page = enter(f"new?model={client.upload_model(MODEL)}")
+    expect(page.get_by_role("button", name="Faster")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("fieldset.step")).not_to_be_visible()
+    page.get_by_role("button", name="Within my limit").click()
+    page.get_by_label("Max drop").fill("0.02")
+    expect(page.locator("#preview")).to_contain_text("needs samples to judge by")
+    page.get_by_role("button", name="No data").click()
+    expect(page.locator("#recipe-json")).to_contain_text('"goal": "data_free"')
+    page.get_by_text("every knob behind the goal").click()
+    page.get_by_text("original and compressed, in turns").click()
+    page.locator("#benchmark").select_option("off")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile(r"/ui/jobs/[0-9a-f]{32}$"))
+    expect(page.locator("#standing .badge")).to_have_text("Succeeded", timeout=END_MS)
+    expect(page.get_by_role("main")).to_contain_text("Goal: No data.")
+    expect(page.get_by_role("main")).to_contain_text("(--eval FOLDER)")
 
 
 def test_jobs_are_searched_and_sorted(enter: Callable[..., Page], jobs: dict[str, str]) -> None:

@@ -141,7 +141,7 @@ def submit(head: Machine, act: str, *options: str) -> str:
 
 
 def job(head: Machine, job_id: str) -> dict[str, Any]:
-    shown: dict[str, Any] = json.loads(head.fractune("job", job_id))
+    shown: dict[str, Any] = json.loads(head.fractune("job", job_id, "--json"))
     return shown
 
 

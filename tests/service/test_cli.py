@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -27,7 +28,7 @@ def finish(constraint=None):
     accuracy = judged | {"accuracy_original": one, "accuracy_compressed": one | {"low": None, "high": None}}
     fidelity = {"n": 600, "source": "dataset", "agreement": one, **accuracy}
     judged = {"size": size, "fidelity": fidelity, "benchmark": None, "constraint": constraint}
-    report = {"sparsity": 0.5, "layers": [], "warnings": [], **judged}
+    report = {"sparsity": 0.5, "layers": [], "warnings": [], "advice": ["Try this."], **judged}
     (out / "report.json").write_text(json.dumps(report))
     say("done")
 """
@@ -134,16 +135,79 @@ def test_options_end_up_in_the_task(fractune: Run, tmp_path: Path) -> None:
     assert (recipe["shapes"], recipe["seed"], recipe["preprocessing"]["mean_values"]) == ({"x": [1, 3, 8, 8]}, 7, [1, 2, 3])
 
 
+ECHO = '(out / "task.json").write_text(json.dumps(task)); finish()'
+
+
+def test_a_model_alone_is_made_faster(fractune: Run, tmp_path: Path) -> None:
+    done = fractune("optimize", "model.onnx", child=ECHO)
+    recipe = json.loads((tmp_path / "model-fractune" / "task.json").read_text())["recipe"]
+    assert (recipe["goal"], [step["method"] for step in recipe["steps"]]) == ("speed", ["int8"])
+    assert "Faster (--goal speed)" in done.stderr
+    assert "Next    Try this." in done.stderr
+
+
+def test_any_knob_is_set_beside_a_goal(fractune: Run, tmp_path: Path) -> None:
+    knobs = ("--set", "steps.0.bits=3", "--set", "preprocessing.scale_values=[255]", "--set", "preprocessing.fit=stretch")
+    fractune("optimize", "model.onnx", "--goal", "size", *knobs, child=ECHO)
+    recipe = json.loads((tmp_path / "model-fractune" / "task.json").read_text())["recipe"]
+    assert (recipe["goal"], recipe["steps"][0]["bits"]) == ("size", 3)
+    assert (recipe["preprocessing"]["scale_values"], recipe["preprocessing"]["fit"]) == ([255], "stretch")
+
+
+def test_programs_get_json_alone(fractune: Run) -> None:
+    done = fractune("optimize", "model.onnx", "--json")
+    assert (json.loads(done.stdout)["sparsity"], done.stderr) == (0.5, "")
+    assert json.loads(fractune("doctor", "--json").stdout)["python"]["fine"] is True
+
+
+def test_nothing_is_cut_where_a_program_reads(fractune: Run) -> None:
+    name = "a-layer-whose-name-is-long" * 10
+    child = (
+        f'(out / "inspection.json").write_text(json.dumps({{"layers": [{{"name": "{name}", "type": "MatMul"}}]}})); say("done")'
+    )
+    assert name in fractune("inspect", "model.onnx", child=child, COLUMNS="").stdout
+
+
+def test_ctrl_c_says_that_nothing_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    child = SAY + "say('progress', stage='import')\nimport signal\nsignal.pause()"
+    variables = {
+        "FRACTUNE_DATA_DIR": str(tmp_path / "data"),
+        "FRACTUNE_CHILD_COMMAND": json.dumps([sys.executable, "-c", child]),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [sys.executable, "-m", "service", "optimize", "model.onnx"]
+    with subprocess.Popen(command, cwd=tmp_path, env=os.environ | variables, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert any(line.strip() == "import" for line in running.stderr)
+        running.send_signal(signal.SIGINT)
+        assert "nothing goes on" in running.stderr.read()
+        assert running.wait(PATIENCE_S) == 130
+    assert not (tmp_path / "model-fractune").exists()
+
+
+def test_a_goal_takes_a_limit_of_ones_own(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "data.npz").touch()
+    fractune("optimize", "model.onnx", "--goal", "limit", "--max-drop", "0.02", "--eval", "data.npz", child=ECHO)
+    recipe = json.loads((tmp_path / "model-fractune" / "task.json").read_text())["recipe"]
+    assert (recipe["goal"], recipe["constraint"]["max_drop"]) == ("limit", 0.02)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["optimize", "model.onnx"], "Give --recipe FILE, --prune 0.5 or --int8."),
+        (["optimize", "model.onnx", "--goal", "spede"], "Did you mean `speed`?"),
+        (["optimize", "model.onnx", "--goal", "limit"], "--eval"),
+        (["optimize", "model.onnx", "--goal", "size", "--int8"], "Give one of them."),
         (["optimize", "model.onnx", "--prune", "1.5"], "sparsity_level"),
+        (["optimize", "model.onnx", "--set", "calibration.cuont=5"], "Did you mean `count`?"),
+        (["optimize", "model.onnx", "--set", "steps.3.bits=5"], "names no knob"),
+        (["optimize", "model.onnx", "--set", 'steps=[{"method": "inc"}]'], "Did you mean `inq`?"),
         (["optimize", "model.onnx", "--prune", "0.5", "--shape", "1x3"], "'1x3' is not a shape"),
         (["optimize", "model.onnx", "--recipe", "model.onnx"], "is not JSON"),
         (["optimize", "nowhere.onnx", "--prune", "0.5"], "does not exist"),
-        (["methods", "nonesuch"], "layerwise_pruning"),
-        (["frobnicate"], "No such command"),
+        (["methods", "layerwise_prunin"], "Did you mean `layerwise_pruning`?"),
+        (["optimise"], "Did you mean 'optimize'?"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_is_wrong(fractune: Run, arguments: list[str], complaint: str) -> None:

@@ -45,6 +45,14 @@ def test_the_recipe_comes_back_as_it_was_understood(http: httpx.Client, model: s
     assert submit(http, model, recipe=recipe).json()["recipe"] == recipe
 
 
+def test_a_goal_is_enough_of_a_recipe(http: httpx.Client, model: str) -> None:
+    job = submit(http, model, recipe={"goal": "speed"}).json()
+    assert (job["recipe"]["goal"], job["methods"]) == ("speed", "int8")
+    refused = submit(http, model, recipe={"goal": "limit"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "RECIPE_INVALID")
+    assert "needs samples to judge by" in refused.json()["detail"]
+
+
 def test_many_clients_with_one_key_make_one_job(http: httpx.Client, model: str) -> None:
     def send(_: int) -> httpx.Response:
         return http.post("/v1/jobs", json={"model": model, "recipe": RECIPE}, headers={"Idempotency-Key": "once"})
@@ -93,6 +101,8 @@ def test_filters_join(empty: httpx.Client) -> None:
 
     assert ids() == [second, first]
     assert ids(state="QUEUED") == [first]
+    assert ids(id=first[:12]) == [first]
+    assert ids(id="0" * 12) == []
     assert ids(label=["team:a", "run:1"]) == [first]
     assert ids(label="team:b") == []
     assert ids(name="NIGHT 50%") == [first]

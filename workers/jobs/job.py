@@ -27,6 +27,24 @@ class Kind(StrEnum):
     COMPRESS = "compress"  # run a recipe
 
 
+class Priority(StrEnum):
+    """Which waiting job goes first; among equals the one that was submitted first."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        """As the store keeps it: 0 is normal."""
+        return list(Priority).index(self) - 1
+
+    @classmethod
+    def of(cls, rank: int) -> "Priority":
+        """The other way round."""
+        return list(cls)[rank + 1]
+
+
 class Stage(StrEnum):
     """The parts of a running job, in their order."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from workers.jobs.job import TERMINAL, Failure, Kind, Progress, State
+from workers.jobs.job import TERMINAL, Failure, Kind, Priority, Progress, State
 
 JsonObject = dict[str, Any]
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class Request:
     labels: dict[str, str] = field(default_factory=dict)
     retry_of: str | None = None
     runs_on: str | None = None  # the class of workers that may do it, `label=value`
+    priority: Priority = Priority.NORMAL
 
     def needs(self) -> list[tuple[AssetKind, str]]:
         """The uploads that must be stored for it."""
@@ -107,6 +108,7 @@ class Job:
     project: str  # whose keys see it
     retry_of: str | None
     runs_on: str | None
+    priority: Priority
     attempt: int  # how often a worker has claimed it: the fencing token
     worker: str | None
     created_at: float
@@ -128,7 +130,16 @@ class Job:
     def again(self) -> Request:
         """The same request once more."""
         return Request(
-            self.kind, self.model, self.recipe, self.dataset, self.evaluation, self.name, self.labels, self.id, self.runs_on
+            self.kind,
+            self.model,
+            self.recipe,
+            self.dataset,
+            self.evaluation,
+            self.name,
+            self.labels,
+            self.id,
+            self.runs_on,
+            self.priority,
         )
 
 

@@ -152,7 +152,6 @@ class Method(Step, ABC):
     """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
 
     family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
-    stores_tables: ClassVar[bool] = False  # whether it has a form for tables whose rows are looked up, not multiplied
 
     @abstractmethod
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
@@ -169,10 +168,6 @@ class Method(Step, ABC):
         `sizes` are the numbers of weights of all layers in topological order; `read` gives the weights (g, r, c) of one.
         """
         return dict.fromkeys(sizes, self)
-
-    def store(self, table: Array) -> LayerSolution:
-        """The form of a table (1, r, c), for methods with `stores_tables`."""
-        raise NotImplementedError
 
     @property
     def measured_level(self) -> float | None:

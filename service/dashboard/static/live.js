@@ -34,6 +34,8 @@ const append = ({ id, text }) => {
 
 for (const box of document.querySelectorAll("[data-live]")) {
   const source = new EventSource(box.dataset.live);
+  source.addEventListener("error", () => { document.getElementById("offline").hidden = source.readyState === EventSource.OPEN; });
+  source.addEventListener("open", () => { document.getElementById("offline").hidden = true; });
   source.addEventListener("replace", (event) => replace(JSON.parse(event.data)));
   source.addEventListener("append", (event) => append(JSON.parse(event.data)));
   source.addEventListener("done", () => { source.close(); document.dispatchEvent(new Event("inspected")); });
@@ -57,6 +59,20 @@ function tellTimes(box) {
 }
 tellTimes(document);
 setInterval(() => tellTimes(document), 30000);
+
+// Which columns of the table are shown: the browser remembers.
+const columns = document.getElementById("columns");
+if (columns) {
+  const table = document.querySelector("[data-hide]");
+  const boxes = [...columns.querySelectorAll("input")];
+  table.dataset.hide = localStorage.getItem("hidden columns") ?? table.dataset.hide;
+  for (const box of boxes) box.checked = !table.dataset.hide.split(" ").includes(box.value);
+  columns.addEventListener("change", () => {
+    table.dataset.hide = boxes.filter((box) => !box.checked).map((box) => box.value).join(" ");
+    localStorage.setItem("hidden columns", table.dataset.hide);
+  });
+  columns.hidden = false;
+}
 
 for (const button of document.querySelectorAll(".copy")) button.hidden = !navigator.clipboard;
 document.addEventListener("click", async ({ target }) => {

@@ -1,5 +1,6 @@
 // Uploads: dropped or chosen, hashed in the browser where it can, sent with progress, skipped when the service has the file.
 const { api, root, csrf } = document.body.dataset;
+const PACKED = 2 ** 32 - 2 ** 20; // bytes that a zip without extensions holds
 const HASHED = 512 * 2 ** 20; // bytes; larger files would not fit into memory, and are hashed by the service alone
 
 const sha256 = async (file) => {
@@ -33,7 +34,17 @@ const arrived = (box, asset) => {
   document.getElementById("update").click();
 };
 
-const take = async (box, file) => {
+// What was dropped as one file. Both files of an IR become a zip.
+const together = async (box, files) => {
+  const [xml, bin] = [".xml", ".bin"].map((suffix) => files.find(({ name }) => name.toLowerCase().endsWith(suffix)));
+  if (files.length === 1 && !xml && !bin) return files[0];
+  if (files.length !== 2 || !xml || !bin) throw new Error(xml || bin ? "Drop the .xml and the .bin of the IR together." : "Drop one file at a time.");
+  if (xml.size + bin.size > PACKED) throw new Error("Put the .xml and the .bin into a zip, and drop that.");
+  const { pack } = await import(box.dataset.pack);
+  return pack([xml, bin], xml.name.replace(/xml$/i, "zip"));
+};
+
+const take = async (box, files) => {
   const { kind } = box.dataset;
   const [sending, wrong] = [box.querySelector(".sending"), box.querySelector(".wrong")];
   const [told, bar, stop] = [sending.querySelector(".told"), sending.querySelector("progress"), sending.querySelector(".stop")];
@@ -42,8 +53,10 @@ const take = async (box, file) => {
   sending.hidden = false;
   wrong.hidden = true;
   bar.removeAttribute("value");
+  const name = files.map((file) => file.name).join(", ");
   try {
-    told.textContent = `Hashing ${file.name}`;
+    told.textContent = `Hashing ${name}`;
+    const file = await together(box, files);
     const digest = await sha256(file);
     if (digest) {
       const known = await fetch(`${api}/${kind}s/${digest}`);
@@ -61,19 +74,19 @@ const take = async (box, file) => {
   } catch (error) {
     sending.hidden = true;
     wrong.hidden = false;
-    wrong.textContent = `${file.name} was not uploaded. ${error.message}`;
+    wrong.textContent = `${name} was not uploaded. ${error.message}`;
   }
 };
 
 for (const box of document.querySelectorAll(".drop")) {
   const input = box.querySelector("input[type=file]");
   box.hidden = false;
-  input.addEventListener("change", () => input.files.length && take(box, input.files[0]));
+  input.addEventListener("change", () => input.files.length && take(box, [...input.files]));
   box.addEventListener("dragover", (event) => { event.preventDefault(); box.classList.add("over"); });
   box.addEventListener("dragleave", () => box.classList.remove("over"));
   box.addEventListener("drop", (event) => {
     event.preventDefault();
     box.classList.remove("over");
-    if (event.dataTransfer.files.length) take(box, event.dataTransfer.files[0]);
+    if (event.dataTransfer.files.length) take(box, [...event.dataTransfer.files]);
   });
 }

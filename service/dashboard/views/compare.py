@@ -1,5 +1,8 @@
 """Results beside each other, and all results of a model on the plane of size and fidelity."""
 
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -9,16 +12,18 @@ from service.dashboard.equivalents import brief
 from service.dashboard.pages import render
 from service.dashboard.session_auth import StoreDep, Visitor
 from service.dashboard.tradeoff import measured_by, plot, results
+from workers.errors import NotFound
 from workers.jobs.job import State
-from workers.jobs.records import JsonObject
+from workers.jobs.records import AssetKind, JsonObject
 from workers.jobs.store import Store
 from workers.jobs.store.listing import JobFilter, JobRow, Order
 from workers.report.charts import Whiskers, whiskers
-from workers.report.formatting import percent, significant, size, tick
+from workers.report.formatting import drop, percent, significant, size, tick
 from workers.statistics.intervals import Interval
 
 router = APIRouter()
 MOST_COMPARED = 8
+BETTER = {"zip_bytes": -1, "compressed_bytes": -1, "agreement": 1, "accuracy_compressed": 1, "drop": -1, "ratio": 1}
 MOST_PLOTTED = 500
 Ids = Annotated[list[str], Query(alias="job", max_length=MOST_COMPARED)]
 
@@ -31,12 +36,14 @@ def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Res
         request,
         "compare.html",
         lines=lines,
-        judged_alike=len({_judged_on(line) for line in lines}) < 2,
+        judged_alike=_alike(lines),
         recipes=_differing([brief(line.job.recipe) for line in lines]),
-        answers=_intervals(lines, "drop", percent) or _intervals(lines, "agreement", percent),
+        best={key: _best(lines, key, sign) for key, sign in BETTER.items()} if _alike(lines) else {},
+        answers=_intervals(lines, "drop", drop) or _intervals(lines, "agreement", percent),
         dropped=any((line.job.summary or {}).get("drop") is not None for line in lines),
         sizes=size,
         percents=percent,
+        drops=drop,
         plain=significant,
         speeds=_intervals(lines, "ratio", lambda ratio: f"{significant(ratio)}×"),
     )
@@ -49,11 +56,15 @@ def pareto(
     _: Visitor,
     model: Annotated[str, Query(max_length=64)] = "",
     limit: Annotated[float | None, Query(alias="max_drop", ge=0, le=100, description="In points.")] = None,
+    judged: Annotated[str, Query(max_length=80, description="The samples that judged.")] = "",
 ) -> Response:
-    """Every result of a model: how small, how true, how fast."""
+    """Every result of a model that was judged on the same samples: how small, how true, how fast."""
     models = _models(store)
     chosen = model or next(iter(models), "")
-    lines = store.listing.page(_succeeded(chosen), limit=MOST_PLOTTED).items if chosen else ()
+    every = store.listing.page(_succeeded(chosen), limit=MOST_PLOTTED).items if chosen else ()
+    judges = _judges(store, every)
+    judge = judged if judged in judges else next(iter(judges), "")
+    lines = [line for line in every if _key(line) == judge]
     measure = measured_by(lines)
     found = results(lines, measure)
     drawn = plot(found, None if limit is None else limit / 100)
@@ -65,13 +76,51 @@ def pareto(
         measure=measure,
         plot=drawn,
         limit=limit,
-        left_out=len(lines) - len(found),
+        left_out=len(every) - len(found),
+        judges=judges,
+        judge=judge,
     )
+
+
+def _alike(lines: list[JobRow]) -> bool:
+    """Whether all were judged on the same samples."""
+    return len({_judged_on(line) for line in lines}) < 2
+
+
+def _best(lines: list[JobRow], figure: str, sign: int) -> int | None:
+    """The number of the result that is better than all others beyond the intervals; None where there is none."""
+    told = [line.job.summary or {} for line in lines]
+    if any(each.get(figure) is None for each in told):
+        return None
+    ends = [sorted(sign * (each.get(f"{figure}{end}") or each[figure]) for end in ("_low", "", "_high")) for each in told]
+    first = max(range(len(ends)), key=lambda number: ends[number][0])
+    return first if all(ends[first][0] > most for number, (*_, most) in enumerate(ends) if number != first) else None
 
 
 def _judged_on(line: JobRow) -> tuple[str | None, str | None]:
     """The samples that a job's fidelity was measured on, as far as they are known."""
     return line.job.evaluation or line.job.dataset, (line.job.summary or {}).get("fidelity_source")
+
+
+def _key(line: JobRow) -> str:
+    """The same for results that were judged on the same samples."""
+    data, source = _judged_on(line)
+    return f"{source or 'unknown'}:{(data or '')[:16]}" if source == "dataset" else f"{source or 'unknown'}"
+
+
+def _judges(store: Store, lines: Sequence[JobRow]) -> dict[str, str]:
+    """What to call the samples that judged, those with most results first."""
+    count = Counter(map(_key, lines))
+    named = {_key(line): _called(store, *_judged_on(line)) for line in lines}
+    return {key: f"{named[key]} ({number} {'result' if number == 1 else 'results'})" for key, number in count.most_common()}
+
+
+def _called(store: Store, data: str | None, source: str | None) -> str:
+    if source != "dataset" or data is None:
+        return "made-up samples"
+    with suppress(NotFound):
+        return store.assets.get(AssetKind.DATASET, data).name
+    return data[:8]
 
 
 def _succeeded(model: str | None) -> JobFilter:

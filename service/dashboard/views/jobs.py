@@ -14,7 +14,8 @@ from service.dashboard.pages import fill, go, render
 from service.dashboard.session_auth import TAKES_LONG, Form, OperatorHere, StoreDep, Visitor
 from service.http.dependencies import AnnounceDep, ArtifactsDep, JobId, SettingsDep
 from service.routes.jobs import again
-from workers.jobs.job import Kind, State
+from workers.errors import InvalidRequest
+from workers.jobs.job import Kind, Priority, State
 from workers.jobs.store import Store
 from workers.jobs.store.listing import JobFilter, JobRows, Order
 from workers.methods import METHODS
@@ -28,6 +29,11 @@ GROUPS = {
     "failed": frozenset({State.FAILED}),
     "canceled": frozenset({State.CANCELED}),
 }
+COLUMN_TITLES = {
+    **{"state": "State", "size": "Smaller", "fidelity": "Answers", "speed": "Faster", "created": "Created"},
+    **{"model": "Model", "owner": "Owner", "worker": "Worker"},
+}
+HIDDEN = ("model", "owner", "worker")  # until somebody asks for them
 FALLING = {Order.CREATED, Order.FIDELITY, Order.SPEED}  # what people look for first is at this end
 
 
@@ -76,9 +82,11 @@ def table(request: Request, store: StoreDep, _: Visitor, asked: Query_) -> Respo
     return render(
         request,
         "jobs.html",
-        **_table(asked, lines),
+        **_table(asked, lines, store),
         counts=_counts(store),
         methods=methods,
+        columns=COLUMN_TITLES,
+        hidden=HIDDEN,
         groups=GROUPS,
         seen=_signature(lines),
         pages=max(1, -(-lines.total // PAGE)),
@@ -108,9 +116,10 @@ def _changes(
     """The parts of the page that are not as they were, by their ids."""
     parts = [("counts", fill(request, "parts/job_counts.html", counts=_counts(store), asked=asked, groups=GROUPS))]
     if list(known) != [line.job.id for line in lines.items]:
-        return [*parts, ("rows", fill(request, "parts/job_rows.html", **_table(asked, lines)))]
+        return [*parts, ("rows", fill(request, "parts/job_rows.html", **_table(asked, lines, store)))]
     changed = [line for line in lines.items if known[line.job.id] != line.job.last_event]
-    return parts + [(f"job-{line.job.id}", fill(request, "parts/job_row.html", line=line)) for line in changed]
+    places = _places(lines, store)
+    return parts + [(f"job-{line.job.id}", fill(request, "parts/job_row.html", line=line, places=places)) for line in changed]
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -118,6 +127,17 @@ def cancel(request: Request, store: StoreDep, settings: SettingsDep, _: Operator
     """End it, and back to where the button was."""
     store.jobs.cancel(job_id, settings.answer_s)
     return _back(request, fields, f"jobs/{job_id}")
+
+
+@router.post("/jobs/{job_id}/priority")
+def prioritize(request: Request, store: StoreDep, _: OperatorHere, fields: Form, job_id: JobId) -> Response:
+    """Let it go before or after others."""
+    try:
+        priority = Priority(str(fields.get("priority", "")))
+    except ValueError as error:
+        raise InvalidRequest("There is no such priority.", hint=f"There are {', '.join(Priority)}.") from error
+    store.jobs.prioritize(job_id, priority)
+    return go(request, f"jobs/{job_id}")
 
 
 @router.post("/jobs/{job_id}/retry")
@@ -141,8 +161,14 @@ def _back(request: Request, fields: Form, otherwise: str) -> Response:
     return go(request, "" if fields.get("from") == "table" else otherwise)
 
 
-def _table(asked: JobTableQuery, lines: JobRows) -> dict[str, Any]:
-    return {"asked": asked, "lines": lines, "Order": Order}
+def _table(asked: JobTableQuery, lines: JobRows, store: Store) -> dict[str, Any]:
+    return {"asked": asked, "lines": lines, "Order": Order, "places": _places(lines, store)}
+
+
+def _places(lines: JobRows, store: Store) -> dict[str, int]:
+    """Where the waiting jobs of the page stand in the queue."""
+    waits = any(line.job.state == State.QUEUED for line in lines.items)
+    return {job_id: number for number, job_id in enumerate(store.jobs.queue(), 1)} if waits else {}
 
 
 def _counts(store: Store) -> dict[str, int]:

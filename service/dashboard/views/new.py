@@ -19,6 +19,7 @@ from workers.jobs.records import Asset, AssetKind, JsonObject
 from workers.jobs.store import Store
 from workers.recipe import Recipe
 from workers.recipe.forecast import Forecast, foresee
+from workers.recipe.goals import DEFAULT_GOAL, GOALS, with_goal
 
 router = APIRouter()
 LISTED = 200  # models and datasets to choose from; the newest
@@ -31,15 +32,16 @@ def begin(
     _: OperatorHere,
     model: Annotated[str, Query(max_length=64)] = "",
     dataset: Annotated[str, Query(max_length=64)] = "",
+    goal: Annotated[str, Query(max_length=20)] = DEFAULT_GOAL,
     preset: Annotated[str, Query(max_length=200)] = "",
     like: Annotated[str, Query(alias="from", max_length=32)] = "",
 ) -> Response:
-    """An empty form, one for a common recipe, or one filled in like an earlier job."""
+    """A form for a goal or a common recipe, or one filled in like an earlier job."""
     if like:
         job = store.jobs.get(like)
         others = {"model": job.model, "dataset": job.dataset or "", "evaluation": job.evaluation or "", "name": job.name}
         return _page(request, store, Draft.of(brief(job.recipe), **others))
-    return _page(request, store, Draft.of(PRESETS.get(preset) or next(iter(PRESETS.values())), model=model, dataset=dataset))
+    return _page(request, store, Draft.of(PRESETS.get(preset) or with_goal({"goal": goal}), model=model, dataset=dataset))
 
 
 @router.post("/new")
@@ -88,6 +90,7 @@ def _page(request: Request, store: Store, draft: Draft, refusal: str = "") -> Re
         refusal=refusal,
         blocks={name: draft.block(name) for name in BLOCKS},
         catalogue=catalogue(),
+        goals=GOALS,
         presets=PRESETS,
         models=store.assets.page(AssetKind.MODEL, limit=LISTED).items,
         datasets=store.assets.page(AssetKind.DATASET, limit=LISTED).items,

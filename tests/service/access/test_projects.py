@@ -14,6 +14,7 @@ from tests.installation import RECIPE, Installation
 from tests.waiting import until
 from workers.jobs.database.scope import COMMON
 from workers.jobs.records import Role
+from workers.jobs.store.jobs import JobQuery
 
 Keys = dict[str, str]
 
@@ -133,7 +134,7 @@ def test_a_file_that_two_projects_upload_belongs_to_both(service: Installation, 
         model = upload(red, content)
         assert blue.get(f"/v1/models/{model}").status_code == 404
         assert upload(blue, content) == model
-        for inspection in service.store.jobs.page(model=model).items:
+        for inspection in service.store.jobs.page(wanted=JobQuery(model=model)).items:
             service.store.jobs.cancel(inspection.id, 0)
         assert red.delete(f"/v1/models/{model}").status_code == 204
         assert red.get(f"/v1/models/{model}").status_code == 404

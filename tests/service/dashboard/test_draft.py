@@ -9,6 +9,7 @@ from service.dashboard.knobs import FormField, document, knobs, spell_value
 from service.dashboard.views.new import expected, image_size
 from workers.jobs.records import Asset, AssetKind
 from workers.recipe import Recipe
+from workers.recipe.goals import GOALS
 
 WHOLE: dict[str, Any] = {
     "steps": [{"method": "layerwise_pruning", "sparsity_level": 0.65}, {"method": "uniform", "bits": 3}],
@@ -46,6 +47,23 @@ def test_every_method_has_a_form_whose_blanks_are_its_defaults(method: str) -> N
 def test_the_common_recipes_are_valid(name: str) -> None:
     assert Draft.of(PRESETS[name]).faults == {}
     assert Draft.of(PRESETS[name]).recipe() == PRESETS[name]
+
+
+def test_a_goal_fills_the_form_until_its_steps_are_changed() -> None:
+    draft = Draft.of(WHOLE).changed("goal:size")
+    assert draft.goal is GOALS["size"]
+    assert draft.recipe()["goal"] == "size"
+    assert draft.values["preprocessing.layout"] == "NCHW"
+    assert "constraint.max_drop" not in draft.values
+    assert draft.changed("goal:limit").recipe()["constraint"] == {"max_drop": 0.01}
+    assert draft.changed("goal:limit").changed("goal:size").recipe() == draft.recipe()
+    assert "goal" not in draft.changed("add:int8").recipe()
+
+
+def test_the_form_tells_which_samples_a_goal_lacks() -> None:
+    draft = Draft({}).changed("goal:limit")
+    assert draft.faults.keys() == {"evaluation"}
+    assert Draft({**draft.values, "evaluation": "0" * 64}).faults == {}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from workers.errors import OutOfMemory
-from workers.jobs.job import Failure, Kind, Progress, Stage, State
+from workers.errors import Conflict, OutOfMemory
+from workers.jobs.job import Failure, Kind, Priority, Progress, Stage, State
 from workers.jobs.records import Artifact, AssetKind, Job, Request
 from workers.jobs.store import Store
 
@@ -153,6 +153,21 @@ def test_cancel_makes_no_lease_longer(store: Store, job: Job) -> None:
     store.jobs.cancel(job.id, LEASE_S)
     store.leases.expire(max_attempts=3)
     assert store.jobs.get(job.id).state == State.CANCELED
+
+
+def test_priority_goes_before_age_and_uploads_before_both(store: Store, job: Job) -> None:
+    low = store.jobs.submit(replace(job.again(), priority=Priority.LOW), "key")[0]
+    high = store.jobs.submit(replace(job.again(), priority=Priority.HIGH), "key")[0]
+    assert store.jobs.queue() == [high.id, job.id, low.id]
+    look = str(store.assets.get(AssetKind.MODEL, MODEL).job_id)
+    assert store.leases.foremost(low.id) == look
+    store.leases.claim(look, "w", LEASE_S)
+    assert store.leases.foremost(low.id) == high.id
+    assert store.jobs.prioritize(low.id, Priority.HIGH).priority == Priority.HIGH
+    assert store.jobs.queue() == [low.id, high.id, job.id], "among equals, the older"
+    store.leases.claim(high.id, "w", LEASE_S)
+    with pytest.raises(Conflict):
+        store.jobs.prioritize(high.id, Priority.LOW)
 
 
 def test_the_foremost_is_the_oldest_that_waits_for_the_same_workers(store: Store, job: Job) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, null, tuple_
 
 from workers.errors import NotFound
 from workers.jobs.database.tables import jobs
-from workers.jobs.job import Failure, Kind, Progress, Stage, State
+from workers.jobs.job import Failure, Kind, Priority, Progress, Stage, State
 from workers.jobs.records import Job, Page
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ def job_of(row: AnyRow) -> Job:
         row,
         kind=Kind(row.kind),
         state=State(row.state),
+        priority=Priority.of(row.priority),
         progress=row.progress and Progress(**row.progress | {"stage": Stage(row.progress["stage"])}),
         failure=row.failure and failure(row.failure),
     )

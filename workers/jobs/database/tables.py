@@ -53,6 +53,7 @@ class JobColumns(TypedColumns):
     project: Named[str] = Column(server_default=COMMON)
     retry_of: Named[str | None]
     runs_on: Named[str | None]  # the class of workers that may do it
+    priority: Named[int] = Column(server_default="0")  # -1 low, 0, 1 high
     attempt: Named[int]  # counts claims: the fencing token
     worker: Named[str | None]
     lease_until: Named[float | None]

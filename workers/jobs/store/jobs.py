@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, or_, select, true, update
@@ -13,9 +14,41 @@ from workers.jobs.database import rows
 from workers.jobs.database.connection import Database, now
 from workers.jobs.database.scope import COMMON, EVERYTHING, Scope
 from workers.jobs.database.tables import artifacts, assets, events, grants, idempotency, jobs
-from workers.jobs.job import Kind, State
+from workers.jobs.job import Kind, Priority, State
 from workers.jobs.records import Artifact, AssetKind, Job, JobEvent, JsonObject, Page, Request
 from workers.jobs.store.timeline import advance, append_event, end
+
+LONGEST_QUEUE = 1000  # of which a place is told
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs a list is to show; all of it must fit."""
+
+    begins: str | None = None  # the first letters of the id
+    state: State | None = None
+    kind: Kind | None = None
+    model: str | None = None
+    method: str | None = None  # one of the recipe's
+    name: str | None = None  # a part of it
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Of a query of the jobs."""
+        equal = {"state": self.state, "kind": self.kind, "model": self.model}
+        conditions = [jobs.c[column] == value for column, value in equal.items() if value is not None]
+        if self.begins is not None:
+            conditions.append(jobs.c.id.startswith(self.begins, autoescape=True))
+        if self.method is not None:
+            conditions.append(("+" + jobs.c.methods + "+").contains(f"+{self.method}+", autoescape=True))
+        if self.name is not None:
+            conditions.append(jobs.c.name.icontains(self.name, autoescape=True))
+        return conditions + [jobs.c.labels[label].as_string() == value for label, value in self.labels.items()]
+
+
+def in_turn(table: Any) -> tuple[ColumnElement[Any], ...]:
+    """The order in which waiting jobs are done: what looks at uploads first, then by priority and by age."""
+    return (table.c.kind == Kind.COMPRESS, table.c.priority.desc(), table.c.created_at, table.c.id)
 
 
 class Jobs:
@@ -63,27 +96,9 @@ class Jobs:
             shared = update(jobs).where(jobs.c.id == job_id).values(project=COMMON).returning(jobs)
             return rows.job_of(connection.execute(shared).one())
 
-    def page(
-        self,
-        cursor: str | None = None,
-        limit: int = 50,
-        *,
-        state: State | None = None,
-        kind: Kind | None = None,
-        model: str | None = None,
-        method: str | None = None,
-        name: str | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Page[Job]:
-        """Newest first, without recipes; `method` is one of the recipe's, `name` a part, all of `labels` must fit."""
-        equal = {"state": state, "kind": kind, "model": model}
-        conditions = [jobs.c[column] == value for column, value in equal.items() if value is not None]
-        conditions.append(self._scope.sees(jobs.c.project))
-        if method is not None:
-            conditions.append(("+" + jobs.c.methods + "+").contains(f"+{method}+", autoescape=True))
-        if name is not None:
-            conditions.append(jobs.c.name.icontains(name, autoescape=True))
-        conditions += [jobs.c.labels[label].as_string() == value for label, value in (labels or {}).items()]
+    def page(self, cursor: str | None = None, limit: int = 50, wanted: JobQuery = JobQuery()) -> Page[Job]:
+        """Newest first, without recipes."""
+        conditions = [*wanted.conditions(), self._scope.sees(jobs.c.project)]
         query = rows.newest_first(select(*rows.without_recipe()).where(*conditions), jobs, cursor, limit)
         with self._database.read() as connection:
             return rows.page_of(connection.execute(query).all(), limit, rows.job_of)
@@ -108,6 +123,22 @@ class Jobs:
                 )  # fmt: skip
                 row = asked or row
             return rows.job_of(row)
+
+    def prioritize(self, job_id: str, priority: Priority) -> Job:
+        """Let a waiting job go before or after others. Raises NotFound, Conflict when it does not wait."""
+        with self._database.write() as connection:
+            row = find_row(connection, job_id, self._scope, lock=True)
+            self._scope.refuse_foreign(row.project)
+            if row.state != State.QUEUED:
+                raise Conflict(f"Job {job_id} does not wait: {row.state}.", hint="Only waiting jobs have a priority.")
+            changed = update(jobs).where(jobs.c.id == job_id).values(priority=priority.rank).returning(jobs)
+            return rows.job_of(connection.execute(changed).one())
+
+    def queue(self) -> list[str]:
+        """The ids of the compressions that wait, of whatever project, in the order in which they will be done."""
+        waiting = and_(jobs.c.state == State.QUEUED, jobs.c.kind == Kind.COMPRESS)
+        with self._database.read() as connection:
+            return list(connection.scalars(select(jobs.c.id).where(waiting).order_by(*in_turn(jobs)).limit(LONGEST_QUEUE)))
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
         """The history after event number `after`, oldest first; empty for an unknown job."""
@@ -184,6 +215,7 @@ def add(connection: Connection, request: Request, owner: str, job_id: str, scope
             project=scope.project,
             retry_of=request.retry_of,
             runs_on=request.runs_on,
+            priority=request.priority.rank,
             attempt=0,
             enqueued_at=now(),
             created_at=now(),

@@ -17,7 +17,7 @@ from workers.jobs.database.tables import artifacts, assets, jobs
 from workers.jobs.job import Failure, Kind, Progress, State
 from workers.jobs.lease_watch import Held, LeaseWatch
 from workers.jobs.records import Artifact, Job, JsonObject
-from workers.jobs.store.jobs import INSPECTS
+from workers.jobs.store.jobs import INSPECTS, in_turn
 from workers.jobs.store.timeline import advance, end
 
 HELD = frozenset({State.RUNNING, State.CANCELING})
@@ -31,14 +31,14 @@ class Leases:
         self._watch = LeaseWatch()
 
     def foremost(self, job_id: str) -> str | None:
-        """The job that was submitted first of all that wait for the same workers as `job_id` was for; None if none does.
+        """The job whose turn it is of all that wait for the same workers as `job_id` was for; None if none does.
 
         So a job that lost its worker goes on before those that came after it, wherever its message stands in the queue.
         """
         same = jobs.alias()
         runs_on = select(same.c.runs_on).where(same.c.id == job_id).scalar_subquery()
         waiting = and_(jobs.c.state == State.QUEUED, jobs.c.runs_on.is_not_distinct_from(runs_on))
-        query = select(jobs.c.id).where(waiting).order_by(jobs.c.created_at, jobs.c.id).limit(1)
+        query = select(jobs.c.id).where(waiting).order_by(*in_turn(jobs)).limit(1)
         with self._database.read() as connection:
             return connection.scalar(query)
 
@@ -163,7 +163,7 @@ class Leases:
         waiting = and_(
             jobs.c.state == State.QUEUED, jobs.c.enqueued_at < now() - age_s, jobs.c.runs_on.is_not_distinct_from(runs_on)
         )
-        oldest = select(jobs.c.id).where(waiting).order_by(jobs.c.created_at, jobs.c.id).limit(limit)
+        oldest = select(jobs.c.id).where(waiting).order_by(*in_turn(jobs)).limit(limit)
         statement = update(jobs).where(jobs.c.id.in_(oldest), waiting).values(enqueued_at=now()).returning(jobs.c.id)
         with self._database.write() as connection:
             return list(connection.scalars(statement))
