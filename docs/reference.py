@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -19,6 +21,13 @@ from workers import errors
 from workers.methods import METHODS
 from workers.settings import Settings
 
+WRITTEN_FROM = {
+    "service/cli.py": "commands",
+    "workers/settings.py": "settings",
+    "workers/recipe/recipe.py": "recipe-steps",
+    "service/http/schemas.py": "api",
+    "workers/errors.py": "errors",
+}
 VERBS = ("get", "head", "put", "post", "patch", "delete")
 
 
@@ -38,6 +47,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, f"reference/{name}.md", content="\n".join(page()) + "\n"))
     files.append(File.generated(config, "reference/openapi.json", content=json.dumps(openapi(), indent=1)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead to the reference where the page, read as Markdown, leads to the code that the reference is written from."""
+    up = "../" * page.file.src_uri.count("/")
+    markdown = re.sub(r"\]\((?:\.\./)+workers/methods/(\w+)\.py\)", rf"]({up}reference/recipe-steps.md#\1)", markdown)
+    for source, name in WRITTEN_FROM.items():
+        markdown = re.sub(rf"\]\((?:\.\./)+{re.escape(source)}\)", f"]({up}reference/{name}.md)", markdown)
+    return markdown
 
 
 def commands() -> Iterator[str]:

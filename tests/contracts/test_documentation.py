@@ -9,6 +9,7 @@ import pytest
 
 from service.cli import ENTRIES, load_command
 from tests.contracts.test_errors import LEAVES
+from workers.errors import Refusal
 from workers.methods import METHODS
 from workers.settings import Limits, OpenIdSettings, Settings
 
@@ -106,3 +107,35 @@ def test_commands_that_pages_show_exist(path: str) -> None:
         options = {option for parameter in load_command(name).params for option in parameter.opts}
         used = [argument for argument in arguments if argument.startswith("--")]
         assert set(used) <= options, line
+
+
+LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+READ = sorted(path for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md") for path in ROOT.glob(pattern))
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    plain = (re.sub(r"\]\([^)]*\)", "", heading).lower() for heading in headings)
+    return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading).strip()) for heading in plain}
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_link_of_a_page_is_dead(page: Path) -> None:
+    dead = []
+    for link in LINK.findall(page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not re.match(r"[a-z]+:", link) and (
+            not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target))
+        ):
+            dead.append(link)
+    assert dead == []
+
+
+def test_troubleshooting_knows_every_refusal_and_nothing_else() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    codes = {kind.code for kind in LEAVES}
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", page)) - {"RE2"}
+    assert named - codes == set()
+    assert {kind.code for kind in LEAVES if issubclass(kind, Refusal)} - named == set()

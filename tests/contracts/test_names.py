@@ -85,6 +85,16 @@ KNOWN |= {
     "f4e2m1",
     "rt_info",
     "kustomize",
+    "AccuracyAwareQuantization",
+    "DefaultQuantization",
+    "ToTensor",
+    "download_target_model",
+    "maximal_drop",
+    "normed_threshold",
+    "submit_compile_job",
+    "submit_inference_job",
+    "submit_profile_job",
+    "synthetic_dataset_size",
 }
 KNOWN |= {"P_c"}  # of a formula
 
