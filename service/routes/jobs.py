@@ -38,10 +38,10 @@ def submit(
     announce: AnnounceDep,
     principal: Operator,
     idempotency_key: IdempotencyKey = None,
-) -> Job:
+) -> JobView:
     """Compress a model by a recipe."""
     job, _ = submit_job(store, announce, principal.id, body, idempotency_key)
-    return accepted(request, response, job)
+    return accepted(request, response, job, store)
 
 
 @router.post(":validate", response_model=Forecast)
@@ -85,6 +85,11 @@ def read(response: Response, store: StoreDep, _: Viewer, job_id: JobId) -> JobVi
     job = store.jobs.get(job_id)
     if not job.ended:
         response.headers["Retry-After"] = POLL_S
+    return view_of(job, store)
+
+
+def view_of(job: Job, store: Store) -> JobView:
+    """The job with its place in the queue."""
     return JobView.model_validate(job).model_copy(update={"place": place_of(job, store)})
 
 
@@ -113,19 +118,19 @@ def cancel(store: StoreDep, settings: SettingsDep, _: Operator, job_id: JobId) -
 
 
 @router.post("/{job_id}:prioritize", response_model=JobView)
-def prioritize(body: PriorityBody, store: StoreDep, _: Operator, job_id: JobId) -> Job:
+def prioritize(body: PriorityBody, store: StoreDep, _: Operator, job_id: JobId) -> JobView:
     """Let a waiting job go before or after others."""
-    return store.jobs.prioritize(job_id, body.priority)
+    return view_of(store.jobs.prioritize(job_id, body.priority), store)
 
 
 @router.post("/{job_id}:retry", status_code=202, response_model=JobView)
 def retry(
     request: Request, response: Response, store: StoreDep, announce: AnnounceDep, principal: Operator, job_id: JobId
-) -> Job:
+) -> JobView:
     """Do an ended job again, as a new job. It takes no body: a job with other settings is submitted."""
     if request.headers.get("content-length", "0") != "0":
         raise InvalidRequest("A retry takes no body: it does the same again.", hint="Submit a job with the other recipe.")
-    return accepted(request, response, again(store, announce, principal.id, job_id))
+    return accepted(request, response, again(store, announce, principal.id, job_id), store)
 
 
 def again(store: Store, announce: AnnounceDep, owner: str, job_id: str) -> Job:
@@ -174,11 +179,11 @@ def request_of(body: JobCreate) -> JobRequest:
     )
 
 
-def accepted(request: Request, response: Response, job: Job) -> Job:
+def accepted(request: Request, response: Response, job: Job, store: Store) -> JobView:
     """Tell the client where to look."""
     response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}"
     response.headers["Retry-After"] = POLL_S
-    return job
+    return view_of(job, store)
 
 
 def refuse_impossible(body: JobCreate) -> None:

@@ -401,6 +401,7 @@ def test_it_can_be_read_and_used_without_scripts(chrome: Browser, service: Insta
         page.locator("summary", has_text="Cancel").click()
         page.get_by_role("button", name="Cancel the job").click()
         page.goto(f"{service.url}/ui/new")
+        page.get_by_text("every knob behind the goal").click()
         page.get_by_role("button", name="Add").click()
         expect(page.locator("fieldset.step")).to_have_count(2)
 

@@ -35,7 +35,7 @@ from workers.run.compression import batch_size, help_compression, make_context
 from workers.run.exploration import explore
 from workers.run.original_check import check_original
 from workers.run.plan import make_plan
-from workers.run.report_builder import RunResults, layer_row, write_report
+from workers.run.reporting.report_builder import RunResults, layer_row, write_report
 
 
 def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:

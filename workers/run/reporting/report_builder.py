@@ -44,10 +44,10 @@ from workers.report import (
 )
 from workers.report.advice import what_next
 from workers.report.report_files import CONTACT_SHEET, write_pages
-from workers.run.assumptions import assumed
 from workers.run.candidates import Candidate
 from workers.run.exploration import Explored, report_exploration
 from workers.run.int8_search import blame
+from workers.run.reporting.assumptions import assumed
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
 SHEET_COLUMNS = 8

@@ -1,0 +1,1 @@
+"""All that a job found out, put together and told."""
