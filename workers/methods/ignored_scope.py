@@ -31,3 +31,11 @@ class IgnoredScope(BaseModel):
         default=(), max_length=100, description="All that lies between some operations and others."
     )
     validate_: bool = Field(default=True, alias="validate", description="Refuse a rule that matches nothing.")
+
+
+class LayerSettings(BaseModel):
+    """Other knobs of a step for some layers: `scope` selects these as an ignored scope does, beside it stand the knobs."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", serialize_by_alias=True)
+
+    scope: IgnoredScope = Field(description="Which layers; a layer that several select goes by the first.")

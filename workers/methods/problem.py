@@ -12,19 +12,21 @@ g groups, r rows (output channels of a group), c columns (weights of one output 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.config import JsonDict
 
-from workers.methods.ignored_scope import IgnoredScope
+from workers.methods.ignored_scope import IgnoredScope, LayerSettings
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 Work = NDArray[Any]
+
+FOR_SOME_LAYERS = {"ignored_scope", "layers"}  # knobs
 
 Ladder = tuple[str, tuple[float, ...]]  # a knob and its values
 
@@ -85,10 +87,13 @@ def half(values: Array) -> Array:
 
 
 def _require_method(schema: JsonDict) -> None:
-    """The name has a default for Python's sake; in JSON it tells the steps apart."""
-    required = schema.get("required", [])
+    """The name has a default for Python's sake; in JSON it tells the steps apart. What is for some layers comes last."""
+    required, properties = schema.get("required", []), schema["properties"]
     assert isinstance(required, list)
+    assert isinstance(properties, dict)
     schema["required"] = ["method", *required]
+    for name in FOR_SOME_LAYERS & properties.keys():
+        properties[name] = properties.pop(name)
 
 
 Family = Literal[
@@ -152,6 +157,42 @@ class Method(Step, ABC):
     """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
 
     family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
+
+    ignored_scope: IgnoredScope = Field(
+        default=IgnoredScope(), description="Layers that this step leaves as they are, besides the recipe's ignored_scope."
+    )
+    layers: tuple[LayerSettings, ...] = Field(
+        default=(), max_length=1000, description='Other knobs for some layers: [{"scope": {"names": ["conv1"]}, "bits": 8}].'
+    )
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Self:
+        if self.layers and self.rewrites_graph:
+            raise ValueError("layers: whole channels are chosen over the network, layer by layer there is nothing to set")
+        for number, settings in enumerate(self.layers):
+            try:
+                self.set_for(settings)
+            except ValidationError as error:
+                faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
+                raise ValueError(f"layers.{number}: {'; '.join(faults)}") from error
+        return self
+
+    @property
+    def own_scope(self) -> IgnoredScope:
+        """Besides the recipe's."""
+        return self.ignored_scope
+
+    def alike(self) -> Self:
+        """The step for the layers that go by no settings of their own."""
+        return self.model_copy(update={"layers": (), "ignored_scope": IgnoredScope()})
+
+    def set_for(self, settings: LayerSettings) -> Self:
+        """The step for the layers of `settings`, each by itself: no budget is shared. Raises ValidationError, ValueError."""
+        knobs = settings.model_extra or {}
+        if not knobs or knobs.keys() & {"method", *FOR_SOME_LAYERS}:
+            raise ValueError("layers: beside `scope` stand knobs of the step, at least one")
+        alone = {"allocation": "uniform"} if "allocation" in type(self).model_fields else {}
+        return type(self).model_validate({**self.model_dump(exclude=FOR_SOME_LAYERS), **alone, **knobs})
 
     @abstractmethod
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:

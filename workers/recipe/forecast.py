@@ -3,7 +3,7 @@
 Sizes follow from the methods' bits. Time and memory are rough: a model of the work, at the speed of one common core.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil, log2, prod
 from typing import Any
 
@@ -15,7 +15,7 @@ from workers.methods.problem import FLOAT_BITS, Method, Step
 from workers.methods.solvers.least_squares import affordable_iterations
 from workers.recipe import Recipe
 from workers.recipe.recipe import INVERSION_STEPS
-from workers.recipe.scope_matching import plain_rules
+from workers.recipe.scope_matching import Operations, plain_rules
 from workers.recipe.skipped_layer import SkippedLayer
 
 FLOPS = 6e10  # of one core in convolutions and matrix products, f32
@@ -32,6 +32,7 @@ COPIES = 40  # bytes per weight of the models and solutions in memory
 FRONTIER_BYTES = 2**28  # that the engine lets activations take
 XML_BYTES, XML_INT8_BYTES = 400, 4500  # of model.xml for an operation, and for a layer with quantised activations
 GAP_BITS = 8  # of the distance to the next weight that is not zero
+LEFT = "the steps leave it alone by ignored scopes of their own"
 XML_ZIPS = 8  # times smaller when zipped
 
 
@@ -77,10 +78,15 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
     rules = list(plain_rules(recipe.ignored_scope, named, typed))
     excluded = {name: f"ignored_scope.{rule}" for rule, matched, _ in reversed(rules) for name in matched}
     chosen = [layer for layer in layers if not _reason(layer, excluded)]
-    planned = tuple(_planned(layer, _steps(recipe, number, len(chosen))) for number, layer in enumerate(chosen))
+    variants = [_variants(step, named, typed) for step in recipe.steps]
+    reached = [(layer, _steps(recipe, layer["name"], number, len(chosen), variants)) for number, layer in enumerate(chosen)]
+    left = {layer["name"] for layer, steps in reached if not steps and any(layer["name"] in known for known in variants)}
+    planned = tuple(_planned(layer, steps) for layer, steps in reached if layer["name"] not in left)
     skipped = [SkippedLayer(**entry) for entry in inspection["skipped"]]
     skipped += [
-        SkippedLayer(name=e["name"], type=e["type"], reason=_reason(e, excluded)) for e in layers if _reason(e, excluded)
+        SkippedLayer(name=e["name"], type=e["type"], reason=_reason(e, excluded) or LEFT)
+        for e in layers
+        if _reason(e, excluded) or e["name"] in left
     ]
     width = 2 if inspection["precision"] == "f16" else 4
     before = width * sum(layer.weights for layer in planned)
@@ -93,7 +99,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
     return Forecast(
         layers=planned,
         skipped=tuple(skipped),
-        unmatched=tuple(f"ignored_scope.{rule} matches no layer{hint}" for rule, matched, hint in rules if not matched),
+        unmatched=tuple(_unmatched(recipe, named, typed)),
         sparsity=zeros,
         original_bytes=inspection["bytes"],
         compressed_bytes=round(sum(layer.weights * layer.bits for layer in planned) / 8) + rest + xml,
@@ -118,9 +124,38 @@ def _reason(layer: Mapping[str, Any], excluded: Mapping[str, str]) -> str:
     return next((excluded[name] for name in names if name in excluded), "")
 
 
-def _steps(recipe: Recipe, number: int, count: int) -> list[Step]:
-    """The steps that reach a layer."""
-    return [step for step in recipe.steps if step.reaches(number, count)]
+Variants = Mapping[str, Step | None]  # of a step, by the layers that go by another one, or by none
+
+
+def _variants(step: Step, named: Operations, typed: Operations) -> Variants:
+    """The layers that the step leaves alone, and those for which it has other knobs; the first settings count."""
+    found: dict[str, Step | None] = {}
+    if isinstance(step, Method):
+        for settings in reversed(step.layers):
+            other = step.set_for(settings)
+            found |= {name: other for _, matched, _ in plain_rules(settings.scope, named, typed) for name in matched}
+    own = plain_rules(step.own_scope, named, typed) if step.own_scope else ()
+    return {**found, **{name: None for _, matched, _ in own for name in matched}}
+
+
+def _unmatched(recipe: Recipe, named: Operations, typed: Operations) -> Iterator[str]:
+    """Rules of any scope that match no layer."""
+    scopes = {"ignored_scope": recipe.ignored_scope}
+    for number, step in enumerate(recipe.steps):
+        scopes |= {f"steps.{number}.ignored_scope": step.own_scope} if step.own_scope else {}
+        for place, settings in enumerate(step.layers if isinstance(step, Method) else ()):
+            scopes[f"steps.{number}.layers.{place}.scope"] = settings.scope
+    for where, scope in scopes.items():
+        yield from (
+            f"{where}.{rule} matches no layer{hint}" for rule, matched, hint in plain_rules(scope, named, typed) if not matched
+        )
+
+
+def _steps(recipe: Recipe, name: str, number: int, count: int, variants: Sequence[Variants]) -> list[Step]:
+    """The steps that reach a layer, as they are for it."""
+    pairs = zip(recipe.steps, variants, strict=True)
+    found = [known.get(name, step) for step, known in pairs if step.reaches(number, count)]
+    return [step for step in found if step is not None]
 
 
 def _planned(layer: Mapping[str, Any], steps: Sequence[Step]) -> Planned:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from workers.errors import FractuneError, Internal, OutOfDisk, OutOfMemory, Refusal
+from workers.evaluation.memory import become
 from workers.jobs.job import JobTask, Kind, Stage
 from workers.run.clock import Clock
 from workers.run.inspection import inspect, inspect_samples
-from workers.run.memory import become
 from workers.run.pipeline import assist, compress
 
 REFUSED, FAILED = 2, 1

@@ -10,6 +10,7 @@ from workers.allocation.sensitivity_profile import SensitivityProfile, assign_le
 from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
+from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.batching import batched
 from workers.ir.reading.importer import Imported
@@ -102,7 +103,7 @@ def compress_model(
         tell = _part_of(progress, done, plan.work_of(part), plan.work)
         place = _place(plan, number, context)
         if isinstance(part, Step):
-            state = _rewrite(part, state, replace(context, folder=cache.folder(place)), tell)
+            state = _rewrite(part, state, replace(_narrowed(context, part, state), folder=cache.folder(place)), tell)
         else:
             state = _solve(_left(part, state, context, profiles), state, context, cache.at(place), tell)
         done += plan.work_of(part)
@@ -151,6 +152,14 @@ def _described(part: Part) -> object:
     return {name: [method.model_dump(mode="json", by_alias=True) for method in methods] for name, methods in part.items()}
 
 
+def _narrowed(context: RunContext, step: Step, state: CompressionState) -> RunContext:
+    """The context with what the step's own scope leaves alone. `int8` and its like see to theirs, and say so in the report."""
+    if not isinstance(step, Method):
+        return context
+    own = excluded_operations(state.model, step.ignored_scope, context.origins)
+    return replace(context, excluded={**own, **context.excluded})
+
+
 def _rewrite(step: Step, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     before = state.model.clone()
     done = rewrite(step, state, context, progress)
@@ -165,7 +174,8 @@ def _left(
     """The layers that are still there, with their methods; levels that wait for a profile are assigned."""
     layers = [layer for layer in find_layers(state.model)[0] if layer.name in methods]
     if needs_profile(methods):
-        methods = assign_levels(methods, profiles.of(layers, state, context))
+        weighed = [layer for layer in layers if any(method.measured_level is not None for method in methods[layer.name])]
+        methods = assign_levels(methods, profiles.of(weighed, state, context))
     return [(layer, methods[layer.name]) for layer in layers if methods[layer.name]]
 
 
@@ -184,7 +194,8 @@ def _solve(
 def _untouched(plan: CompressionPlan, state: CompressionState) -> list[SkippedLayer]:
     """The layers that no step has changed."""
     known: Mapping[str, object] = {**state.results, **{entry.name: entry for entry in state.skipped}}
-    return [SkippedLayer(layer.name, layer.type, UNTOUCHED) for layer in plan.layers if layer.name not in known]
+    left = [layer for layer in plan.layers if layer.name not in known]
+    return [SkippedLayer(layer.name, layer.type, plan.left.get(layer.name, UNTOUCHED)) for layer in left]
 
 
 def _part_of(progress: StepProgress, before: int, share: int, whole: int) -> StepProgress:

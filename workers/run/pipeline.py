@@ -16,6 +16,7 @@ from workers.calibration.data_splits import DataSplits, calibration_samples, hol
 from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
 from workers.errors import FractuneError, InvalidRecipe
+from workers.evaluation import memory
 from workers.evaluation.fidelity import find_task
 from workers.evaluation.tasks import TaskRequest
 from workers.evaluation.tasks.task import Task
@@ -26,7 +27,6 @@ from workers.jobs.job import JobTask, Stage
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 from workers.recipe.recipe import parse_recipe
-from workers.run import memory
 from workers.run.calibration_images import recognised
 from workers.run.candidates import Candidate, CandidateFactory
 from workers.run.class_numbering import find_numbering

@@ -3,8 +3,8 @@
 Consecutive methods solve their layers together; a step that rewrites the graph stands by itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -15,8 +15,9 @@ from workers.ir.graph.edit import read_weight
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.importer import Imported
+from workers.methods.ignored_scope import IgnoredScope
 from workers.methods.int8 import Int8
-from workers.methods.problem import Method, Step
+from workers.methods.problem import Array, Method, Step
 from workers.methods.super_network import SuperNetwork
 from workers.methods.weight_compression import WeightCompression
 from workers.randomness import Stream, generator
@@ -36,6 +37,7 @@ class CompressionPlan:
     layers: tuple[Layer, ...]  # that it may change
     skipped: tuple[SkippedLayer, ...]  # weights that it does not reach, with the reason
     excluded: Mapping[str, str]  # operations to leave alone, and the rule of the ignored scope that says so
+    left: Mapping[str, str] = field(default_factory=dict)  # layers that a step leaves alone, and its rule that says so
     growth: SuperNetwork | None = None  # by which the model is larger: it is then to be seen to compute the same
 
     @property
@@ -74,7 +76,14 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     if not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
-    return CompressionPlan(imported, parts, chosen, tuple(skipped), excluded, growth)
+    return CompressionPlan(imported, parts, chosen, tuple(skipped), excluded, _left_by_steps(recipe, imported, chosen), growth)
+
+
+def _left_by_steps(recipe: Recipe, imported: Imported, layers: Sequence[Layer]) -> dict[str, str]:
+    """The layers that steps leave alone by their own scopes, and why."""
+    scopes = [step.own_scope for step in recipe.steps if step.own_scope is not None]
+    rules = [excluded_operations(imported.model, scope, imported.origins) for scope in scopes]
+    return {layer.name: found[name] for found in rules for layer in layers for name in layer.nodes if name in found}
 
 
 def grow(imported: Imported, step: SuperNetwork, rng: np.random.Generator) -> None:
@@ -114,12 +123,32 @@ def _groups(steps: Iterable[Step]) -> list[list[Step]]:
 def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> Part:
     if group[0].rewrites_graph:
         return group[0]
-    by_name = {layer.name: layer for layer in layers}
-    sizes = {name: layer.size for name, layer in by_name.items()}
-    budgets = [
-        step.allocate(sizes, lambda name: read_weight(imported.model, by_name[name]).astype(np.float64))
-        for step in group
-        if isinstance(step, Method)
-    ]
-    methods = {name: tuple(budget[name] for budget in budgets if name in budget) for name in sizes}
+    budgets = [_methods_of(step, imported, layers) for step in group if isinstance(step, Method)]
+    methods = {layer.name: tuple(budget[layer.name] for budget in budgets if layer.name in budget) for layer in layers}
     return {name: each for name, each in methods.items() if each}
+
+
+def _methods_of(step: Method, imported: Imported, layers: Sequence[Layer]) -> dict[str, Method]:
+    """The step for each layer that it is to compress, by name: as its own settings say, or by a share of the step's budget.
+
+    Raises UnmatchedScope for settings that select nothing.
+    """
+    left = _selected(imported, step.ignored_scope, layers)
+    free = {layer.name: layer for layer in layers if layer.name not in left}
+    methods: dict[str, Method] = {}
+    for settings in step.layers:
+        selected = _selected(imported, settings.scope, list(free.values()))
+        methods |= step.set_for(settings).allocate({name: free.pop(name).size for name in selected}, _reader(imported, layers))
+    sizes = {name: layer.size for name, layer in free.items()}
+    return {**methods, **(step.alike().allocate(sizes, _reader(imported, layers)) if sizes else {})}
+
+
+def _selected(imported: Imported, scope: IgnoredScope, layers: Sequence[Layer]) -> list[str]:
+    """The names of the layers that a scope selects."""
+    operations = excluded_operations(imported.model, scope, imported.origins)
+    return [layer.name for layer in layers if operations.keys() & set(layer.nodes)]
+
+
+def _reader(imported: Imported, layers: Sequence[Layer]) -> Callable[[str], Array]:
+    by_name = {layer.name: layer for layer in layers}
+    return lambda name: read_weight(imported.model, by_name[name]).astype(np.float64)

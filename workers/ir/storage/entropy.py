@@ -29,7 +29,7 @@ def entropy_bits(weight: Values, scales: int = 0, step: NDArray[np.floating] | N
     return min(_least(values) + bits / weight.size for values, bits in codes)
 
 
-def values_of(constant: ov.Node) -> Values:
+def constant_values(constant: ov.Node) -> Values:
     """What a constant holds; the codes of one of 4 bits, or of bytes, as float32."""
     data: Values = constant.data
     if constant.get_element_type().bitwidth == 4:  # two in a byte, the lower one first

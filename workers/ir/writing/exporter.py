@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from workers.ir.graph.constants import constants_of, merge_constants
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.probe import Values
-from workers.ir.storage import Encoded, entropy_bits, recode, values_of
+from workers.ir.storage import Encoded, constant_values, entropy_bits, recode
 from workers.ir.writing.deterministic_names import number_operations
 from workers.ir.writing.round_trip_check import prove_same
 from workers.ir.writing.writer import SavedSize, save_model, size_on_disk
@@ -102,5 +102,5 @@ def _row(
     name = weight.friendly_name
     scheme = stored[name].scheme if name in stored else weight.get_element_type().to_string()
     size = sum(node.get_byte_size() for node in constants_of(model, layer))
-    entropy = entropy_bits(values_of(weight), sum(scale.get_data().size for scale in scales), steps.get(name))
+    entropy = entropy_bits(constant_values(weight), sum(scale.get_data().size for scale in scales), steps.get(name))
     return StoredLayer(layer.name, layer.size, scheme, size, 8 * size / layer.size, entropy)

@@ -1,4 +1,4 @@
-"""What a model takes once it is loaded: `python -m workers.run.memory WORKDIR ROLE`, an image of its own for each model.
+"""What a model takes once it is loaded: `python -m workers.evaluation.memory WORKDIR ROLE`, an image of its own for each model.
 
 The work on a model may start no process, but it may become another program, under the same limits. So it ends by becoming
 this one, twice: what the work itself has used is gone, and each model is loaded where nothing else was.
@@ -58,7 +58,7 @@ def become(workdir: Path, role: str = ROLES[0]) -> NoReturn:
     """Become the process that measures one of the models."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "workers.run.memory", str(workdir), role])
+    os.execv(sys.executable, [sys.executable, "-m", "workers.evaluation.memory", str(workdir), role])
 
 
 def measure(xml: Path, inputs: Mapping[str, NDArray[Any]], settings: BenchmarkSettings) -> SideMemory:
