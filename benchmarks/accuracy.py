@@ -58,7 +58,7 @@ ROWS: dict[str, Steps] = {
     },
     "pruning 0.65, int8": [{"method": "layerwise_pruning", "sparsity_level": 0.65}, {"method": "int8"}],
     "int8": [{"method": "int8"}],
-    **{f"uniform {bits} bits": [{"method": "uniform", "bits": bits}] for bits in (4, 3)},
+    **{f"uniform {bits} bits": [{"method": "uniform", "bits": bits}] for bits in (8, 4, 3)},
     **{f"inq {bits} bits": [{"method": "inq", "bits": bits}] for bits in (5, 4)},
     **{f"slq {bits} bits": [{"method": "slq", "bits": bits}] for bits in (4, 3)},
     "mcq sampled, K = 4": [{"method": "mcq", "samples_per_weight": 4}],
