@@ -125,9 +125,9 @@ def sequence_first() -> onnx.ModelProto:
     return b.model({"y": ["l", 1, 4]})
 
 
-def text_encoder() -> onnx.ModelProto:
+def text_encoder(words: int = 50) -> onnx.ModelProto:
     b = Build()
-    h = b.op("Gather", b.weight(50, 8), b.input("ids", ["n", "s"], INT64))
+    h = b.op("Gather", b.weight(words, 8), b.input("ids", ["n", "s"], INT64))
     b.op("MatMul", b.relu(b.op("MatMul", h, b.weight(8, 16), name="up")), b.weight(16, 4), name="down", out="y")
     return b.model({"y": ["n", "s", 4]})
 

@@ -8,8 +8,9 @@ import onnx
 import openvino as ov
 import pytest
 
-from tests.corpus.models import TRAITS, Trait
-from workers.errors import FractuneError
+from tests.corpus.models import TRAITS, Trait, text_encoder
+from workers.errors import FractuneError, UnresolvedShape
+from workers.ir.graph.folding import folded
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.importer import load
@@ -68,6 +69,41 @@ def test_a_trait_is_read_as_what_it_is(name: str, tmp_path: Path) -> None:
     values = [value.astype(source.inputs[n].get_element_type().to_dtype()) for n, value in enumerate(drawn(imported.model, {}))]
     for expected, found in zip(answers(source, values), answers(imported.model, values), strict=True):
         np.testing.assert_allclose(found, expected, rtol=2e-2, atol=2e-2 if expected.dtype == np.float16 else 1e-4)
+
+
+def test_a_recipe_declares_what_a_sample_is(tmp_path: Path) -> None:
+    path = written(TRAITS["image_classifier"], tmp_path)
+    whole = load(path, batch={"x": None})
+    assert [entry.batch_axis for entry in whole.inputs] == [None]
+    assert any("one sample at a time" in note for note in whole.notes)
+    with pytest.raises(UnresolvedShape, match="no input z"):
+        load(path, batch={"z": 0})
+    rows = load(written(TRAITS["set_of_points"], tmp_path), batch={"points": 0})
+    assert [entry.item for entry in rows.inputs] == [(4,)]
+    assert any("as declared; samples that are stacked influence each other" in note for note in rows.notes)
+    with pytest.raises(UnresolvedShape, match="does not take samples along its first axis"):
+        load(written(TRAITS["fixed_batch"], tmp_path), batch={"x": 0})
+
+
+def test_a_table_of_embeddings_is_stored_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(text_encoder(words=2000), path)
+    steps = [{"method": "uniform", "bits": 4, "allocation": "uniform"}]
+    recipe = {"steps": steps, "calibration": {"count": 8}, "shapes": {"ids": [1, 6]}, "benchmark": None}
+    compress(JobTask(Kind.COMPRESS, str(path), str(tmp_path / "out"), recipe=recipe, threads=1), Clock(lambda event: None))
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    (row,) = [layer for layer in report["layers"] if layer["type"] == "Gather"]
+    assert row["weights"] == 16_000
+    assert row["bits"] < 9  # rows of eight: their steps weigh as much as their codes
+    assert 0 < row["relative_error"] < 0.02
+    assert "Gather" not in {entry["type"] for entry in report["skipped"]}
+    table = next(tensor for tensor in onnx.load(path).graph.initializer if tuple(tensor.dims) == (2000, 8))
+    rows = onnx.numpy_helper.to_array(table)
+    stored = folded(ov.Core().read_model(tmp_path / "out/1/model.xml"))
+    (gather,) = [node for node in stored.get_ordered_ops() if node.get_type_name() == "Gather"]
+    found = gather.input_value(0).get_node().get_data()
+    assert np.linalg.norm(found - rows) ** 2 < 0.02 * np.linalg.norm(rows) ** 2
+    assert max(len(np.unique(np.abs(row))) for row in found) <= 8  # fifteen levels, symmetric
 
 
 @pytest.mark.parametrize("method", STEPS)

@@ -16,6 +16,8 @@ import torch
 from service import cli
 from service.torch_export import export_module, load_weights
 from workers.errors import NotExportable
+from workers.ir.graph.layers import find_layers
+from workers.ir.reading.importer import load
 
 SOURCE = """
 import torch
@@ -54,6 +56,9 @@ def test_a_module_and_its_weights_become_a_file_of_any_batch(
         cli.main()
     assert not ended.value.code
     assert "batch open" in capsys.readouterr().err
+    imported = load(out)
+    assert [entry.batch_axis for entry in imported.inputs] == [0]
+    assert [layer.shape for layer in find_layers(imported.model)[0]] == [(8, 3, 3, 3), (5, 8)]
     model = ov.Core().read_model(out)
     assert [port.get_any_name() for port in model.inputs] == ["picture"]
     values = np.random.default_rng(0).normal(size=(5, 3, 8, 8)).astype(np.float32)

@@ -1,0 +1,50 @@
+"""Odd graphs end in a result that keeps the interface, or in a refusal with a code; which of the two is written down."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino as ov
+import pytest
+
+from tests.corpus.odd_graphs import LAYERS, SHAPES
+from tests.corpus.test_corpus import STEPS, answers, ports
+from workers.errors import FractuneError
+from workers.ir.graph.layers import find_layers
+from workers.ir.graph.probe import draw_values
+from workers.ir.reading.importer import load
+from workers.jobs.job import JobTask, Kind
+from workers.run.clock import Clock
+from workers.run.pipeline import compress
+
+GRAPHS = {build.__name__: build for build in LAYERS}
+INT8 = {"same_names", "volume", "recurrent_with_its_state"}  # the others are pruned
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_an_odd_graph_is_compressed_or_the_reason_named(name: str, tmp_path: Path) -> None:
+    path, wanted, shapes = tmp_path / "model.onnx", LAYERS[GRAPHS[name]], SHAPES.get(name, {})
+    onnx.save(GRAPHS[name](), path)
+    step = STEPS["int8"] if name in INT8 else STEPS["prune"] | {"allocation": "uniform"}
+    recipe = {"steps": [step], "calibration": {"count": 16}, "shapes": shapes, "benchmark": None}
+    task = JobTask(Kind.COMPRESS, str(path), str(tmp_path / "out"), recipe=recipe, threads=1)
+    if isinstance(wanted, str):
+        with pytest.raises(FractuneError) as caught:
+            compress(task, Clock(lambda event: None))
+        assert caught.value.code == wanted
+        return
+    compress(task, Clock(lambda event: None))
+    imported = load(path, {key: tuple(shape) for key, shape in shapes.items()})
+    assert len(find_layers(imported.model)[0]) == wanted
+    source, result = ov.Core().read_model(path), ov.Core().read_model(tmp_path / "out/1/model.xml")
+    if name != "rank_unknown":
+        assert ports(result) == ports(source)
+    rng = np.random.default_rng(4)
+    entries = zip(imported.inputs, imported.shapes, strict=True)
+    values = [draw_values(shape, entry.dtype, entry.bounds, rng) for entry, shape in entries]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    expected = session.run(None, {port.name: value for port, value in zip(session.get_inputs(), values, strict=True)})
+    for before, after in zip(expected, answers(result, values), strict=True):
+        assert before.shape == after.shape
+        assert ((before - after) ** 2).sum() <= 0.9 * (before**2).sum()
