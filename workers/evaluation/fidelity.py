@@ -241,13 +241,6 @@ def compare_answers(
     return measure.resampled(rng) if measure else None
 
 
-def answers(model: ov.Model, samples: HeldOutSamples, threads: int) -> Iterator[list[Numbers]]:
-    """All outputs (1, ...) of a model for one sample after the other."""
-    request = _request(model, samples, 1, threads)
-    for index in range(samples.count):
-        yield [np.array(value) for value in _tamed(_infer(request, samples.batch(index, index + 1), 1, 1))]
-
-
 def summarise(comparison: Comparison, rng: np.random.Generator) -> Fidelity:
     """The figures with their intervals; `rng` resamples."""
     outputs = {output.name: _output_fidelity(output, rng) for output in comparison.outputs}

@@ -29,11 +29,10 @@ from workers.recipe import Recipe
 from workers.recipe.recipe import parse_recipe
 from workers.run.calibration_images import recognised
 from workers.run.candidates import Candidate, CandidateFactory
-from workers.run.class_numbering import find_numbering
 from workers.run.clock import Clock
 from workers.run.compression import batch_size, help_compression, make_context
 from workers.run.exploration import explore
-from workers.run.original_check import check_original
+from workers.run.original_check import check_original, find_numbering
 from workers.run.plan import make_plan
 from workers.run.reporting.report_builder import RunResults, layer_row, write_report
 

@@ -19,8 +19,7 @@ from workers.evaluation.tasks import TaskRequest
 from workers.ir.reading.importer import Imported, load
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
-from workers.run.class_numbering import find_numbering
-from workers.run.original_check import check_original
+from workers.run.original_check import check_original, find_numbering
 
 RNG = np.random.default_rng(0)
 PATTERNS = RNG.integers(0, 256, (4, 8, 8, 3))
