@@ -120,6 +120,17 @@ def text_input() -> Graph:
     return b.model({"y": ["n", 3]})
 
 
+def integer_product() -> Graph:
+    """As ONNX Runtime quantises dynamically."""
+    b = Build()
+    names = ["codes", "scale", "zero"]
+    b.nodes.append(helper.make_node("DynamicQuantizeLinear", [b.input("x", ["n", 8])], names))
+    weight = b.constant(b.rng.integers(-9, 9, (8, 3)).astype(np.int8))
+    product = b.op("MatMulInteger", "codes", weight, "zero", name="head")
+    b.op("Mul", b.op("Cast", product, to=TensorProto.FLOAT), "scale", out="y")
+    return b.model({"y": ["n", 3]})
+
+
 def constant_answer() -> Graph:
     """No output depends on the input."""
     b = Build()
@@ -166,6 +177,7 @@ LAYERS: Mapping[Callable[[], Graph], int | str] = {  # that are found, or the co
     input_handed_on: 1,
     flags_and_lengths: 2,
     text_input: "MODEL_UNSUPPORTED_OPERATION",
+    integer_product: "ALREADY_QUANTIZED",
     constant_answer: "MODEL_NOTHING_TO_COMPRESS",
     nothing_joined: 2,
     recurrent_with_its_state: 1,

@@ -261,6 +261,7 @@ COMPRESSIBLE = {
     "ConvolutionBackpropData",
     "GroupConvolutionBackpropData",
 }
+INTEGERS = "the weights are integers"
 RECURRENT = {"LSTMSequence", "GRUSequence", "RNNSequence", "LSTMCell", "GRUCell", "RNNCell"}
 NAMED_REASONS = {
     "Gather": "an embedding table is looked up, not multiplied",
@@ -292,7 +293,7 @@ def _reason_to_skip(node: ov.Node, port: int) -> str | None:
     if kind in NAMED_REASONS:
         return NAMED_REASONS[kind]
     if not _source(node, port).get_element_type().is_real():
-        return "the weights are integers"
+        return INTEGERS
     shape = _source(node, port).shape
     if kind == "MatMul" and (len(shape) < 2 or int(np.prod(shape)) != shape[-1] * shape[-2]):
         return "the constant is a stack of matrices" if len(shape) > 2 else "the constant is a vector"

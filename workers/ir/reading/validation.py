@@ -11,7 +11,7 @@ from workers.errors import (
     UnreadableModel,
     UnsupportedOperation,
 )
-from workers.ir.graph.layers import COMPRESSIBLE, RECURRENT, find_layers
+from workers.ir.graph.layers import COMPRESSIBLE, INTEGERS, RECURRENT, find_layers
 
 NUMBERS = {"f32", "f16", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "boolean"}
 DECODING = {"Convert", "Subtract", "Multiply", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Gather", "FakeQuantize"}
@@ -104,8 +104,16 @@ def _belongs_to_layer(user: ov.Node) -> bool:
 
 
 def check_has_layers(model: ov.Model) -> None:
-    """Raise NothingToCompress for a model without constant weights; those of recurrent cells only `int8` reaches."""
+    """Raise NothingToCompress for a model without constant weights; those of recurrent cells only `int8` reaches.
+
+    AlreadyQuantized where products of integers are all that there is.
+    """
     layers, skipped = find_layers(model)
+    whole = [entry.name for entry in skipped if entry.reason == INTEGERS]
+    if whole and not layers:
+        raise AlreadyQuantized(
+            f"The model is quantised already: {len(whole)} layers compute with integers, {whole[0]!r} first."
+        )
     if not layers and not any(entry.type in RECURRENT | {"Gather", "Einsum"} for entry in skipped):
         reasons = "; ".join(f"{layer.name}: {layer.reason}" for layer in skipped[:5])
         raise NothingToCompress(f"The model has no layer that Fractune can compress ({reasons or 'it has no weights'}).")
