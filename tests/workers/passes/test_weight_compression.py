@@ -78,11 +78,9 @@ def test_the_error_of_a_layer_is_what_its_outputs_lose(encoder: Any) -> None:
 @pytest.mark.parametrize(
     "knobs",
     [
-        {"ratio": 0.5, "group_size": 32},
         {"ratio": 0.5, "group_size": 32, "sensitivity_metric": "max_activation_variance", "backup_mode": "int8_sym"},
         {"group_size": -1, "backup_mode": "none"},
-        {"group_size": 32, "awq": True, "scale_estimation": True, "subset_size": 4},
-        {"group_size": 32, "gptq": True, "subset_size": 4},
+        {"group_size": 32, "awq": True, "scale_estimation": True, "gptq": True, "subset_size": 4},
         {"group_size": 48},
     ],
     ids=str,
