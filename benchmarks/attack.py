@@ -13,6 +13,7 @@ attack did not find what it should, or the slowest percentile took longer than L
 import asyncio
 import json
 import multiprocessing
+import os
 import socket
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def main(
 ) -> None:
     """Attack, print, and write the figures."""
     sandbox = {setting: evil_child(*options) for setting, options in {"namespaces": (), "contained": ("--contained",)}.items()}
-    only = only or list(FLOODS)
+    only, load = only or list(FLOODS), os.getloadavg()[0]
     floods: dict[str, dict[str, Any]] = {}
     variables = {"FRACTUNE_CHILD_COMMAND": json.dumps(BUSY), "FRACTUNE_MIN_FREE_BYTES": "1", "FRACTUNE_RATE_LIMIT": "1000000"}
     with small_disk() as disk, served(1, variables, disk) as service:
@@ -84,6 +85,7 @@ def main(
         "sandbox": sandbox,
         "clients": clients,
         "seconds": seconds,
+        "load_average": load,
         "floods": floods,
         "limit_p99_ms": LIMIT_MS,
         "met": held and met,

@@ -9,6 +9,7 @@ from workers.errors import RateLimited, Unavailable
 from workers.jobs.store import Store
 
 NOBODY = "unknown"  # who showed no key, or none that is valid
+TOO_MANY = 429
 REFUSED = frozenset({401, 403})
 STRANGERS_PER_MINUTE = 60  # notes on those of one address
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,7 +47,8 @@ class Auditor:
         """What changes something or opens a session, and what was refused to somebody or to nobody we know."""
         state = scope.get("state", {})
         known = state.get("principal") is not None
-        changes = scope["method"] not in HARMLESS and not (status < 300 and state.get("changes_nothing"))
+        harmless = scope["method"] in HARMLESS or (status < 300 and state.get("changes_nothing"))
+        changes = not harmless and status != TOO_MANY  # which was declined before anything was tried
         return status in REFUSED or bool(state.get("signed_in")) or (changes and known)
 
     def _note(self, scope: Scope, status: int) -> None:

@@ -32,7 +32,7 @@ from workers.worker import sandbox
 from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
 
 log = structlog.get_logger(__name__)
-LONGEST_JSON = 256 << 20  # characters of a report or an inspection
+LONGEST_JSON = 32 << 20  # characters of a report or an inspection, as pages read them
 
 
 Call = Callable[[str, int, int, str | None], None]  # for help with a job: its id, attempt, how many, of which class

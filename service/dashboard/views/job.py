@@ -1,6 +1,5 @@
 """One job: where it stands, its timeline, layers and log while it runs, its report when it has ended."""
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from service.access.authentication import welcome
 from service.dashboard.equivalents import equivalents
@@ -32,8 +31,23 @@ from workers.report.page import context as report_context
 
 router = APIRouter()
 POLL_S = 0.7
+LARGEST_REPORT = 32 << 20  # bytes of JSON that a page reads: a hostile job may write more
 LOG_TAIL = 64 << 10  # bytes of a log that a page begins with
 PICTURE = r"^[a-z0-9_/-]+\.png$"
+
+
+class _Answers(BaseModel):
+    """What both models made of a sample, as a job has written it: to be believed no further than that."""
+
+    original: int
+    compressed: int
+    original_confidence: float
+    compressed_confidence: float
+    label: int | None = None
+    unit: str = Field(default="class", max_length=40)
+
+
+ANSWERS = TypeAdapter(Annotated[list[_Answers], Field(max_length=200)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +191,14 @@ def _log(artifacts: Artifacts, job: Job, start: int | None = None) -> tuple[str,
 def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> dict[str, Any]:
     """What the report's sections need; nothing without a report, or with one of another version."""
     try:
-        path, _ = find_file(store, artifacts, job, "report.json")
+        path, file = find_file(store, artifacts, job, "report.json")
+        if file.size > LARGEST_REPORT:
+            return {"report": None}
         report = Report.model_validate_json(path.read_bytes())
     except (NotFound, ValidationError):
         return {"report": None}
     where = address(request, f"jobs/{job.id}/pictures")
-    names = {file.name for file in store.jobs.artifacts(job.id)}
+    names = {file.name for file in store.jobs.artifacts(job.id) if file.size <= LARGEST_REPORT}
     return {
         **report_context(report),
         "contact_sheet": f"{where}/calibration.png" if "calibration.png" in names else None,
@@ -191,6 +207,9 @@ def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> d
 
 
 def _samples(artifacts: Artifacts, job: Job, where: str) -> list[JsonObject]:
-    """Samples with both models' answers, their images by address."""
-    told = json.loads(artifacts.result(job.id, job.attempt, "samples/samples.json").read_bytes())
-    return [{"unit": "class", **sample, "png": f"{where}/samples/{number:02}.png"} for number, sample in enumerate(told, 1)]
+    """Samples with both models' answers, their images by address; none where a job has written something else."""
+    try:
+        told = ANSWERS.validate_json(artifacts.result(job.id, job.attempt, "samples/samples.json").read_bytes())
+    except ValidationError:
+        return []
+    return [{**vars(sample), "png": f"{where}/samples/{number:02}.png"} for number, sample in enumerate(told, 1)]

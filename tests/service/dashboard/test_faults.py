@@ -9,10 +9,12 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from starlette.datastructures import State
 
 from service.access.sessions import COOKIE, forgery_token, open_session
 from service.dashboard.app import create_dashboard
+from service.dashboard.views.job import ANSWERS
 from tests.installation import RECIPE, Installation, settings_in
 from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
@@ -75,3 +77,9 @@ def test_no_page_has_a_fault(browser: httpx.Client, known: dict[str, str], metho
         assert response.status_code < 500, (address, query, fields, response.text[-2000:])
 
     ask()
+
+
+@pytest.mark.parametrize("told", [b"{}", b"[1]", b'[{"original": "x"}]', b"[" * 10_000, b"\xff", b"[" + b"{}," * 300 + b"{}]"])
+def test_samples_that_a_job_has_made_up_are_not_shown(told: bytes) -> None:
+    with pytest.raises(ValidationError):
+        ANSWERS.validate_json(told)
