@@ -90,7 +90,7 @@ def _alike(lines: list[JobRow]) -> bool:
 def _best(lines: list[JobRow], figure: str, sign: int) -> int | None:
     """The number of the result that is better than all others beyond the intervals; None where there is none."""
     told = [line.job.summary or {} for line in lines]
-    if any(each.get(figure) is None for each in told):
+    if not told or any(each.get(figure) is None for each in told):
         return None
     ends = [sorted(sign * (each.get(f"{figure}{end}") or each[figure]) for end in ("_low", "", "_high")) for each in told]
     first = max(range(len(ends)), key=lambda number: ends[number][0])
