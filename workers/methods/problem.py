@@ -157,6 +157,7 @@ class Method(Step, ABC):
     """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
 
     family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
+    stores_tables: ClassVar[bool] = False  # whether it has a form for tables whose rows are looked up, not multiplied
 
     ignored_scope: IgnoredScope = Field(
         default=IgnoredScope(), description="Layers that this step leaves as they are, besides the recipe's ignored_scope."
@@ -209,6 +210,10 @@ class Method(Step, ABC):
         `sizes` are the numbers of weights of all layers in topological order; `read` gives the weights (g, r, c) of one.
         """
         return dict.fromkeys(sizes, self)
+
+    def store(self, table: Array) -> LayerSolution:
+        """The form of a table (1, r, c), for methods with `stores_tables`."""
+        raise NotImplementedError
 
     @property
     def measured_level(self) -> float | None:

@@ -16,6 +16,7 @@ class Uniform(Method):
     """A symmetric grid of `bits` bits, chosen column by column in the order of GPTQ, then settled by coordinate descent."""
 
     family: ClassVar[Family | None] = "grid"
+    stores_tables: ClassVar[bool] = True
 
     method: Literal["uniform"] = "uniform"
     bits: int = Field(default=4, ge=2, le=8, description="Integers from -2^(bits-1) + 1 to 2^(bits-1) - 1.")
@@ -51,12 +52,18 @@ class Uniform(Method):
         if self.group_size is None:
             return LayerSolution(*uniform_grid(problem, self.bits))
         reach = 2 ** (self.bits - 1) - 1
-        step = self._steps(problem, self.group_size, reach)
+        step = self._steps(problem.original, importance(problem), self.group_size, reach)
         return LayerSolution(coordinate_descent(problem, on_multiples(step, reach, problem.support)), step)
 
-    def _steps(self, problem: LayerProblem, size: int, reach: int) -> Array:
+    def store(self, table: Array) -> LayerSolution:
+        """Round every row to `bits`, with the step of least error; no sum over columns could make up for it."""
+        size, reach = self.group_size or table.shape[2], 2 ** (self.bits - 1) - 1
+        step = self._steps(table, np.ones((1, 1, table.shape[2])), size, reach)
+        codes = np.clip(np.rint(table / step), -reach, reach)
+        return LayerSolution(codes * step, step if self.group_size else step[:, :, :1])
+
+    def _steps(self, weight: Array, curvature: Array, size: int, reach: int) -> Array:
         """One step per group of `size` columns, (g, r, c): the range that loses least in the diagonal metric of H."""
-        weight, curvature = problem.original, importance(problem)
         steps = np.empty_like(weight)
         for start in range(0, weight.shape[2], size):
             span = slice(start, start + size)

@@ -11,11 +11,12 @@ from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
 from workers.ir.graph.ignored_scope import excluded_operations
-from workers.ir.graph.layers import Layer, find_layers
+from workers.ir.graph.layers import TABLE, Layer, find_layers, find_tables
 from workers.ir.reading.batching import batched
 from workers.ir.reading.importer import Imported
 from workers.methods.problem import Method, Step
 from workers.passes import CompressionState, RunContext, StepProgress, TrainingRun, check_equivalence, rewrite, tell_nobody
+from workers.passes.embedding_tables import store_tables
 from workers.passes.layerwise import help_solving, solve_layers
 from workers.recipe.skipped_layer import SkippedLayer
 from workers.run.plan import CompressionPlan, LayerMethods, Part
@@ -123,7 +124,8 @@ def help_compression(plan: CompressionPlan, context: RunContext, cache: JobCache
     if isinstance(part, Step):
         return
     state = CompressionState(plan.imported.model.clone(), {}, plan.skipped)
-    help_solving(state, _left(part, state, context, ProfileCache()), context, cache.at(_place(plan, 0, context)))
+    layers = [(layer, methods) for layer, methods in _left(part, state, context, ProfileCache()) if layer.geometry is not TABLE]
+    help_solving(state, layers, context, cache.at(_place(plan, 0, context)))
 
 
 def batch_size(imported: Imported, samples: Samples) -> int:
@@ -172,7 +174,7 @@ def _left(
     methods: LayerMethods, state: CompressionState, context: RunContext, profiles: ProfileCache
 ) -> list[tuple[Layer, tuple[Method, ...]]]:
     """The layers that are still there, with their methods; levels that wait for a profile are assigned."""
-    layers = [layer for layer in find_layers(state.model)[0] if layer.name in methods]
+    layers = [layer for layer in [*find_layers(state.model)[0], *find_tables(state.model)] if layer.name in methods]
     if needs_profile(methods):
         weighed = [layer for layer in layers if any(method.measured_level is not None for method in methods[layer.name])]
         methods = assign_levels(methods, profiles.of(weighed, state, context))
@@ -187,7 +189,10 @@ def _solve(
     progress: StepProgress,
 ) -> CompressionState:
     """Solve layers; what they are to reproduce is the model as it stands."""
-    solved = solve_layers(state, plan, context, progress, cache, context.on_layer)
+    tables = [(layer, methods) for layer, methods in plan if layer.geometry is TABLE]
+    layers = [(layer, methods) for layer, methods in plan if layer.geometry is not TABLE]
+    solved = list(solve_layers(state, layers, context, progress, cache, context.on_layer)) if layers else []
+    solved += store_tables(state, tables, context.on_layer)
     return replace(state, results={**state.results, **{result.layer.name: result for result in solved}})
 
 

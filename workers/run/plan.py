@@ -13,7 +13,7 @@ from workers.errors import MissingExtra, NothingToCompress
 from workers.ir.channels.net2net import deepen, widen
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.ignored_scope import excluded_operations
-from workers.ir.graph.layers import Layer, find_layers
+from workers.ir.graph.layers import Layer, find_layers, find_tables
 from workers.ir.reading.importer import Imported
 from workers.methods.ignored_scope import IgnoredScope
 from workers.methods.int8 import Int8
@@ -38,6 +38,7 @@ class CompressionPlan:
     skipped: tuple[SkippedLayer, ...]  # weights that it does not reach, with the reason
     excluded: Mapping[str, str]  # operations to leave alone, and the rule of the ignored scope that says so
     left: Mapping[str, str] = field(default_factory=dict)  # layers that a step leaves alone, and its rule that says so
+    tables: tuple[Layer, ...] = ()  # of embeddings, that methods which store tables may change too
     growth: SuperNetwork | None = None  # by which the model is larger: it is then to be seen to compute the same
 
     @property
@@ -51,7 +52,7 @@ class CompressionPlan:
 
     def with_steps(self, steps: Sequence[Step]) -> "CompressionPlan":
         """The plan for the same model and layers by the same steps with other knobs."""
-        return replace(self, parts=_parts(steps, self.imported, self.layers))
+        return replace(self, parts=_parts(steps, self.imported, self.layers, self.tables))
 
 
 def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
@@ -72,11 +73,15 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
     for step in recipe.steps:
         _check_means(step, imported)
     others = not layers and any(isinstance(step, (Int8, WeightCompression)) for step in recipe.steps)  # NNCF reaches more
-    parts = _parts(recipe.steps, imported, chosen) if chosen or others else ()
+    tables = tuple(table for table in find_tables(imported.model) if excluded.keys().isdisjoint(table.nodes))
+    parts = _parts(recipe.steps, imported, chosen, tables) if chosen or tables or others else ()
     if not parts:
         reasons = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:5])
         raise NothingToCompress(f"No layer is left to compress ({reasons or 'the model has no layers with constant weights'}).")
-    return CompressionPlan(imported, parts, chosen, tuple(skipped), excluded, _left_by_steps(recipe, imported, chosen), growth)
+    reached = {name for part in parts if not isinstance(part, Step) for name in part}
+    unreached = tuple(entry for entry in skipped if entry.name not in reached)
+    left = _left_by_steps(recipe, imported, chosen)
+    return CompressionPlan(imported, parts, chosen, unreached, excluded, left, tables, growth)
 
 
 def _left_by_steps(recipe: Recipe, imported: Imported, layers: Sequence[Layer]) -> dict[str, str]:
@@ -103,8 +108,8 @@ def _check_means(step: Step, imported: Imported) -> None:
         excluded_operations(imported.model, step.own_scope, imported.origins)
 
 
-def _parts(steps: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> tuple[Part, ...]:
-    return tuple(part for group in _groups(steps) if (part := _part(group, imported, layers)))
+def _parts(steps: Sequence[Step], imported: Imported, layers: Sequence[Layer], tables: Sequence[Layer]) -> tuple[Part, ...]:
+    return tuple(part for group in _groups(steps) if (part := _part(group, imported, layers, tables)))
 
 
 def _groups(steps: Iterable[Step]) -> list[list[Step]]:
@@ -120,12 +125,13 @@ def _groups(steps: Iterable[Step]) -> list[list[Step]]:
     return groups
 
 
-def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer]) -> Part:
+def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer], tables: Sequence[Layer]) -> Part:
     if group[0].rewrites_graph:
         return group[0]
     budgets = [_methods_of(step, imported, layers) for step in group if isinstance(step, Method)]
     methods = {layer.name: tuple(budget[layer.name] for budget in budgets if layer.name in budget) for layer in layers}
-    return {name: each for name, each in methods.items() if each}
+    storing = tuple(step for step in group if isinstance(step, Method) and step.stores_tables)
+    return {name: each for name, each in methods.items() if each} | {table.name: storing for table in tables if storing}
 
 
 def _methods_of(step: Method, imported: Imported, layers: Sequence[Layer]) -> dict[str, Method]:

@@ -96,6 +96,9 @@ class MatMulGeometry(Geometry):
         return table.reshape(-1, table.shape[-1])[index][None]
 
 
+TABLE = MatMulGeometry(rows_last=True, input_transposed=False, output_transposed=False)  # of rows that are looked up
+
+
 @dataclass(frozen=True, slots=True)
 class ConvolutionGeometry(Geometry):
     """A convolution over any number of spatial axes; grouped and depthwise ones carry their groups in front."""
@@ -247,6 +250,32 @@ def find_layers(model: ov.Model) -> tuple[list[Layer], list[SkippedLayer]]:
             found.setdefault(_source(node, port).friendly_name, []).append((node, port))
     layers = [layer for users in found.values() for layer in _share(users)]
     return layers, skipped
+
+
+def find_tables(model: ov.Model) -> list[Layer]:
+    """Every table of embeddings in topological order: a constant matrix of which nothing but rows is looked up."""
+    found: dict[str, list[ov.Node]] = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Gather" and _weight_port(node) == 0 and _looks_up_rows(node):
+            found.setdefault(_source(node, 0).friendly_name, []).append(node)
+    return [
+        Layer(
+            nodes[0].friendly_name,
+            "Gather",
+            tuple(node.friendly_name for node in nodes),
+            0,
+            tuple(_source(nodes[0], 0).shape),
+            TABLE,
+        )
+        for nodes in found.values()
+        if len(nodes) == len(_source(nodes[0], 0).output(0).get_target_inputs())
+    ]
+
+
+def _looks_up_rows(node: ov.Node) -> bool:
+    table, axis = _source(node, 0), _source(node, 2)
+    rows = axis.get_type_name() == "Constant" and int(axis.get_data().reshape(-1)[0]) == 0
+    return rows and len(table.shape) == 2 and table.get_element_type() == ov.Type.f32
 
 
 def nodes_by_name(model: ov.Model) -> dict[str, ov.Node]:
