@@ -63,6 +63,11 @@ ROWS: dict[str, Steps] = {
     **{f"slq {bits} bits": [{"method": "slq", "bits": bits}] for bits in (4, 3)},
     "mcq sampled, K = 4": [{"method": "mcq", "samples_per_weight": 4}],
     "mcq calibrated, K = 1": [{"method": "mcq", "samples_per_weight": 1, "rounding": "calibrated"}],
+    "mlq": [{"method": "mlq"}],
+    "ec2t": [{"method": "ec2t"}],
+    "channels, 30 % of operations": [
+        {"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"}
+    ],
 }
 SOURCES: dict[str, dict[str, Any]] = {
     "pictures": {"source": "dataset", "count": 500},
