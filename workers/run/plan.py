@@ -130,8 +130,17 @@ def _part(group: Sequence[Step], imported: Imported, layers: Sequence[Layer], ta
         return group[0]
     budgets = [_methods_of(step, imported, layers) for step in group if isinstance(step, Method)]
     methods = {layer.name: tuple(budget[layer.name] for budget in budgets if layer.name in budget) for layer in layers}
-    storing = tuple(step for step in group if isinstance(step, Method) and step.stores_tables)
-    return {name: each for name, each in methods.items() if each} | {table.name: storing for table in tables if storing}
+    storing = [step for step in group if isinstance(step, Method) and step.stores_tables]
+    methods |= {table.name: tuple(filter(None, (_for_table(step, imported, table) for step in storing))) for table in tables}
+    return {name: each for name, each in methods.items() if each}
+
+
+def _for_table(step: Method, imported: Imported, table: Layer) -> Method | None:
+    """The step as it is for a table of embeddings; None where it leaves it alone."""
+    if _selected(imported, step.ignored_scope, [table]):
+        return None
+    own = next((settings for settings in step.layers if _selected(imported, settings.scope, [table])), None)
+    return step.set_for(own) if own else step.alike()
 
 
 def _methods_of(step: Method, imported: Imported, layers: Sequence[Layer]) -> dict[str, Method]:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from pydantic import ValidationError
 
-from tests.workers.ir.tiny import cnn, save
+from tests.workers.ir.tiny import cnn, graph, save, weight
 from tests.workers.passes.compressing import Job
 from workers.errors import UnmatchedScope
 from workers.ir.reading.importer import load
@@ -63,6 +64,20 @@ def test_a_scope_of_a_step_binds_that_step_alone(network: Path) -> None:
     assert levels["third"] <= 7 < levels["first"]
     alone = Job(network, [UNIFORM | {"ignored_scope": {"names": ["second"]}}])
     assert [(entry.name, entry.reason) for entry in alone.compressed.skipped] == [("second", "ignored_scope.names: 'second'")]
+
+
+def test_tables_of_embeddings_go_by_settings_and_scopes_too(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gather", ["table", "in"], ["e"], name="embedding"),
+        helper.make_node("MatMul", ["e", "w"], ["out"], name="only"),
+    ]
+    model = graph(nodes, {"table": weight(50, 16), "w": weight(16, 8)}, {"in": [None, 12]}, kind=TensorProto.INT32)
+    path, scope = save(model, tmp_path / "tokens.onnx"), {"names": ["embedding"]}
+    assert set(methods(path, UNIFORM | {"ignored_scope": scope})) == {"only"}
+    table = set(methods(path, UNIFORM)) - {"only"}
+    assert len(table) == 1
+    (found,) = methods(path, UNIFORM | {"layers": [{"scope": scope, "bits": 8}]})[table.pop()]
+    assert found.model_dump()["bits"] == 8
 
 
 @pytest.mark.parametrize(
