@@ -181,8 +181,13 @@ class LayerMoments:
 
     covariance: Array  # (g, c, c)  H, not damped
     cross: Array  # (g, r, c)  E[z yᵀ]
-    energy: float  # E‖z‖², summed over rows and groups
+    variance: Array  # (g, r)  of every row of z
     noise: float = 0.0  # share of H that is chance
+
+    @property
+    def energy(self) -> float:
+        """E‖z‖², summed over rows and groups."""
+        return float(self.variance.sum())
 
     def error(self, weight: Array) -> float:
         """E‖z − Ŵ y‖² about the means, for `weight` (g, r, c)."""
@@ -201,7 +206,7 @@ def pool(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> LayerMoments:
     return LayerMoments(
         covariance=sum((p * m.inputs.covariance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
         cross=sum((p * m.covariance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
-        energy=sum(p * float(m.variance.sum()) for p, m in zip(share, outputs, strict=True)),
+        variance=sum((p * m.variance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
         noise=sum(p * m.inputs.noise for p, m in zip(share, outputs, strict=True)),
     )
 

@@ -17,6 +17,7 @@ from workers.randomness import Stream, generator
 DAMPING = 1e-3  # of the mean diagonal of H, at least
 LARGEST_DAMPING = 1.0  # whatever chance there is in H
 SYNTHETIC_LAST_DAMPING = 0.8  # of the last layers, where samples are made up: the deeper, the less they tell of real ones
+MOST_RESTORED = 1.05  # times the weights, at the most: what a layer has lost for good, no scale gives back
 RISE = 0.5  # depth at which the damping for made-up samples has risen to that
 
 
@@ -99,6 +100,17 @@ def damping_of(moments: LayerMoments, position: Position, options: EngineOptions
     return float(max(least, min(moments.noise / max(1 - moments.noise, 1e-9), LARGEST_DAMPING)))
 
 
+def restored(weight: Array, moments: LayerMoments) -> Array:
+    """`weight` (g, r, c) with every row scaled until its outputs vary as much as the original's.
+
+    Least squares leaves out of an output what it cannot explain, so that the outputs vary less with every layer; the network
+    then answers more timidly than the original (REPAIR, Jordan et al. 2023, does this for merged networks).
+    """
+    spread = np.einsum("grc,grc->gr", weight @ moments.covariance, weight)
+    factor = np.sqrt(moments.variance / np.where(spread > 0, spread, np.inf))
+    return np.asarray(weight * np.clip(factor, 1 / MOST_RESTORED, MOST_RESTORED)[..., None])
+
+
 class LayerSolver:
     """Solves the layers of `model`, and writes them and the biases that absorb their means back into it."""
 
@@ -116,9 +128,10 @@ class LayerSolver:
             solution = method.solve(problem, rng)
             problem = replace(problem, original=solution.weight, support=solution.weight != 0)
             statistics |= solution.statistics
-        kind = self._options.stored if solution.scale is None and _fits(solution.weight, self._options.stored) else np.float32
-        weight = solution.weight.astype(kind).astype(np.float64) + 0.0  # no negative zeros
         moments = pool(seen.outputs.values())
+        solved = restored(solution.weight, moments) if solution.free else solution.weight
+        kind = self._options.stored if solution.scale is None and _fits(solved, self._options.stored) else np.float32
+        weight = solved.astype(kind).astype(np.float64) + 0.0  # no negative zeros
         return LayerResult(
             layer=task.layer,
             steps=task.steps,

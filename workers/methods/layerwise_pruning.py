@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Mask, Method, Work
-from workers.methods.solvers.least_squares import TOLERANCE, Relaxation
+from workers.methods.solvers.alternating_directions import MOST_COLUMNS, choose_mask
+from workers.methods.solvers.least_squares import TOLERANCE, Relaxation, masked_least_squares
 
 GRADUAL_STEPS = 8
 MILDEST, HARDEST = 0.1, 0.95  # levels between which a search looks
@@ -99,8 +100,13 @@ class LayerwisePruning(Method):
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Prune `sparsity_level` of this layer's weights."""
         steps = np.arange(1, self.gradual_steps + 1) / self.gradual_steps
-        *_, weight = prune_gradually(problem, self.sparsity_level * (1 - (1 - steps) ** 3), self.pattern)
-        return LayerSolution(weight)
+        levels = self.sparsity_level * (1 - (1 - steps) ** 3)
+        if self.pattern == "unstructured" and problem.hessian.shape[2] <= MOST_COLUMNS:
+            kept, start = choose_mask(problem, levels, lambda scores, level: keep_highest(scores, level, problem.support))
+            weight = masked_least_squares(problem, kept, start)
+        else:
+            *_, weight = prune_gradually(problem, levels, self.pattern)
+        return LayerSolution(weight, free=True)
 
 
 def normalized_levels(weights: Iterable[Array], sparsity: float) -> list[float]:

@@ -68,6 +68,7 @@ class LayerSolution:
     # in few bits (both rounded by `half`, unless integers); None for free values, and for values of every row's own.
     scale: Array | None = None
     statistics: Mapping[str, float] = field(default_factory=dict)  # what the method's paper reports about a layer
+    free: bool = False  # whether a weight that is left may take any value
 
 
 def working_precision(hessian: Array) -> type[np.floating[Any]]:

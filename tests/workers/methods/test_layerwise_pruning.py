@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.workers.methods.problems import KINDS, problem
-from workers.methods.layerwise_pruning import LayerwisePruning, keep_highest
+from workers.methods.layerwise_pruning import LayerwisePruning, keep_highest, prune_gradually
 from workers.methods.problem import LayerProblem
 from workers.methods.solvers.least_squares import masked_least_squares
 
@@ -42,9 +42,22 @@ def test_close_to_the_best_of_all_masks() -> None:
     assert min(errors) * (1 - 1e-6) <= posed.error(pruned(posed, 0.5)) <= np.quantile(errors, 0.1)
 
 
-def test_gradual_is_no_worse_than_at_once() -> None:
+def test_sought_together_mask_and_weights_are_better_than_step_by_step() -> None:
+    together, by_steps = [], []
+    for seed in range(5):
+        posed = problem(shape=(1, 16, 48), seed=seed)
+        *_, weight = prune_gradually(posed, 0.7 * (1 - (1 - np.arange(1, 9) / 8) ** 3))
+        together.append(posed.error(pruned(posed, 0.7)))
+        by_steps.append(posed.error(weight))
+    assert np.mean(together) < 0.98 * np.mean(by_steps)
+
+
+def test_large_layers_are_pruned_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     posed = problem(shape=(1, 16, 48))
-    assert posed.error(pruned(posed, 0.7)) < posed.error(pruned(posed, 0.7, gradual_steps=1))
+    monkeypatch.setattr("workers.methods.layerwise_pruning.MOST_COLUMNS", 47)
+    *_, weight = prune_gradually(posed, 0.7 * (1 - (1 - np.arange(1, 4) / 3) ** 3))
+    np.testing.assert_array_equal(pruned(posed, 0.7, gradual_steps=3), weight)
+    assert posed.error(weight) < posed.error(pruned(posed, 0.7, gradual_steps=1))
 
 
 def test_better_than_zeroing_the_smallest_weights() -> None:

@@ -1,0 +1,43 @@
+"""Which weights of a layer to keep: the mask and the weights are sought together, by alternating directions (ADMM).
+
+One copy of the weights obeys H, the other one the mask; multipliers draw them together, ever harder. A weight that was left out
+may return at any time, and what it can do together with all others counts, where a mask chosen step by step sees one weight at
+a time (Boyd et al. 2011, section 9.1; for layers Boža, "Fast and Effective Weight Update for Pruned Large Language Models", 2024,
+and Meng et al., "ALPS", 2024).
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from workers.methods.problem import Array, LayerProblem, Mask
+
+MOST_COLUMNS = 1536  # of a layer: the eigenvectors of a larger H cost more than they save
+ITERATIONS = 30
+PENALTY, GROWTH = 0.1, 1.13  # of the distance between both copies, H having ones on its diagonal; from turn to turn
+Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
+
+
+def choose_mask(problem: LayerProblem, levels: Sequence[float], project: Project) -> tuple[Mask, Array]:
+    """The weights to keep, and where to start solving for them, (g, r, c) each.
+
+    Sparsity takes the rising `levels` one by one, and stays at the last. `project` keeps what scores highest: H_jj w², what a
+    weight would cost if no other made up for it.
+    """
+    unit = np.sqrt(np.einsum("gcc->gc", problem.hessian))
+    metric = (problem.hessian / (unit[:, :, None] * unit[:, None, :])).astype(np.float32)
+    target = (problem.target * unit[:, None, :]).astype(np.float32)
+    values, vectors = np.linalg.eigh(metric)
+    values = np.maximum(values, 0)[:, None, :]
+    back = vectors.swapaxes(1, 2)
+    pull, multiplier, penalty = target @ metric, np.zeros_like(target), PENALTY
+    kept = project(np.square(target, dtype=np.float64), levels[0])
+    masked = np.where(kept, target, 0)
+    for turn in range(max(ITERATIONS, len(levels))):
+        free = ((pull + penalty * masked - multiplier) @ vectors / (values + penalty)) @ back
+        wanted = free + multiplier / penalty
+        kept = project(np.square(wanted, dtype=np.float64), levels[min(turn, len(levels) - 1)])
+        masked = np.where(kept, wanted, 0)
+        multiplier = multiplier + np.float32(penalty) * (free - masked)
+        penalty *= GROWTH
+    return kept, masked / unit[:, None, :]
