@@ -1,9 +1,9 @@
 """Which weights of a layer to keep: the mask and the weights are sought together, by alternating directions (ADMM).
 
 One copy of the weights obeys H, the other one the mask; multipliers draw them together, ever harder. A weight that was left out
-may return at any time, and what it can do together with all others counts, where a mask chosen step by step sees one weight at
-a time (Boyd et al. 2011, section 9.1; for layers Boža, "Fast and Effective Weight Update for Pruned Large Language Models", 2024,
-and Meng et al., "ALPS", 2024).
+may return at any time, and what it can do together with all others counts, where a mask chosen step by step sees one weight
+at a time (Boyd et al. 2011, section 9.1; for layers Boža 2024, "Fast and Effective Weight Update for Pruned Large Language
+Models", and Meng et al. 2024, "ALPS").
 """
 
 from collections.abc import Callable, Sequence
