@@ -6,7 +6,7 @@ at a time (Boyd et al. 2011, section 9.1; for layers Boža 2024, "Fast and Effec
 Models", and Meng et al. 2024, "ALPS").
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,7 +18,7 @@ PENALTY, GROWTH = 0.1, 1.13  # of the distance between both copies, H having one
 Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
 
 
-def choose_mask(problem: LayerProblem, levels: Sequence[float], project: Project) -> tuple[Mask, Array]:
+def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple[Mask, Array]:
     """The weights to keep, and where to start solving for them, (g, r, c) each.
 
     Sparsity takes the rising `levels` one by one, and stays at the last. `project` keeps what scores highest: H_jj w², what a
@@ -31,12 +31,12 @@ def choose_mask(problem: LayerProblem, levels: Sequence[float], project: Project
     values = np.maximum(values, 0)[:, None, :]
     back = vectors.swapaxes(1, 2)
     pull, multiplier, penalty = target @ metric, np.zeros_like(target), PENALTY
-    kept = project(np.square(target, dtype=np.float64), levels[0])
+    kept = project(np.square(target, dtype=np.float64), float(levels[0]))
     masked = np.where(kept, target, 0)
     for turn in range(max(ITERATIONS, len(levels))):
         free = ((pull + penalty * masked - multiplier) @ vectors / (values + penalty)) @ back
         wanted = free + multiplier / penalty
-        kept = project(np.square(wanted, dtype=np.float64), levels[min(turn, len(levels) - 1)])
+        kept = project(np.square(wanted, dtype=np.float64), float(levels[min(turn, len(levels) - 1)]))
         masked = np.where(kept, wanted, 0)
         multiplier = multiplier + np.float32(penalty) * (free - masked)
         penalty *= GROWTH
