@@ -30,6 +30,7 @@ from workers.jobs.summary import summarize
 from workers.settings import Settings
 from workers.worker import sandbox
 from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
+from workers.worker.inspections import checked
 
 log = structlog.get_logger(__name__)
 LONGEST_JSON = 32 << 20  # characters of a report or an inspection, as pages read them
@@ -215,7 +216,7 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
         return outcome.failure
     files = bench.artifacts.seal(job.id, job.attempt)
     if job.kind in (Kind.INSPECT, Kind.INSPECT_DATASET):
-        return Results(files, inspection=read_json(workdir / OUT / "inspection.json"))
+        return Results(files, inspection=checked(job.kind, read_json(workdir / OUT / "inspection.json")))
     report = read_json(workdir / OUT / "report.json")
     return Results(files, summarize(report), report.get("constraint"))
 
