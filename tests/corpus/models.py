@@ -16,7 +16,8 @@ INT64, HALF, DOUBLE = TensorProto.INT64, TensorProto.FLOAT16, TensorProto.DOUBLE
 class Build:
     """An ONNX graph in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix  # of the names of its constants: no graph may hide those of the one around it
         self.rng = np.random.default_rng(7)
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
@@ -27,7 +28,7 @@ class Build:
         return name
 
     def constant(self, values: NDArray[np.generic]) -> str:
-        name = f"c{len(self.weights)}"
+        name = f"{self.prefix}c{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(values, name))
         return name
 

@@ -76,7 +76,7 @@ def branches() -> Graph:
     condition = b.op("Greater", b.op("ReduceSum", h, keepdims=0), b.constant(np.array(3, np.float32)))
     arms = {}
     for name in ("then_branch", "else_branch"):
-        arm = Build()
+        arm = Build(prefix=name)
         arm.rng = np.random.default_rng(len(name))
         out = arm.op("MatMul", h, arm.weight(8, 4), out=f"{name}_y")
         ends = [helper.make_tensor_value_info(out, TensorProto.FLOAT, [1, 4])]

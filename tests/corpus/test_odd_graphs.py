@@ -22,6 +22,13 @@ GRAPHS = {build.__name__: build for build in LAYERS}
 INT8 = {"same_names", "volume", "recurrent_with_its_state"}  # the others are pruned
 
 
+def answers_of_onnx_runtime(path: Path, values: list[np.ndarray]) -> list[np.ndarray]:
+    """Which OpenVINO's own reading cannot lead astray; ONNX Runtime declines two nodes of one name."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    fed = {port.name: value for port, value in zip(session.get_inputs(), values, strict=True)}
+    return list(session.run(None, fed))
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_an_odd_graph_is_compressed_or_the_reason_named(name: str, tmp_path: Path) -> None:
     path, wanted, shapes = tmp_path / "model.onnx", LAYERS[GRAPHS[name]], SHAPES.get(name, {})
@@ -43,8 +50,7 @@ def test_an_odd_graph_is_compressed_or_the_reason_named(name: str, tmp_path: Pat
     rng = np.random.default_rng(4)
     entries = zip(imported.inputs, imported.shapes, strict=True)
     values = [draw_values(shape, entry.dtype, entry.bounds, rng) for entry, shape in entries]
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    expected = session.run(None, {port.name: value for port, value in zip(session.get_inputs(), values, strict=True)})
+    expected = answers(source, values) if name == "same_names" else answers_of_onnx_runtime(path, values)
     for before, after in zip(expected, answers(result, values), strict=True):
         assert before.shape == after.shape
         assert ((before - after) ** 2).sum() <= 0.9 * (before**2).sum()
