@@ -27,19 +27,20 @@ class Auditor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        noted = False
+        answered = False
 
         async def note_first(message: Message) -> None:
-            nonlocal noted
-            if message["type"] == "http.response.start" and self._matters(scope, message["status"]):
-                noted = True
-                await run_sync(self._note, scope, message["status"])
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True
+                if self._matters(scope, message["status"]):
+                    await run_sync(self._note, scope, message["status"])
             await send(message)
 
         try:
             await self._app(scope, receive, note_first)
         finally:
-            if not noted and scope["method"] not in HARMLESS and scope.get("state", {}).get("principal"):
+            if not answered and scope["method"] not in HARMLESS and scope.get("state", {}).get("principal"):
                 await run_sync(self._note, scope, 500)
 
     @staticmethod
