@@ -80,7 +80,7 @@ def _check_inputs(report: Report, model: Path | None, data: Path | None) -> None
     if report["calibration"]["source"] == "dataset" and data is None:
         raise typer.BadParameter("The result was calibrated on a dataset. Name it with --data.")
     for role, path in (("model", model), ("data", data)):
-        if path and path.is_file() and role in inputs and model.suffix != ".xml" and file_sha256(path) != inputs[role]:
+        if path and path.is_file() and role in inputs and path.suffix != ".xml" and file_sha256(path) != inputs[role]:
             raise typer.BadParameter(f"{path} is not the {role} of the result. Its SHA-256 should be {inputs[role]}.")
 
 

@@ -44,6 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 TOLD_BY_GOALS = ("steps.", "constraint", "search", "pareto", "calibration.source", "calibration.inversion_steps", "goal")
+PLAIN = ("task", "decoder", "check_original", "calibrate_on", "batch")  # in no block, shown one by one
 SWITCHED = ("search", "pareto")  # off unless asked for, and then of use without any setting
 ON, OFF = "on", "off"
 
@@ -58,6 +59,13 @@ def catalogue() -> dict[str, dict[str, Any]]:
 def block_schema(name: str) -> dict[str, Any]:
     """The JSON schema of a part of the recipe."""
     return BLOCKS[name].model_json_schema(by_alias=True)
+
+
+@cache
+def plain_schema() -> dict[str, Any]:
+    """The JSON schema of what is in no block."""
+    whole = Recipe.model_json_schema(by_alias=True)
+    return whole | {"properties": {name: whole["properties"][name] for name in PLAIN}, "required": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class Draft:
         if "benchmark" in recipe and recipe["benchmark"] is None:
             values["benchmark"] = OFF
         values |= typed({name: recipe[name] for name in ("goal", "seed", "shapes") if recipe.get(name)}, "")
+        values |= typed({name: recipe[name] for name in PLAIN if recipe.get(name) not in (None, {})}, "")
         return cls(values)
 
     @property
@@ -116,6 +125,7 @@ class Draft:
         )
         if self.values.get("benchmark") == OFF:
             made["benchmark"] = None
+        made |= document(plain_schema(), "", self.values)
         return made | document({"properties": {"seed": {"type": "integer"}, "shapes": {"type": "object"}}}, "", self.values)
 
     @cached_property
@@ -139,6 +149,11 @@ class Draft:
             DraftStep(method, schema.get("description", ""), knobs(schema, f"steps.{index}", self.values, self.faults))
             for index, (method, schema) in enumerate(zip(self.methods, schemas, strict=True))
         ]
+
+    @property
+    def plain(self) -> tuple[Knob, ...]:
+        """The knobs that are in no part of the recipe."""
+        return knobs(plain_schema(), "", self.values, self.faults)
 
     def block(self, name: str) -> tuple[Knob, ...]:
         """The knobs of a part of the recipe."""

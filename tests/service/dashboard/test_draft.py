@@ -20,6 +20,7 @@ WHOLE: dict[str, Any] = {
     "shapes": {"input": [1, 3, 224, 224]},
     "seed": 3,
 }
+APART = {"task": "detection", "decoder": "nanodet", "check_original": False, "calibrate_on": "original", "batch": {"x": None}}
 
 
 def test_a_recipe_comes_back_from_its_form() -> None:
@@ -27,6 +28,14 @@ def test_a_recipe_comes_back_from_its_form() -> None:
     assert draft.faults == {}
     assert Recipe.model_validate(draft.recipe()) == Recipe.model_validate(WHOLE)
     assert Recipe.model_validate(WHOLE).brief() == WHOLE
+
+
+def test_no_field_of_a_recipe_is_lost_on_its_form() -> None:
+    """As the service keeps it, with every default spelt."""
+    kept = Recipe.model_validate({name: value for name, value in WHOLE.items() if name != "constraint"} | APART)
+    assert Recipe.model_validate(Draft.of(kept.model_dump(mode="json", by_alias=True)).recipe()) == kept
+    told = {*WHOLE, *APART, "goal", "search", "pareto", "benchmark"}  # a field of a recipe that is new needs a place here
+    assert set(Recipe.model_fields) == told
 
 
 def test_a_recipe_without_a_benchmark_comes_back() -> None:
