@@ -61,7 +61,12 @@ def summary(report: Mapping[str, Any]) -> Table:
 def _add_size(table: Table, size: Mapping[str, Any]) -> None:
     for name, original, compressed in SIZES:
         before, after = size[original], size[compressed]
-        table.add_row(name, _bytes(before), _bytes(after), f"{before / after:.2f} times smaller")
+        table.add_row(
+            name,
+            _bytes(before),
+            _bytes(after),
+            f"{before / after:.2f} times smaller" if after <= before else f"{after / before:.2f} times larger",
+        )
 
 
 def _add_fidelity(table: Table, fidelity: Mapping[str, Any]) -> None:

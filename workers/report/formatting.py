@@ -152,6 +152,8 @@ def _gains(report: Report) -> Iterator[str]:
     disk, zipped = size.original_bytes / size.compressed_bytes, size.original_zip_bytes / size.zip_bytes
     if max(disk, zipped) < LEAST_GAIN:
         yield "the file is no smaller"
+    elif disk < 1:
+        yield f"the file is no smaller, zipped {significant(zipped, 2)} times smaller"
     else:
         yield f"the file is {significant(disk, 2)} times smaller, zipped {significant(zipped, 2)} times"
 

@@ -79,3 +79,9 @@ def test_headline_begins_with_what_the_recipe_is_for(report: Report, fidelity: F
 def test_headline_without_samples(report: Report) -> None:
     text = plain(formatting.headline(report.model_copy(update={"fidelity": None, "sparsity": 0.0})))
     assert text == "The file is 1.4 times smaller, zipped 1.4 times, and nothing is known about its answers"
+
+
+def test_a_file_that_has_grown_is_not_called_smaller(report: Report) -> None:
+    size = report.size.model_copy(update={"compressed_bytes": 2 * report.size.original_bytes})
+    text = plain(formatting.headline(report.model_copy(update={"fidelity": None, "sparsity": 0.0, "size": size})))
+    assert text.startswith("The file is no smaller, zipped 1.4 times smaller")
