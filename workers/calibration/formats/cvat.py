@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, by_stem, stem
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, coordinate, labels_beside
 from workers.calibration.formats.voc import index_of, parse
 from workers.errors import LabelMismatch
 
@@ -16,15 +16,12 @@ def find(listing: FileListing) -> Annotation | None:
     root = parse(name, listing) if name else None
     if name is None or root is None or root.tag != "annotations":
         return None
-    images = by_stem(listing.images)
     listed = [label.text or "" for label in root.iterfind("meta//label/name")]
     used = sorted({box.get("label", "") for box in root.iter("box")})
     classes = tuple(dict.fromkeys(listed)) or tuple(used)
-    entries = {
-        images[stem(image.get("name", ""))]: _boxes(image, classes, name)
-        for image in root.iter("image")
-        if stem(image.get("name", "")) in images
-    }
+    told = {image.get("name", ""): image for image in root.iter("image")}
+    images = {label: image for image, label in reversed(labels_beside(listing.images, told).items())}
+    entries = {images[label]: _boxes(image, classes, name) for label, image in told.items() if label in images}
     if not entries:
         raise LabelMismatch(f"None of the images that {name!r} tells of is there.")
     return Annotation(TargetKind.BOXES, entries, classes, 1, "CVAT")
@@ -33,7 +30,11 @@ def find(listing: FileListing) -> Annotation | None:
 def _boxes(image: ElementTree.Element, classes: tuple[str, ...], file: str) -> RawBoxes:
     try:
         rows = [
-            ([float(box.attrib[side]) for side in SIDES], index_of(box.get("label", ""), classes, image.get("name", "")), False)
+            (
+                [coordinate(box.attrib[side]) for side in SIDES],
+                index_of(box.get("label", ""), classes, image.get("name", "")),
+                False,
+            )
             for box in image.iter("box")
         ]
     except (KeyError, ValueError) as error:

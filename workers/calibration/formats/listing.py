@@ -1,6 +1,7 @@
 """What a dataset of files holds, and what a reader of a format makes of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +13,8 @@ from workers.annotations import TargetKind
 from workers.errors import LabelMismatch
 
 MAX_TEXT_BYTES = 512 * 2**20  # of a file of annotations
+LARGEST = 2**24  # pixels from the corner of a picture: float32 holds all up to there
+ROLES = frozenset("images image img imgs jpegimages labels label annotations annotation xml txt".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,34 @@ def stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def by_stem(names: Sequence[str]) -> dict[str, str]:
-    """Names by what they are called without folder and suffix; the first of several."""
-    found: dict[str, str] = {}
-    for name in names:
-        found.setdefault(stem(name), name)
-    return found
+def labels_beside(images: Sequence[str], labels: Iterable[str], roles: frozenset[str] = ROLES) -> dict[str, str]:
+    """For every image that has one, the label that is called as it is: images/val/0001.jpg -> labels/val/0001.txt.
+
+    Folders in `roles` tell what a file is, and not which. A label from the same folder comes first; the first of the others
+    is taken where it is not that of another image.
+    """
+    own = {_place(name, roles) for name in images}
+    near: dict[tuple[str, ...], str] = {}
+    far: dict[str, str] = {}
+    for label in labels:
+        place = _place(label, roles)
+        near.setdefault(place, label)
+        if place not in own:
+            far.setdefault(stem(label), label)
+    found = {name: near.get(_place(name, roles)) or far.get(stem(name)) for name in images}
+    return {name: label for name, label in found.items() if label is not None}
+
+
+def _place(name: str, roles: frozenset[str]) -> tuple[str, ...]:
+    return *(folder for folder in map(str.lower, PurePosixPath(name).parts[:-1]) if folder not in roles), stem(name)
+
+
+def coordinate(value: Any) -> float:
+    """A number of pixels, or a share of a side. Raises ValueError where it is none that a picture has."""
+    number = float(value)
+    if not math.isfinite(number) or abs(number) > LARGEST:
+        raise ValueError(f"{str(value)[:20]} is no coordinate")
+    return number
 
 
 def class_list(listing: FileListing) -> tuple[str, ...]:

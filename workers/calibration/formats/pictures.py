@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, FileListing, by_stem, class_list, stem
+from workers.calibration.formats.listing import ROLES, Annotation, FileListing, class_list, labels_beside, stem
 
 MASKS = frozenset("mask masks annotations annotation segmentation segmentationclass labels_mask gt_masks".split())
 WANTED = frozenset("target targets clean gt groundtruth ground_truth high hr output outputs".split())
@@ -31,5 +31,5 @@ def find_pairs(listing: FileListing) -> Annotation | None:
 
 def _paired(listing: FileListing, folders: frozenset[str]) -> dict[str, str]:
     """The picture that labels another, by the name of the latter."""
-    labels = by_stem(sorted(name for name in listing.labels if folders & set(map(str.lower, PurePosixPath(name).parts[:-1]))))
-    return {name: labels[stem(name)] for name in listing.images if stem(name) in labels}
+    labels = sorted(name for name in listing.labels if folders & set(map(str.lower, PurePosixPath(name).parts[:-1])))
+    return labels_beside(listing.images, labels, ROLES | folders)

@@ -1,9 +1,11 @@
 """labels.csv: a row an image, with its class by index or by name, or with numbers."""
 
 import csv
+import math
 
 from workers.annotations import TargetKind
 from workers.calibration.formats.listing import Annotation, FileListing, class_list
+from workers.calibration.formats.voc import index_of
 from workers.calibration.labels import assign
 from workers.errors import LabelMismatch
 
@@ -23,10 +25,10 @@ def find(listing: FileListing) -> Annotation | None:
             found = {name: int(row[INDEX]) for name, row in _by_name(rows).items()}
             return Annotation(TargetKind.CLASS, assign(listing.images, found), class_list(listing), 1, NAME)
         if CLASS in columns:
-            names = class_list(listing) or tuple(sorted({row[CLASS] for row in rows}))
-            named = {name: names.index(row[CLASS]) for name, row in _by_name(rows).items()}
+            names = class_list(listing) or tuple(sorted({_class(row) for row in rows}))
+            named = {name: index_of(_class(row), names, name) for name, row in _by_name(rows).items()}
             return Annotation(TargetKind.CLASS, assign(listing.images, named), names, 1, NAME)
-        values = {name: [float(row[column]) for column in columns] for name, row in _by_name(rows).items()}
+        values = {name: [_number(row[column]) for column in columns] for name, row in _by_name(rows).items()}
     except (KeyError, TypeError, ValueError) as error:
         raise LabelMismatch(
             f"labels.csv is not a table of {FILE} and {INDEX}: {error}.",
@@ -37,9 +39,23 @@ def find(listing: FileListing) -> Annotation | None:
     return Annotation(TargetKind.VALUES, assign(listing.images, values), (), 1, NAME)
 
 
+def _class(row: dict[str, str]) -> str:
+    """The name of a class; a row that ends before it has None."""
+    if not row[CLASS]:
+        raise ValueError(f"{row[FILE]!r} has no {CLASS}")
+    return row[CLASS]
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is no number to compare with")
+    return number
+
+
 def _rows(text: str) -> list[dict[str, str]]:
     try:
-        return list(csv.DictReader(text.splitlines(), strict=True)) or [{}]
+        return list(csv.DictReader(text.splitlines(), strict=True, skipinitialspace=True)) or [{}]
     except csv.Error as error:
         raise LabelMismatch(f"labels.csv cannot be read: {error}.") from error
 

@@ -24,17 +24,21 @@ def find(listing: FileListing) -> Annotation | None:
         return None
     file, alphabet = _alphabet(listing)
     entries = {
-        image: np.array([_class(mark, alphabet) for mark in text]) for image, text in assign(listing.images, texts).items()
+        image: np.array([_class(mark, alphabet) for mark in text], np.int64)
+        for image, text in assign(listing.images, texts).items()
     }
     return Annotation(TargetKind.TEXT, entries, files=2, what=f"{name} with {file}")
 
 
 def _table(listing: FileListing) -> tuple[str, dict[str, str]] | None:
     file = listing.named(TABLE)
-    rows = csv.DictReader(listing.text(file).splitlines()) if file else None
-    if rows is None or not {FILE, TEXT} <= set(rows.fieldnames or ()):
-        return None
-    return TABLE, {row[FILE]: row[TEXT] or "" for row in rows}
+    rows = csv.DictReader(listing.text(file).splitlines(), skipinitialspace=True) if file else None
+    try:
+        if rows is None or not {FILE, TEXT} <= set(rows.fieldnames or ()):
+            return None
+        return TABLE, {row[FILE]: row[TEXT] or "" for row in rows}
+    except csv.Error as error:
+        raise LabelMismatch(f"{TABLE} cannot be read: {error}.") from error
 
 
 def _tabbed(listing: FileListing) -> tuple[str, dict[str, str]] | None:
@@ -54,8 +58,10 @@ def _alphabet(listing: FileListing) -> tuple[str, dict[str, int]]:
             "The labels are lines of text, and nothing says which characters the model tells apart.",
             hint="Put alphabet.txt beside them: a character a line, in the order of the model's classes after the blank.",
         )
-    lines = [line.rstrip("\r") for line in listing.text(file).split("\n")]
-    marks = [line for line in lines if line] if len(lines) > 2 else list(lines[0])
+    lines = [line for line in listing.text(file).replace("\r", "").split("\n") if line]
+    if not lines:
+        raise LabelMismatch(f"{file!r} holds no characters.")
+    marks = lines if len(lines) > 1 else list(lines[0])
     wrong = next((mark for mark in marks if len(mark) != 1), None)
     if wrong is not None:
         raise LabelMismatch(f"{file!r} holds {wrong[:20]!r} where it should hold one character a line.")

@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, by_stem, class_list, stem
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, class_list, coordinate, labels_beside
 from workers.errors import LabelMismatch
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -12,9 +12,8 @@ Objects = list[tuple[tuple[float, ...], str, bool]]
 
 def find(listing: FileListing) -> Annotation | None:
     """The XML files that are called as images are. Classes are those of classes.txt, else in the order of the alphabet."""
-    files = by_stem([name for name in listing.ending(".xml")])
-    known = [name for name in listing.images if stem(name) in files]
-    read = {name: _objects(files[stem(name)], listing) for name in known}
+    files = labels_beside(listing.images, listing.ending(".xml"))
+    read = {name: _objects(file, listing) for name, file in files.items()}
     if not any(objects is not None for objects in read.values()):
         return None
     found = {name: objects or [] for name, objects in read.items()}
@@ -23,7 +22,7 @@ def find(listing: FileListing) -> Annotation | None:
         name: RawBoxes.of([(box, index_of(label, classes, name), crowd) for box, label, crowd in objects])
         for name, objects in found.items()
     }
-    return Annotation(TargetKind.BOXES, entries, classes, len(known), "Pascal VOC")
+    return Annotation(TargetKind.BOXES, entries, classes, len(set(files.values())), "Pascal VOC")
 
 
 def index_of(label: str, classes: tuple[str, ...], where: str) -> int:
@@ -58,5 +57,5 @@ def _object(entry: ElementTree.Element) -> tuple[tuple[float, ...], str, bool]:
     box = entry.find("bndbox")
     if box is None:
         raise ValueError("no bndbox")
-    left, top, right, bottom = (float(box.findtext(side, "")) for side in SIDES)
+    left, top, right, bottom = (coordinate(box.findtext(side, "")) for side in SIDES)
     return (left - 1, top - 1, right, bottom), entry.findtext("name", "").strip(), entry.findtext("difficult", "0") == "1"

@@ -1,12 +1,14 @@
 """YOLO: for every image a text file of the same name, a line an object: class, centre, size, all in shares of the sides."""
 
 import re
+from itertools import takewhile
 
 from workers.annotations import TargetKind
-from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, by_stem, class_list, stem
+from workers.calibration.formats.listing import Annotation, FileListing, RawBoxes, class_list, coordinate, labels_beside
 from workers.errors import LabelMismatch
 
 NAME = re.compile(r"^\s*(?:-|\d+\s*:)\s*(.+?)\s*$")  # an entry of `names` in data.yaml
+CLASSES = range(2**31)
 LISTS = frozenset({"classes.txt", "labels.txt", "synset.txt", "train.txt", "val.txt", "test.txt"})
 
 
@@ -14,12 +16,12 @@ def find(listing: FileListing) -> Annotation | None:
     """The text files that are called as images are; those in a folder `labels` before others."""
     texts = [name for name in listing.ending(".txt") if name.rpartition("/")[2] not in LISTS]
     in_folder = [name for name in texts if "labels" in name.split("/")[:-1]]
-    files = by_stem(in_folder or texts)
-    known = [name for name in listing.images if stem(name) in files]
-    if not known or not in_folder and len(known) < len(files):
+    files = labels_beside(listing.images, in_folder or texts)
+    used = set(files.values())
+    if not files or not in_folder and len(used) < len(texts):
         return None
-    entries = {name: _boxes(files[stem(name)], listing) for name in known}
-    return Annotation(TargetKind.BOXES, entries, class_list(listing) or _names(listing), len(known), "YOLO")
+    entries = {name: _boxes(file, listing) for name, file in files.items()}
+    return Annotation(TargetKind.BOXES, entries, class_list(listing) or _names(listing), len(used), "YOLO")
 
 
 def _boxes(file: str, listing: FileListing) -> RawBoxes:
@@ -29,7 +31,7 @@ def _boxes(file: str, listing: FileListing) -> RawBoxes:
         if line.strip():
             try:
                 label, *numbers = line.split()
-                rows.append((_corners([float(number) for number in numbers]), int(label), False))
+                rows.append((_corners([coordinate(number) for number in numbers]), CLASSES.index(int(label)), False))
             except ValueError as error:
                 raise LabelMismatch(f"The file {file!r} holds the line {line[:80]!r}, not class, centre and size.") from error
     return RawBoxes.of(rows, shares=True)
@@ -53,5 +55,5 @@ def _names(listing: FileListing) -> tuple[str, ...]:
         return ()
     if "[" in lines[start]:
         return tuple(part.strip(" '\"") for part in lines[start].partition("[")[2].partition("]")[0].split(","))
-    matches = [NAME.match(line) for line in lines[start + 1 :] if line.strip()]
-    return tuple(match[1].strip("'\"") for match in matches if match)
+    block = takewhile(lambda line: not line.strip() or line[0] in " \t-#", lines[start + 1 :])
+    return tuple(match[1].strip("'\"") for match in map(NAME.match, block) if match)
