@@ -1,10 +1,12 @@
 """What becomes of every model in some folders: a table of outcome, agreement and time for a few recipes.
 
     python benchmarks/zoo.py FOLDER ... [--shape MODEL:INPUT[1,3,64,64]] --out zoo.jsonl
+    python benchmarks/zoo.py FOLDER ... [--shape ...] --renew --out zoo.jsonl
     python benchmarks/zoo.py --table zoo.jsonl
 
-Every run is `fractune optimize` in a process of its own, on a few made-up samples, held to a time. A line of JSON is appended
-as soon as a run ends; runs that the file has already are not done again. A refusal is an outcome, `INTERNAL` is a fault.
+Every run is `fractune optimize` in a process of its own, on a few made-up samples, held to a time; what `fractune plan`
+foresees of it stands beside the outcome. A line of JSON is appended as soon as a run ends; runs that the file has are not done
+again, but `--renew` asks for their forecasts anew. A refusal is an outcome, `INTERNAL` is a fault.
 """
 
 import json
@@ -33,21 +35,28 @@ def main(
     shape: Annotated[list[str] | None, typer.Option(help="FILE:INPUT[LENGTHS] for open inputs of one file.")] = None,
     samples: Annotated[int, typer.Option(help="Made-up samples that calibrate.")] = 16,
     limit: Annotated[int, typer.Option(help="Seconds that a run may take.")] = 600,
+    renew: Annotated[bool, typer.Option("--renew", help="Foresee again what has been run; nothing is run.")] = False,
     table: Annotated[Path | None, typer.Option(help="Draw the table of these results instead.")] = None,
 ) -> None:
     """Run the recipes over models, or draw the table."""
     if table:
         print("\n".join(drawn(read(table))))  # noqa: T201
         return
-    done = {(row["model"], row["recipe"]) for row in read(out)}
+    rows = read(out)
+    done = {(row["model"], row["recipe"]): row for row in rows}
     for model in sorted(found(folders or []), key=lambda path: path.stat().st_size):
         name = model.parent.name if model.name == "saved_model.pb" else model.name
         shapes = [text.partition(":")[2] for text in shape or [] if text.partition(":")[0] == name]
         for recipe, steps in RECIPES.items():
-            if (name, recipe) not in done:
+            row = done.get((name, recipe))
+            if row is None and not renew:
                 row = {"model": name, "recipe": recipe, **run(model, steps, shapes, samples, limit)}
                 with out.open("a") as file:
                     file.write(json.dumps(row) + "\n")
+            elif row and renew and row["outcome"] == "result":
+                row["forecast"] = forecast(model, steps, shapes, row["samples"])
+    if renew:
+        out.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def found(places: list[Path]) -> Iterator[Path]:
@@ -64,26 +73,45 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def run(model: Path, steps: list[dict[str, Any]], shapes: list[str], samples: int, limit: int) -> dict[str, Any]:
     """One recipe on one model: its outcome, and the figures where there is a result."""
-    source = model.parent if model.name == "saved_model.pb" else model
     with TemporaryDirectory() as folder:
-        recipe = Path(folder) / "recipe.json"
-        calibration = {"count": samples, "inversion_steps": 0}
-        recipe.write_text(json.dumps({"steps": steps, "calibration": calibration, "benchmark": None}))
-        command: list[Any] = [Path(sys.executable).with_name("fractune"), "optimize", source, "--recipe", recipe]
-        command += ["--out", Path(folder) / "out", "--threads", "1", "--quiet"]
-        for text in shapes:
-            command += ["--shape", text]
+        out = Path(folder) / "out"
+        options = ["--out", out, "--threads", "1", "--quiet"]
+        command = called("optimize", model, wanted(steps, samples, Path(folder)), shapes) + list(map(str, options))
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         try:
-            ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=limit, check=False)
-            outcome = told(ended)
+            outcome = told(subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False))
         except subprocess.TimeoutExpired:
             outcome = {"outcome": "out of time"}
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        report = Path(folder) / "out" / "report.json"
-        figures = measured(json.loads(report.read_text())) if report.exists() else {}
-        return {**outcome, **figures, "cpu_s": round(cpu, 1), "wall_s": round(time.perf_counter() - began, 1)}
+        figures: dict[str, Any] = {"samples": samples, "cpu_s": round(cpu, 1), "wall_s": round(wall, 1)}
+        if outcome["outcome"] == "result":
+            figures |= measured(json.loads((out / "report.json").read_text()))
+            figures["forecast"] = forecast(model, steps, shapes, samples)
+        return {**outcome, **figures}
+
+
+def forecast(model: Path, steps: list[dict[str, Any]], shapes: list[str], samples: int) -> dict[str, Any]:
+    """What `fractune plan` foresees of a run: seconds on one core, memory, and bytes on disk."""
+    with TemporaryDirectory() as folder:
+        command = [*called("plan", model, wanted(steps, samples, Path(folder)), shapes), "--json"]
+        plan = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return {name: plan[name] for name in ("seconds", "memory_bytes", "compressed_bytes")}
+
+
+def wanted(steps: list[dict[str, Any]], samples: int, folder: Path) -> Path:
+    """The file of a recipe."""
+    recipe = {"steps": steps, "calibration": {"count": samples, "inversion_steps": 0}, "benchmark": None}
+    file = folder / "recipe.json"
+    file.write_text(json.dumps(recipe))
+    return file
+
+
+def called(name: str, model: Path, recipe: Path, shapes: list[str]) -> list[str]:
+    """A command on a model; a SavedModel is its folder."""
+    source = model.parent if model.name == "saved_model.pb" else model
+    given = [part for text in shapes for part in ("--shape", text)]
+    return [str(Path(sys.executable).with_name("fractune")), name, str(source), "--recipe", str(recipe), *given]
 
 
 def told(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:
@@ -96,11 +124,13 @@ def told(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 def measured(report: dict[str, Any]) -> dict[str, Any]:
-    """Layers, size and fidelity of a result."""
+    """Layers, size, fidelity, memory and the seconds of its stages of a result."""
     fidelity = report["fidelity"]
     figures = {name: (fidelity[name] or {}).get("value") for name in ("agreement", "relative_error")}
     size = report["size"]
-    return {"layers": len(report["layers"]), "smaller": size["original_bytes"] / size["compressed_bytes"], **figures}
+    figures |= {"layers": len(report["layers"]), "smaller": size["original_bytes"] / size["compressed_bytes"]}
+    stages = {stage: round(spent["cpu_s"], 2) for stage, spent in report["time"].items()}
+    return {**figures, "compressed_bytes": size["compressed_bytes"], "peak_bytes": report["peak_rss_bytes"], "stages": stages}
 
 
 def drawn(rows: list[dict[str, Any]]) -> Iterator[str]:
