@@ -24,7 +24,8 @@ import typer
 
 from workers.calibration import Choice, Samples, from_dataset, from_fractals
 from workers.engine.layer import LayerResult
-from workers.evaluation.fidelity import compare_models, summarise
+from workers.evaluation.fidelity import summarise
+from workers.evaluation.model_comparison import compare_models
 from workers.ir.graph.edit import read_weight, write_weight
 from workers.ir.graph.layers import Layer
 from workers.ir.reading.importer import load

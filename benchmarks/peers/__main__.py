@@ -26,7 +26,8 @@ import openvino as ov
 import typer
 
 from workers.calibration import Choice, Samples, from_dataset, from_fractals
-from workers.evaluation.fidelity import compare_models, summarise
+from workers.evaluation.fidelity import summarise
+from workers.evaluation.model_comparison import compare_models
 from workers.ir.reading.importer import Imported, load
 from workers.machine import fingerprint
 from workers.recipe import Preprocessing

@@ -9,7 +9,7 @@ import torch
 
 from workers.engine.layer import LayerResult
 from workers.errors import LabelMismatch
-from workers.evaluation.fidelity import activation_of
+from workers.evaluation.model_outputs import activation_of
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.reading import batching

@@ -16,7 +16,7 @@ from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
 from workers.errors import InvalidRecipe
 from workers.evaluation.benchmark import compare_speed
-from workers.evaluation.fidelity import Comparison, compare_models
+from workers.evaluation.model_comparison import Comparison, compare_models
 from workers.evaluation.tasks import Task
 from workers.ir.graph.states import expose_states, restore_states
 from workers.ir.reading.batching import rebatch

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from workers.annotations import Boxes, TargetKind, Targets
 from workers.calibration import Samples
 from workers.errors import DoubtfulOriginal
-from workers.evaluation.fidelity import compare_answers, sample_outputs
+from workers.evaluation.model_comparison import compare_answers
+from workers.evaluation.model_outputs import sample_outputs
 from workers.evaluation.tasks import Task
 from workers.report.formatting import metric as metric_name
 from workers.report.formatting import percent

@@ -17,7 +17,7 @@ from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
 from workers.errors import FractuneError, InvalidRecipe
 from workers.evaluation import memory
-from workers.evaluation.fidelity import find_task
+from workers.evaluation.model_comparison import find_task
 from workers.evaluation.tasks import TaskRequest
 from workers.evaluation.tasks.task import Task
 from workers.ir.reading.error_translation import plain_sentence

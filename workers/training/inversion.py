@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from workers.calibration import Samples
 from workers.calibration.preprocessing import ImageInput
 from workers.errors import NotTrainable
-from workers.evaluation.fidelity import activation_of
+from workers.evaluation.model_outputs import activation_of
 from workers.ir.graph.layers import find_layers, nodes_by_name
 from workers.ir.reading.batch_norms import ChannelStatistics
 from workers.ir.reading.batching import batched

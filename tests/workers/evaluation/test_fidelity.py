@@ -12,7 +12,8 @@ from scipy import special, stats
 
 from workers.annotations import TargetKind
 from workers.errors import LabelMismatch, NonFiniteResult
-from workers.evaluation.fidelity import Comparison, compare_models, detect_outputs, find_task, summarise
+from workers.evaluation.fidelity import summarise
+from workers.evaluation.model_comparison import Comparison, compare_models, detect_outputs, find_task
 from workers.report.schema import Source
 
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from PIL import Image
 from workers.calibration import Samples, from_dataset
 from workers.calibration.data_splits import split_data
 from workers.errors import DataOverlap, DoubtfulOriginal, InvalidRecipe
-from workers.evaluation.fidelity import compare_models, find_task
+from workers.evaluation.model_comparison import compare_models, find_task
 from workers.evaluation.tasks import TaskRequest
 from workers.ir.reading.importer import Imported, load
 from workers.jobs.job import JobTask, Kind
