@@ -3,23 +3,28 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Self
 
 import numpy as np
 
 from workers.evaluation.decoders.detections import Array, Detections, Frame, Output, ordered
 
-BOXES, SCORES, CLASSES, COUNT = (
+BOXES, SCORES, CLASSES = (
     {"box", "boxes", "bboxes", "bbox", "dets"},
     {"score", "scores"},
     {"label", "labels", "class", "classes"},
-    {"num"},
 )
+UNTHINNED = "raw"  # what TensorFlow's detection API returns beside the detections
 
 
-def _position(outputs: Sequence[Output], words: set[str]) -> int | None:
-    """The first output whose name holds one of the words."""
-    return next((i for i, output in enumerate(outputs) if words & set(re.findall("[a-z]+", output.name.lower()))), None)
+def _position(outputs: Sequence[Output], words: set[str], rows: int | None = None) -> int | None:
+    """The first output whose name holds one of the words, with one number for each of the `rows`."""
+    for index, output in enumerate(outputs):
+        named = set(re.findall("[a-z]+", output.name.lower()))
+        if words & named and UNTHINNED not in named and rows in (None, prod(output.shape)):
+            return index
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,13 @@ class Suppressed:
     @classmethod
     def match(cls, outputs: Sequence[Output], frame: Frame) -> Self | None:
         """By names: boxes, scores, labels or classes."""
-        boxes, classes = _position(outputs, BOXES), _position(outputs, CLASSES)
-        scores = _position(outputs, SCORES)
-        if boxes is None or classes is None or boxes == classes or outputs[boxes].shape[-1:] not in ((4,), (5,)):
+        boxes = _position(outputs, BOXES)
+        if boxes is None or outputs[boxes].shape[-1:] not in ((4,), (5,)):
             return None
-        if scores is None and outputs[boxes].shape[-1] != 5:
+        rows = prod(outputs[boxes].shape[:-1])
+        classes, scores = (_position(outputs, words, rows) for words in (CLASSES, SCORES))  # else: for every class
+        if classes in (None, boxes) or scores is None and outputs[boxes].shape[-1] != 5:
             return None
-        if len(outputs[classes].shape) > 1 and min(outputs[classes].shape) > 1:
-            return None  # a score for every class: nothing has been suppressed
         return cls(frame, boxes, classes, scores, outputs[boxes].name.startswith("detection_boxes"))
 
     def decode(self, values: Sequence[Array]) -> Detections:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,7 @@ def choose_task(seen: Seen, asked: TaskRequest, labelled: TargetKind | None) -> 
     name = asked.task or (labelled and BY_LABELS.get(labelled)) or ("detection" if asked.decoder else None)
     if name is None:
         return _guessed(seen)
-    made = MAKERS[name](seen, asked)
+    made = MAKERS[name](seen, replace(asked, task=name))
     if made is None:
         shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in seen.outputs)
         raise InvalidRecipe(

@@ -23,8 +23,8 @@ def load_metric(place: str) -> Metric:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise InvalidRecipe(f"metric: {Path(file).name} cannot be imported: {error}.") from error
+    except Exception as error:  # the user's code, which may do anything
+        raise InvalidRecipe(f"metric: {Path(file).name} cannot be imported: {type(error).__name__} {error}.") from error
     found = getattr(module, name, None)
     if not callable(found):
         raise InvalidRecipe(f"metric: {Path(file).name} has no function {name!r}.")
