@@ -37,9 +37,12 @@ def number_bits(values: Values) -> int:
 
 def _narrower(values: Values) -> list[ov.Type]:
     if values.dtype == np.int8:
-        candidates: Kinds = {"i4": _within(-8, 7)}
-    else:
-        candidates = INTEGERS if np.array_equal(values, np.rint(values)) else FLOATS
+        return _holding(values, {"i4": _within(-8, 7)})
+    whole = np.array_equal(values, np.rint(values))
+    return (_holding(values, INTEGERS) if whole else []) or _holding(values, FLOATS)
+
+
+def _holding(values: Values, candidates: "Kinds") -> list[ov.Type]:
     return [getattr(ov.Type, name) for name, holds in candidates.items() if holds(values)]
 
 
