@@ -11,7 +11,7 @@ Yin 2020). A network that tells no classes apart is asked for large values of it
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import openvino as ov
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.adam import adam
 
 from workers.calibration import Samples
 from workers.calibration.preprocessing import ImageInput
@@ -35,6 +36,7 @@ from workers.training.losses import TINY, class_logits
 from workers.training.network import Network, verify
 
 RATE = 1.25e-3  # of Adam, on coefficients in units of the whole range of pixels
+ADAM: Any = {"lr": RATE, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
 SHIFT = 28  # pictures move by up to this part of their sides
 VARIATION, DISTANCE = 80.0, 4.0  # weights of the squared differences of neighbours and from the start, beside the answers
 VALUES_AT_ONCE = 5 * 2**17  # input elements of a batch: what convolutions read stays within caches
@@ -254,14 +256,11 @@ class Inversion:
         wanted = torch.from_numpy(np.resize(targets, self.answers.size))
         weights = _pink(*first.shape[2:])
         spectrum = torch.zeros(*first.shape[:2], *weights.shape, 2, requires_grad=True)
-        adam = torch.optim.Adam([spectrum], lr=RATE)
+        descend = _adam(spectrum)
         for _ in range(self.steps):
             picture = _drawn(first, spectrum, weights)
             scores, apart = self.answers.scores_and_distance(self._feeds(_shaken(picture, rng), numbers))
-            loss = doubt(scores, wanted) + _roughness(picture, first) + len(picture) * apart
-            adam.zero_grad()
-            torch.autograd.backward(loss)
-            adam.step()
+            descend(doubt(scores, wanted) + _roughness(picture, first) + len(picture) * apart)
         with torch.no_grad():
             final = _drawn(first, spectrum, weights)[: stop - start]
         pixels: NDArray[np.uint8] = (255 * final).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
@@ -282,6 +281,18 @@ class Inversion:
             if name != self.image.name
         }
         return {self.image.name: _prepared(self.image, picture, self.samples.stacked), **feeds}
+
+
+def _adam(spectrum: Tensor) -> Callable[[Tensor], None]:
+    """A step of Adam for a loss; the function, for the class of torch imports its compiler, for a second."""
+    step, mean, square = torch.zeros(()), torch.zeros_like(spectrum), torch.zeros_like(spectrum)
+
+    def descend(loss: Tensor) -> None:
+        (gradient,) = torch.autograd.grad(loss, [spectrum])
+        with torch.no_grad():
+            adam([spectrum], [gradient], [mean], [square], [], [step], **ADAM)
+
+    return descend
 
 
 def doubt(scores: Tensor, targets: Tensor) -> Tensor:
