@@ -12,7 +12,6 @@ from workers.evaluation.tasks.task import Array, ClassScore, Outputs
 from workers.statistics.decisions import Reading, probabilities
 from workers.statistics.intervals import Values
 from workers.statistics.measures import Measure, Reference, both, mean_measure
-from workers.statistics.ranks import rank_bounds
 
 TOP = 5
 MOST_CLASSES = 100  # up to which F1 and the area under the curve are worked out
@@ -83,13 +82,13 @@ def f1_scores(truth: Array, decided: Array, classes: int, counts: Values) -> Val
 
 def area_under_curve(yes: Array, scores: Array, counts: Values) -> Values:
     """Area under the ROC curve (r,) of `scores` (n,) for samples that are `yes` (n,); ties count half. NaN for one kind."""
-    smaller, up_to = rank_bounds(scores)
-    weights = counts[:, np.argsort(scores, kind="stable")]
-    negative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(weights * ~yes[np.argsort(scores, kind="stable")], 1)], 1)
-    below = (negative[:, smaller] + negative[:, up_to]) / 2  # negatives with a lower score, those with the same half
-    positives, negatives = counts @ yes, counts @ ~yes
+    ranked = np.flatnonzero(~yes)[np.argsort(scores[~yes])]
+    passed = np.zeros((len(ranked) + 1, len(counts)))  # negatives among so many of the lowest scores
+    np.cumsum(counts.T[ranked], axis=0, out=passed[1:])
+    smaller, up_to = (np.searchsorted(scores[ranked], scores[yes], side) for side in ("left", "right"))
+    positives, hits = counts.T[yes], passed[smaller] + passed[up_to]  # twice the negatives below, a tie being half of one
     with np.errstate(invalid="ignore"):
-        area: Values = (counts * below) @ yes / (positives * negatives)
+        area: Values = np.einsum("nr,nr->r", positives, hits) / (2 * positives.sum(axis=0) * passed[-1])
         return area
 
 

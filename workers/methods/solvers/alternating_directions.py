@@ -13,7 +13,8 @@ import numpy as np
 from workers.methods.problem import Array, LayerProblem, Mask
 
 MOST_COLUMNS = 1536  # of a layer: the eigenvectors of a larger H cost more than they save
-ITERATIONS = 30
+ITERATIONS = 30  # at the most
+SETTLED, PATIENCE = 1e-4, 3  # part of the mask that still changes in a turn, and for how many turns, once it has settled
 PENALTY, GROWTH = 0.1, 1.13  # of the distance between both copies, H having ones on its diagonal; from turn to turn
 Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
 
@@ -21,8 +22,8 @@ Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to t
 def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple[Mask, Array]:
     """The weights to keep, and where to start solving for them, (g, r, c) each.
 
-    Sparsity takes the rising `levels` one by one, and stays at the last. `project` keeps what scores highest: H_jj w², what a
-    weight would cost if no other made up for it.
+    Sparsity takes the rising `levels` one by one, and stays at the last until the mask has settled. `project` keeps what scores
+    highest: H_jj w², what a weight would cost if no other made up for it.
     """
     unit = np.sqrt(np.einsum("gcc->gc", problem.hessian))
     metric = (problem.hessian / (unit[:, :, None] * unit[:, None, :])).astype(np.float32)
@@ -32,12 +33,15 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
     back = vectors.swapaxes(1, 2)
     pull, multiplier, penalty = target @ metric, np.zeros_like(target), PENALTY
     kept = project(np.square(target, dtype=np.float64), float(levels[0]))
-    masked = np.where(kept, target, 0)
+    masked, still = np.where(kept, target, 0), 0
     for turn in range(max(ITERATIONS, len(levels))):
         free = ((pull + penalty * masked - multiplier) @ vectors / (values + penalty)) @ back
         wanted = free + multiplier / penalty
-        kept = project(np.square(wanted, dtype=np.float64), float(levels[min(turn, len(levels) - 1)]))
+        before, kept = kept, project(np.square(wanted, dtype=np.float64), float(levels[min(turn, len(levels) - 1)]))
         masked = np.where(kept, wanted, 0)
+        still = still + 1 if turn >= len(levels) and np.mean(kept != before) < SETTLED else 0
+        if still == PATIENCE:
+            break
         multiplier = multiplier + np.float32(penalty) * (free - masked)
         penalty *= GROWTH
     return kept, masked / unit[:, None, :]
