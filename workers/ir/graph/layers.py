@@ -8,6 +8,7 @@ c weights of one output channel. A `Geometry` finds those rows in a layer's inpu
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -34,7 +35,7 @@ class Geometry(ABC):
 
     @abstractmethod
     def input_rows(self, value: Float32, index: Indices) -> Float32:
-        """Input rows (g, n, c) at the flat output positions `index` (n,) of the input tensor `value`."""
+        """Input rows (g, n, c) at the ascending flat output positions `index` (n,) of the input tensor `value`."""
 
     @abstractmethod
     def output_rows(self, value: Float32, index: Indices) -> Float32:
@@ -125,10 +126,10 @@ class ConvolutionGeometry(Geometry):
         batch, *where = np.unravel_index(index, (len(value), *self._output_shape(value.shape[2:])))
         read, inside = self._read(where, value.shape[2:])
         rows = np.empty((self.groups, len(index), value.shape[1] // self.groups, self.taps), value.dtype)
-        for number in np.unique(batch):
-            here = np.flatnonzero(batch == number)
-            found = value[number].reshape(value.shape[1], -1).take(read[here], axis=1)  # (channels, n, taps)
-            rows[:, here] = found.reshape(self.groups, -1, *found.shape[1:]).swapaxes(1, 2)
+        ends = np.searchsorted(batch, np.arange(len(value) + 1)).tolist()
+        for sample, (start, stop) in zip(value, pairwise(ends), strict=True):
+            found = sample.reshape(value.shape[1], -1).take(read[start:stop], axis=1)  # (channels, n, taps)
+            rows[:, start:stop] = found.reshape(self.groups, -1, *found.shape[1:]).swapaxes(1, 2)
         if not inside.all():
             rows *= inside[:, None]
         return rows.reshape(self.groups, len(index), -1)
