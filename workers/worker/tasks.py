@@ -1,7 +1,6 @@
 """run_job: claim a job, have the sandboxed child do it, record what came of it."""
 
 import errno
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from workers.settings import Settings
 from workers.worker import sandbox
 from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
 from workers.worker.inspections import checked
+from workers.worker.sandbox.streams import strict_json
 
 log = structlog.get_logger(__name__)
 LONGEST_JSON = 32 << 20  # characters of a report or an inspection, as pages read them
@@ -247,7 +247,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object that the child has written; a link of its making is not followed. Raises Internal."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
-            value = json.loads(file.read(LONGEST_JSON))
+            value = strict_json(file.read(LONGEST_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise Internal(f"The job ended without a readable {path.name}: {error}") from error
     if not isinstance(value, dict):

@@ -13,6 +13,16 @@ LOG_BYTES = 8 << 20  # beginning of the log that is kept
 TAIL_BYTES = 64 << 10  # end of the log that is kept
 
 
+def strict_json(text: bytes | str) -> Any:
+    """What a child has written as JSON, if others can write it again.
+
+    Raises ValueError, of which UnicodeEncodeError is one, for NaN, infinity and halves of characters; RecursionError.
+    """
+    value = json.loads(text, parse_constant=_refuse)
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return value
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
@@ -77,7 +87,7 @@ class Events:
 
     def _parse(self, line: bytes) -> Event | None:
         try:
-            event = json.loads(line, parse_constant=_refuse)
+            event = strict_json(line)
         except (ValueError, RecursionError):
             event = None
         if isinstance(event, dict) and isinstance(event.get("event"), str):

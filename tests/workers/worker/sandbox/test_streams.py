@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.worker.sandbox import streams
-from workers.worker.sandbox.streams import Events, Log
+from workers.worker.sandbox.streams import Events, Log, strict_json
 
 
 def ignore(note: str) -> None:
@@ -26,7 +26,11 @@ def test_events_do_not_depend_on_how_the_pipe_cuts_them(texts: list[str], cuts: 
     assert heard + events.feed(data) == said
 
 
-@pytest.mark.parametrize("line", [b"text", b"[1]", b'{"event": 1}', b'{"no": "event"}', b'{"event": "x", "a": Infinity}'])
+@pytest.mark.parametrize(
+    "line",
+    [b"text", b"[1]", b'{"event": 1}', b'{"no": "event"}', b'{"event": "x", "a": Infinity}']
+    + [b'{"event": "x", "a": 1e999}', b'{"event": "failure", "message": "half a character: \\ud83d"}'],
+)
 def test_a_line_that_is_no_event_is_noted(line: bytes) -> None:
     notes: list[str] = []
     assert Events(notes.append).feed(line + b"\n") == []
@@ -72,3 +76,15 @@ def test_a_log_that_does_not_fit_keeps_its_ends(tmp_path_factory: pytest.TempPat
     kept = path.read_bytes()
     assert kept.startswith(whole[:40])
     assert kept.endswith(whole[-20:])
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d\\ude00"', '"😀"', "[1e308, null]", '{"a": "\\u0000"}'])
+def test_json_of_a_child_is_what_others_can_write_again(text: str) -> None:
+    assert strict_json(text) == json.loads(text)
+    json.dumps(strict_json(text.encode()), ensure_ascii=False, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("text", ["NaN", "[-Infinity]", "1e999", '{"\\udc00": 1}', '["\\ud800"]', "", "{'a': 1}"])
+def test_json_that_would_break_whoever_shows_it_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        strict_json(text)
