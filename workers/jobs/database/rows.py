@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -70,6 +71,9 @@ def _cursor(created_at: float, identifier: str) -> str:
 def _position(cursor: str) -> tuple[float, str]:
     try:
         created_at, identifier = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return float(created_at), str(identifier)
-    except (ValueError, TypeError) as error:
+        position = float(created_at), str(identifier)
+        if not (math.isfinite(position[0]) and position[1].isascii() and position[1].isprintable()):
+            raise ValueError("no row is there")
+        return position
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise NotFound("There is no page at this cursor.", hint="Start again without a cursor.") from error

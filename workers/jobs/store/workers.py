@@ -18,11 +18,11 @@ class Workers:
         self._database = database
 
     def seen(self, worker_id: str, machine: JsonObject, labels: dict[str, str]) -> None:
-        """A sign of life."""
-        values = {"id": worker_id, "machine": machine, "labels": labels, "started_at": now(), "seen_at": now()}
-        insertion = self._database.insert(workers).values(**values)
+        """A sign of life; of a worker that comes back under its old name, what it is now counts."""
+        latest = {"machine": machine, "labels": labels, "seen_at": now()}
+        insertion = self._database.insert(workers).values(id=worker_id, started_at=now(), **latest)
         with self._database.write() as connection:
-            connection.execute(insertion.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now()}))
+            connection.execute(insertion.on_conflict_do_update(index_elements=["id"], set_=latest))
             connection.execute(delete(workers).where(workers.c.seen_at < now() - FORGOTTEN_S))
 
     def gone(self, worker_id: str) -> None:
