@@ -1,5 +1,6 @@
 """What a file is, by its content: the name an upload carries proves nothing."""
 
+import codecs
 import mmap
 import re
 from collections.abc import Iterable
@@ -32,6 +33,7 @@ ARCHIVE = ForeignFile("an archive that is not a zip", "Pack the model as a plain
 CAFFE = ForeignFile("a Caffe model", TO_ONNX)
 PADDLE = ForeignFile("a PaddlePaddle program", TO_ONNX)
 CORE_ML = ForeignFile("a Core ML model", "Export the network from its framework as ONNX.")
+PICKLES = (b"\2", b"\3", b"\4", b"\5")  # versions
 WEIGHTS_ONLY = "It holds weights without the network: export the whole model as ONNX."
 
 SIGNATURES: tuple[tuple[int, bytes, ForeignFile], ...] = (
@@ -118,7 +120,7 @@ def _signature(head: bytes) -> ForeignFile | None:
     for offset, magic, other in SIGNATURES:
         if head[offset : offset + len(magic)] == magic:
             return other
-    if head[0] == 0x80 and head[1] in range(2, 6) and head[2:3] not in (b"", b"\x01"):
+    if head[0] == 0x80 and head[1:2] in PICKLES and head[2:3] not in (b"", b"\x01"):
         return ForeignFile(
             "a Python pickle, probably a PyTorch checkpoint; it is not opened, for it could run code", TORCH.remedy
         )
@@ -151,7 +153,7 @@ def _text(head: bytes) -> ForeignFile | None:
 
 def _is_utf8(head: bytes) -> bool:
     try:
-        head[:-4].decode() if len(head) == HEAD else head.decode()
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD)  # which may end within a character
     except UnicodeDecodeError:
         return False
     return True

@@ -1,6 +1,7 @@
 """What an ONNX file says about itself, read before OpenVINO sees it: versions, and where its weights are kept."""
 
 import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,7 @@ from workers.ir.graph.origins import SourceNode
 # ONNX 1.23 has IR version 14 and operator set 28. OpenVINO reads any number, and takes the newest meaning it knows.
 NEWEST_IR = 20
 NEWEST_OPSET = 40
+LONGEST_NAME = 100  # characters of a name that are told
 
 NESTED = {  # field numbers of onnx.proto, by message
     "model": {7: "graph", 8: "opset", 25: "function"},
@@ -55,16 +57,14 @@ def _location(model: Path, tensor: memoryview) -> Iterator[Path]:
     if "location" not in entries:
         return
     name = PurePosixPath(entries["location"])
-    path = model.parent / name
-    if name.is_absolute() or ".." in name.parts or "\\" in entries["location"] or path.is_symlink():
-        raise UnsafeArchive(f"The model keeps weights in {str(name)!r}, which is a link or outside its folder.")
-    if not path.is_file():
-        raise IncompleteModel(f"The model keeps weights in {str(name)!r}, and that file is missing.", hint=TOGETHER)
+    path, called = model.parent / name, str(name)[:LONGEST_NAME]
+    if name.is_absolute() or ".." in name.parts or "\\" in entries["location"] or os.path.islink(path):
+        raise UnsafeArchive(f"The model keeps weights in {called!r}, which is a link or outside its folder.")
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long for the file system
+        raise IncompleteModel(f"The model keeps weights in {called!r}, and that file is missing.", hint=TOGETHER)
     needed = _number(entries.get("offset", "0")) + _number(entries.get("length", "0"))
     if needed > path.stat().st_size:
-        raise IncompleteModel(
-            f"The model needs {needed} bytes of {str(name)!r}, which has {path.stat().st_size}.", hint=TOGETHER
-        )
+        raise IncompleteModel(f"The model needs {needed} bytes of {called!r}, which has {path.stat().st_size}.", hint=TOGETHER)
     yield path
 
 

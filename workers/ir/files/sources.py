@@ -1,6 +1,7 @@
 """From what a user gives (a file, a folder or a zip) to the files of one model."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,7 +40,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
     Raises a Refusal that names what was found instead.
     """
-    if not path.is_file() and not path.is_dir():
+    if not os.path.isfile(path) and not os.path.isdir(path):  # Path.is_file raises where a name is too long for the system
         raise UnreadableModel(f"There is no file or folder {path.name!r}.", hint="Check the path.")
     with TemporaryDirectory(prefix="fractune-model-") as folder:
         source = _locate(path, Path(folder) / "unpacked")
