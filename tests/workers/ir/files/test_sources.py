@@ -11,8 +11,9 @@ import pytest
 from tests.workers.ir import tiny
 from tests.workers.ir.files.messages import external, field
 from workers.errors import IncompleteModel, Refusal, UnreadableModel, UnsupportedFormat
+from workers.ir.files import sources
 from workers.ir.files.formats import HEAD, recognise
-from workers.ir.files.sources import MAX_FILES, Source, open_source
+from workers.ir.files.sources import Source, open_source
 
 ONNX = tiny.matmul().SerializeToString()
 IR = b"<?xml version='1.0'?><net name='m' version='11'/>"
@@ -128,10 +129,12 @@ def test_a_zip_in_a_folder_is_not_opened(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
-def test_a_folder_of_very_many_files_is_not_searched(tmp_path: Path) -> None:
-    for number in range(MAX_FILES + 1):
-        os.close(os.open(tmp_path / str(number), os.O_CREAT))
-    with pytest.raises(UnsupportedFormat, match=f"more than {MAX_FILES} files"):
+def test_a_folder_of_very_many_files_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_FILES", 3)
+    written(tmp_path, {"m.onnx": ONNX, "b": b"text", "c": b"text"})
+    assert opened(tmp_path).format == "onnx"
+    written(tmp_path, {"deep/d": b"text"})
+    with pytest.raises(UnsupportedFormat, match="more than 3 files"):
         opened(tmp_path)
 
 
