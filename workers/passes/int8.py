@@ -27,6 +27,7 @@ from workers.passes.nncf_layers import (
 from workers.passes.output_error import Drift, measure_drift
 from workers.passes.quiet_nncf import quiet_nncf
 from workers.passes.reversion import taken_back
+from workers.passes.runtime_faults import squeeze_after_reducing, vary_biases
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 
@@ -39,9 +40,11 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     excluded_operations(state.model, IgnoredScope(names=step.reverted), context.origins)
     reach = reach_of(step.ignored_scope, state, context)
     ensure_bias(state.model, reach.candidates)
+    squeeze_after_reducing(state.model)
     quantised = _quantise(step, state.model, reach, context, progress)
     if not holds_decoded(quantised):
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
+    vary_biases(quantised)
     whole = replace(changed_state(step, state, quantised, reach, {}), unquantised=state)
     done = measured(step, taken_back(whole, step.reverted), context)
     for result in done.results.values():

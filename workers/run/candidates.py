@@ -17,6 +17,7 @@ from workers.engine.layer import LayerResult
 from workers.errors import InvalidRecipe
 from workers.evaluation.benchmark import compare_speed
 from workers.evaluation.model_comparison import Comparison, compare_models
+from workers.evaluation.steadiness import doubts
 from workers.evaluation.tasks import Task
 from workers.ir.graph.states import expose_states, restore_states
 from workers.ir.reading.batching import rebatch
@@ -57,6 +58,7 @@ class Candidate:
     verdict: Verdict | None = None
     benchmark: Benchmark | None = None
     warnings: tuple[str, ...] = ()  # of what it does not keep of the original's interface
+    doubts: tuple[str, ...] = ()  # whether the runtime answers a sample alike however it is given
 
     @property
     def sparsity(self) -> float:
@@ -144,6 +146,8 @@ class CandidateFactory:
     def judge(self, candidate: Candidate) -> None:
         """Compare a candidate with the original on the samples that judge, and decide on its constraint."""
         candidate.comparison = self._compare(candidate, self.splits.test)
+        size = batch_size(self.imported, self.splits.test)
+        candidate.doubts = doubts(candidate.read(), self.splits.test, size, self.threads)
         if self.splits.fractal_holdout is not None:
             candidate.on_fractals = self._compare(candidate, self.splits.fractal_holdout)
         constraint = candidate.recipe.constraint

@@ -115,7 +115,7 @@ def _difference(call: Call, expected: NDArray[Any], found: Tensor) -> float:
 def _carry_out(call: Call, inputs: list[Tensor]) -> dict[Key, Tensor]:
     try:
         found = call.operation(call.attributes, *inputs)
-    except (NotImplementedError, KeyError) as error:
+    except (NotImplementedError, KeyError, IndexError, ValueError) as error:
         raise NotTrainable(f"finetune does not know this form of {call.type} ({call.name!r}): {error}.") from error
     outputs = found if isinstance(found, tuple) else (found,)
     if len(outputs) != call.outputs:

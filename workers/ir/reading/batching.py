@@ -82,9 +82,16 @@ def batched(model: ov.Model, size: int) -> ov.Model:
 
 
 def name_nodes(model: ov.Model) -> None:
-    """Name the operations that have no name of their own: a generated one counts up and changes whenever a model is copied."""
+    """Give operations names that differ and stay: a generated one counts up and changes whenever a model is copied.
+
+    What OpenVINO folds may be called like something else.
+    """
+    taken: set[str] = set()
     for index, node in enumerate(model.get_ordered_ops()):
-        if re.fullmatch(rf"{node.get_type_name()}_\d+", node.friendly_name):
-            node.friendly_name = f"{node.get_type_name().lower()}_{index}"
-        else:
-            node.friendly_name = str(node.friendly_name)  # sets it: a name that was only inherited is not copied either
+        name = str(node.friendly_name)
+        if re.fullmatch(rf"{node.get_type_name()}_\d+", name):
+            name = f"{node.get_type_name().lower()}_{index}"
+        while name in taken:
+            name = f"{name}~{index}"
+        taken.add(name)
+        node.friendly_name = name  # sets it: a name that was only inherited is not copied either

@@ -210,7 +210,7 @@ def _size(found: RunResults) -> Size:
 
 
 def _warnings(found: RunResults) -> tuple[str, ...]:
-    warnings = [*found.imported.warnings, *found.chosen.warnings, *found.failed]
+    warnings = [*found.imported.warnings, *found.chosen.warnings, *found.chosen.doubts, *found.failed]
     if found.splits.test.source != "dataset":
         warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
     if not found.chosen.compressed.results:

@@ -24,3 +24,14 @@ def test_what_transposes_before_a_product_stays_an_operation_of_its_own() -> Non
     assert same.geometry == layer.geometry
     node = next(node for node in many.get_ordered_ops() if node.friendly_name == "last")
     assert list(node.input_value(0).shape) == [5, 4, 6]
+
+
+def test_operations_have_names_of_their_own() -> None:
+    """Folding may call two constants alike; whoever looks one up by its name would get the other."""
+    x = ops.parameter((1, 4), np.float32, name="x")
+    x.output(0).set_names({"x"})
+    sums = [ops.add(x, ops.constant(np.full((1, 4), value, np.float32), name="same")) for value in (1, 2)]
+    model = ov.Model([ops.result(ops.multiply(*sums))], [x])
+    model.outputs[0].set_names({"y"})
+    names = [node.friendly_name for node in rebatch(model, 3).get_ordered_ops()]
+    assert len(set(names)) == len(names)

@@ -1,0 +1,51 @@
+"""What OpenVINO's CPU plugin computes wrongly in quantised models, written so that it computes it rightly.
+
+Both faults are of OpenVINO 2026.2 to 2026.4 on processors with AVX-512. Neither rewriting changes what the model means.
+"""
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+
+REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"}
+
+
+def squeeze_after_reducing(model: ov.Model) -> None:
+    """Let a Squeeze remove the axes of a reduction, in place; for a model that is about to be quantised.
+
+    Where a reduction that removes an axis is followed by factors of channels and a quantiser, as a mean over tokens before
+    a head is, all samples of a batch but the first come out wrong.
+    """
+    for node in model.get_ordered_ops():
+        if (
+            node.get_type_name() not in REDUCTIONS
+            or not node.get_element_type().is_real()
+            or node.get_attributes()["keep_dims"]
+        ):
+            continue
+        users = list(node.output(0).get_target_inputs())
+        names = node.output(0).get_names()
+        node.set_attribute("keep_dims", True)
+        node.output(0).set_names(set())
+        squeezed = ops.squeeze(node.output(0), node.input_value(1), name=f"{node.friendly_name}/squeeze")
+        squeezed.output(0).set_names(names)
+        for user in users:
+            user.replace_source_output(squeezed.output(0))
+    model.validate_nodes_and_infer_types()
+
+
+def vary_biases(model: ov.Model) -> None:
+    """Let no bias of a matrix product be one number for all outputs, by the least that a float can differ, in place.
+
+    With fixed shapes and few samples, products with such a bias or none, one after the other, come out as garbage.
+    """
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Add" or node.input_value(0).get_node().get_type_name() != "MatMul":
+            continue
+        old = node.input_value(1).get_node()
+        if old.get_type_name() != "Constant" or old.get_element_type() != ov.Type.f32:
+            continue
+        values = np.array(old.get_data())
+        if values.size > 1 and (values == values.flat[0]).all():
+            values.flat[0] = np.nextafter(values.flat[0], np.float32(np.inf)) if values.flat[0] else np.finfo(np.float32).tiny
+            node.input(1).replace_source_output(ops.constant(values, name=old.friendly_name).output(0))
