@@ -31,6 +31,8 @@ check: $(VENV)/.check ## format, lint, types, import contracts, container files,
 	$(BIN)/hadolint docker/Dockerfile
 	$(BIN)/docker-compose config --quiet
 	FRACTUNE_SECRETS=secrets $(BIN)/docker-compose --file docker-compose.yml --file docker/production.yml config --quiet
+	FRACTUNE_SECRETS=secrets FRACTUNE_OIDC={} $(BIN)/docker-compose --file docker-compose.yml --file docker/production.yml \
+	  --file docker/openid.yml config --quiet
 	@$(MAKE) --no-print-directory docs
 
 docs: $(VENV)/.check ## build the documentation into site/

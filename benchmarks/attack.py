@@ -6,8 +6,9 @@ The evil child (tests/evil_child.py) is let loose in the sandbox with namespaces
 clients once a second, first in peace and then during each attack: headers without end, requests that are never finished, bodies
 that never end, regular expressions that a backtracking engine would never finish, event streams by the hundred, a disk without
 space, and a clock that goes back. Attackers, clients and the service share the machine, and a worker's child that computes
-without end has a processor of it. The exit code is 1 when the evil child reached anything, a request of a client failed, an
-attack did not find what it should, or the slowest percentile took longer than LIMIT_MS.
+without end has a processor of it. What each of the three has computed is told beside what clients waited. The exit code is 1
+when the evil child reached anything, a request of a client failed, an attack did not find what it should, or the slowest
+percentile took longer than LIMIT_MS.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import psutil
 import typer
 from served import served
 from service_load import BUSY, LIMIT_MS, Clients, play, submit, summary
@@ -54,6 +56,7 @@ class Target:
     url: str
     key: str
     folder: Path
+    process: int  # of `fractune serve`
 
 
 Flood = Callable[[Target, float], None]  # for so many seconds; ends with an error where it found what should not be
@@ -71,7 +74,7 @@ def main(
     floods: dict[str, dict[str, Any]] = {}
     variables = {"FRACTUNE_CHILD_COMMAND": json.dumps(BUSY), "FRACTUNE_MIN_FREE_BYTES": "1", "FRACTUNE_RATE_LIMIT": "1000000"}
     with small_disk() as disk, served(1, variables, disk) as service:
-        target, jobs = Target(service.url, service.key, service.folder), submit(service.url, service.key)
+        target, jobs = Target(service.url, service.key, service.folder, service.process.pid), submit(service.url, service.key)
         for name, flood in FLOODS.items():
             if name not in only or (flood is full_disk and disk is None):
                 continue
@@ -125,11 +128,22 @@ def felt(flood: Flood | None, target: Target, jobs: list[str], clients: int, sec
     attackers = [multiprocessing.Process(target=flood, args=(target, seconds)) for _ in range(count)]
     for attacker in attackers:
         attacker.start()
+    before = processor_seconds(target.process)
     waits, failures = asyncio.run(play(target.url, target.key, jobs, Clients(clients, 0, 0), seconds))
     for attacker in attackers:
         attacker.join()
+    after = processor_seconds(target.process)
     ended = "badly" if any(attacker.exitcode for attacker in attackers) else "well"
-    return {"failures": failures[:10], "attackers": count, "attackers_ended": ended, **summary(np.array(waits["poll"]))}
+    spent = {who: round(after[who] - before[who], 2) for who in after}
+    figures = {"failures": failures[:10], "attackers": count, "attackers_ended": ended, "cpu_s": spent}
+    return figures | summary(np.array(waits["poll"]))
+
+
+def processor_seconds(served: int) -> dict[str, float]:
+    """What the API, the clients (this process) and the attackers that have ended have spent."""
+    [api] = [process for process in psutil.Process(served).children() if "service.api" in process.cmdline()]
+    us = os.times()
+    return {"api": sum(api.cpu_times()[:2]), "clients": us.user + us.system, "attackers": us.children_user + us.children_system}
 
 
 def headers_without_end(target: Target, seconds: float) -> None:

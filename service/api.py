@@ -14,6 +14,8 @@ from workers.logs import configure
 from workers.settings import Settings, read_settings
 
 MOST_DESCRIPTORS = 65536
+BACKLOG = 2048  # connections that wait to be taken in
+AT_ONCE = 8  # of them, before the loop looks at anything else
 RESERVED = 64  # descriptors that are for files, the store and the queue, not for connections
 
 
@@ -26,8 +28,18 @@ def api(
     settings = read_settings()
     configure(settings.log_format)
     config = configuration(settings, descriptors() - RESERVED, host=host, port=port)
-    sockets = [socket.socket(fileno=fd)] if fd is not None else None
-    uvicorn.Server(config).run(sockets=sockets)
+    sockets = [socket.socket(fileno=fd)] if fd is not None else [config.bind_socket()]
+    HttpServer(config).run(sockets=sockets)
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn's, taking in a few connections at a time: those that are there are served before the next ones."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(BACKLOG)  # the loop takes one number for how many may wait and how many it takes at once
 
 
 def configuration(settings: Settings, connections: int, **options: Any) -> uvicorn.Config:
@@ -41,6 +53,7 @@ def configuration(settings: Settings, connections: int, **options: Any) -> uvico
         log_config=None,
         access_log=False,
         server_header=False,
+        backlog=AT_ONCE,
         timeout_graceful_shutdown=2,  # event streams never end by themselves
         **options,
     )

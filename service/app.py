@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import State
 
 from service.access.audit import Auditor
+from service.access.authentication import Recognition
 from service.access.openid import Provider
 from service.access.throttle import Throttle, Turnstile
 from service.dashboard.app import PATH, create_dashboard
@@ -20,7 +21,7 @@ from service.http.headers import Careful
 from service.http.metrics import Metrics, Stopwatch
 from service.http.prefix import Prefixed
 from service.http.readiness import Readiness
-from service.http.shared import Shared
+from service.http.shared import Current, Shared
 from service.periodic_tasks import PeriodicTasks
 from service.routes import assets, health, jobs, keys, methods, results, uploads, webhooks, workers
 from service.webhooks.delivery import Messenger
@@ -77,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.allowed = allowed
     app.state.metrics = metrics = Metrics(store, depth, tasks.failures)
     app.state.readiness = Readiness(settings, store, depth, tasks.check)
-    app.state.standing = Shared(store.jobs.get, STANDING_S)
+    share(app.state, store)
     admit(app.state, settings)
     errors.install_handlers(app)
     app.add_middleware(Auditor, store=store)
@@ -89,6 +90,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount(PATH, create_dashboard(app.state))
     app.add_api_route("/", to_dashboard, include_in_schema=False)
     return app
+
+
+def share(state: State, store: Store) -> None:
+    """What many ask for at a time, the store is asked once."""
+    state.recognition = Recognition(store)
+    state.job = Current(store.version, lambda scope, job_id: store.seen_by(scope).jobs.get(job_id))
+    state.queue = Current(store.version, store.jobs.queue)
+    state.standing = Shared(store.jobs.get, STANDING_S)
 
 
 def admit(state: State, settings: Settings) -> None:

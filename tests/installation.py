@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from service.access.authentication import issue
-from service.api import configuration
+from service.api import HttpServer, configuration
 from tests.servers import folder, process, valkey
 from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
@@ -51,13 +50,14 @@ class Installation:
     @contextmanager
     def api(self) -> Iterator[None]:
         """The API in a thread of this process."""
-        server = uvicorn.Server(configuration(self.settings, MOST_CONNECTIONS, port=0))
-        thread = threading.Thread(target=server.run)
+        config = configuration(self.settings, MOST_CONNECTIONS, port=0)
+        server, listener = HttpServer(config), config.bind_socket()
+        thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             yield
         finally:

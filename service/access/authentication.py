@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -15,6 +16,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.access import sessions
 from service.access.audit import HARMLESS
+from service.http.shared import Current
 from workers.errors import Forbidden, Unauthenticated, Unavailable
 from workers.jobs.database.scope import COMMON, Scope
 from workers.jobs.records import ApiKey, Role
@@ -82,14 +84,24 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
-def authenticate(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Principal:
+class Recognition:
+    """Whom a key, or the token of a session, stands for; many requests of one client ask the store once."""
+
+    def __init__(self, store: Store) -> None:
+        self.key = Current(store.version, partial(verify_key, store))
+        self.session = Current(store.version, partial(sessions.holder, store))
+
+
+async def authenticate(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> Principal:
     """The holder of the key that came with the request. Raises Unauthenticated, RateLimited."""
     state = request.app.state
     address = request.client.host if request.client else ""
     principal = ANYBODY
     if state.settings.auth:
         try:
-            principal = _known(request, credentials.credentials if credentials else None)
+            principal = await _known(request, credentials.credentials if credentials else None)
         except Unauthenticated:
             state.failures.take(address)  # a right key is never declined for the wrong ones of a neighbour
             raise
@@ -98,12 +110,13 @@ def authenticate(request: Request, credentials: Annotated[HTTPAuthorizationCrede
     return principal
 
 
-def _known(request: Request, key: str | None) -> Principal:
+async def _known(request: Request, key: str | None) -> Principal:
     """The holder of the key, or else of the session. Raises Unauthenticated; Forbidden for a forgery."""
+    recognition: Recognition = request.app.state.recognition
     token = request.cookies.get(sessions.COOKIE, "")
     if key is not None or not token:
-        return verify_key(request.app.state.store, key or "")
-    held = sessions.holder(request.app.state.store, token)
+        return await recognition.key(key or "")
+    held = await recognition.session(token)
     if held is None:
         raise Unauthenticated
     request.state.principal = principal_of(held)  # so that a forgery is noted as what was tried in whose name

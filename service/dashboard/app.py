@@ -67,41 +67,41 @@ def create_dashboard(state: State) -> FastAPI:
     return app
 
 
-def _sign_in(request: Request, error: Exception) -> Response:
+async def _sign_in(request: Request, error: Exception) -> Response:
     """To the login, and from there to where the visitor wanted to go."""
     back = request.url.path if request.method == "GET" else ""
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(address(request, "login", next=back + query if back else None), 303)
 
 
-def _fractune_error(request: Request, error: Exception) -> HTMLResponse:
+async def _fractune_error(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, errors.FractuneError)
-    return _page(request, status_of(error), error)
+    return await _page(request, status_of(error), error)
 
 
-def _invalid_request(request: Request, error: Exception) -> HTMLResponse:
+async def _invalid_request(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, RequestValidationError)
     if any(fault["loc"][0] == "path" for fault in error.errors()):
-        return _page(request, 404, errors.NotFound(f"There is nothing at {request.url.path}."))
+        return await _page(request, 404, errors.NotFound(f"There is nothing at {request.url.path}."))
     first: dict[str, Any] = error.errors()[0]
     where = ".".join(map(str, first["loc"][1:]))
-    return _page(request, 422, errors.InvalidRequest(f"{where}: {first['msg']}", hint="Go back and correct it."))
+    return await _page(request, 422, errors.InvalidRequest(f"{where}: {first['msg']}", hint="Go back and correct it."))
 
 
-def _http_error(request: Request, error: Exception) -> HTMLResponse:
+async def _http_error(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, HTTPException)
-    return _page(
+    return await _page(
         request, error.status_code, errors.NotFound(f"{request.url.path}: {error.detail}", hint="Start from the list of jobs.")
     )
 
 
-def _unexpected(request: Request, error: Exception) -> HTMLResponse:
+async def _unexpected(request: Request, error: Exception) -> HTMLResponse:
     log.error("page failed", method=request.method, path=request.url.path, exc_info=error)
-    return _page(request, 500, errors.Internal(hint="Report it with the log of the service."))
+    return await _page(request, 500, errors.Internal(hint="Report it with the log of the service."))
 
 
-def _page(request: Request, status: int, error: errors.FractuneError) -> HTMLResponse:
+async def _page(request: Request, status: int, error: errors.FractuneError) -> HTMLResponse:
     if not hasattr(request.state, "principal"):  # no route has asked who it is; without, the page has no navigation
         with suppress(errors.FractuneError):
-            visitor(request)
+            await visitor(request)
     return render(request, "error.html", status, error=error, status=status)

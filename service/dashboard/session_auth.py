@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData
 
 from service.access.authentication import ANYBODY, Needs, Principal, principal_of
-from service.access.sessions import holder, is_ours
+from service.access.sessions import is_ours
 from service.dashboard.pages import token_of
 from service.http.dependencies import JobId
 from workers.errors import Forbidden, Unauthenticated
@@ -15,12 +15,12 @@ from workers.jobs.records import Role
 from workers.jobs.store import Store
 
 
-def visitor(request: Request) -> Principal:
+async def visitor(request: Request) -> Principal:
     """The holder of the session. Raises Unauthenticated, RateLimited."""
     state = request.app.state
     principal = ANYBODY
     if state.settings.auth:
-        key = holder(state.store, token_of(request))
+        key = await state.recognition.session(token_of(request))
         if key is None:
             raise Unauthenticated
         principal = principal_of(key)

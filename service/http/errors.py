@@ -98,12 +98,12 @@ def _respond(
     return JSONResponse(body.model_dump(), status, headers, media_type="application/problem+json")
 
 
-def _fractune_error(request: Request, error: Exception) -> JSONResponse:
+async def _fractune_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.FractuneError)
     return problem(error)
 
 
-def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = {pointer(fault["loc"], error.body): fault["msg"] for fault in reversed(error.errors())}
     # a list whose only item is wrong is reported as too short, too
@@ -119,7 +119,7 @@ def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     return problem(kind(first), faults)
 
 
-def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """What the framework declines: no such path, wrong method, unreadable body."""
     assert isinstance(error, HTTPException)
     code = HTTP_CODES.get(error.status_code, errors.InvalidRequest.code)
@@ -136,12 +136,12 @@ def _methods(request: Request) -> list[str]:
     return [name for name, scope in scopes.items() if any(route.matches(scope)[0] == Match.FULL for route in routes)]
 
 
-def _gone(request: Request, error: Exception) -> JSONResponse:
+async def _gone(request: Request, error: Exception) -> JSONResponse:
     """The client left in the middle of its request; nobody reads this."""
     return problem(errors.RequestTimedOut())
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     """The border: whatever we did not foresee is logged, and told without its inside."""
     log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
     return problem(errors.Internal(hint="Report it with the log of the service."))

@@ -80,23 +80,23 @@ def page(
 
 
 @router.get("/{job_id}", response_model=JobView)
-def read(response: Response, store: StoreDep, _: Viewer, job_id: JobId) -> JobView:
+async def read(request: Request, response: Response, viewer: Viewer, job_id: JobId) -> JobView:
     """A job as it stands."""
-    job = store.jobs.get(job_id)
+    job: Job = await request.app.state.job(viewer.scope, job_id)
     if not job.ended:
         response.headers["Retry-After"] = POLL_S
-    return view_of(job, store)
+    return viewed(job, await request.app.state.queue() if job.state == State.QUEUED else [])
 
 
 def view_of(job: Job, store: Store) -> JobView:
     """The job with its place in the queue."""
-    return JobView.model_validate(job).model_copy(update={"place": place_of(job, store)})
+    return viewed(job, store.jobs.queue() if job.state == State.QUEUED else [])
 
 
-def place_of(job: Job, store: Store) -> int | None:
-    """In the queue, from 1 on; None unless it waits, and far behind."""
-    queue = store.jobs.queue() if job.state == State.QUEUED else []
-    return queue.index(job.id) + 1 if job.id in queue else None
+def viewed(job: Job, queue: list[str]) -> JobView:
+    """The job with its place among those that wait."""
+    place = queue.index(job.id) + 1 if job.id in queue else None
+    return JobView.model_validate(job).model_copy(update={"place": place})
 
 
 @router.delete("/{job_id}", status_code=204)

@@ -66,6 +66,15 @@ def test_every_pod_is_restricted_and_bounded() -> None:
             assert container["resources"]["limits"]["memory"], name
 
 
+def test_what_the_api_alone_may_know_no_other_pod_is_given() -> None:
+    given = {name: json.dumps(pod) for name, pod in pods()}
+    assert {name for name, pod in given.items() if "fractune-openid" in pod} == {"api"}
+    [api] = [pod for name, pod in pods() if name == "api"]
+    [secrets] = [volume for volume in api["volumes"] if volume["name"] == "secrets"]
+    sources = [source["secret"] for source in secrets["projected"]["sources"]]
+    assert sources == [{"name": "fractune"}, {"name": "fractune-openid", "optional": True}]
+
+
 def test_every_mount_has_its_volume_and_every_selector_its_pods() -> None:
     for name, pod in pods():
         mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}

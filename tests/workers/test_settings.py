@@ -26,6 +26,18 @@ def test_the_environment_comes_before_files(tmp_path: Path, monkeypatch: pytest.
     assert Settings().rate_limit == 8
 
 
+def test_the_providers_secret_comes_from_a_file_and_the_rest_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fractune_oidc__client_secret").write_text("s3cret\n")
+    monkeypatch.setenv("FRACTUNE_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("FRACTUNE_OIDC", '{"issuer": "https://login.example", "client_id": "fractune"}')
+    provider = Settings().oidc
+    assert provider is not None
+    assert provider.client_secret is not None
+    assert (provider.client_id, provider.client_secret.get_secret_value()) == ("fractune", "s3cret")
+
+
 def test_without_a_folder_of_secrets_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRACTUNE_SECRETS_DIR", str(tmp_path / "missing"))
     assert Settings(broker_url="redis://broker").broker == "redis://broker"

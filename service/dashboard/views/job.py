@@ -17,7 +17,7 @@ from service.dashboard.equivalents import equivalents
 from service.dashboard.pages import address, fill, render
 from service.dashboard.session_auth import TAKES_LONG, KnownJob, StoreDep, Visitor
 from service.http.dependencies import ArtifactsDep, JobId
-from service.routes.jobs import place_of
+from service.routes.jobs import view_of
 from service.routes.results import find_file
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
@@ -130,7 +130,7 @@ def _standing(store: Store, job: Job) -> dict[str, Any]:
     milestones = store.jobs.milestones(job.id)
     return {
         "job": job,
-        "place": place_of(job, store),
+        "place": view_of(job, store).place,
         "timeline": timeline(job, milestones),
         "states": [event for event in milestones if event.type == "state"],
     }

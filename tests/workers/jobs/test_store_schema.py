@@ -135,3 +135,10 @@ def test_a_quota_holds_for_uploads_that_end_together(store: Store) -> None:
         assert sum(pool.map(add, range(8))) == 3
     assert store.assets.stored_bytes("me") == 30
     assert store.assets.add(AssetKind.DATASET, f"{8:064}", "d", 10, "another", lambda: None, quota_bytes=35)[1]
+
+
+def test_the_store_tells_of_writing_where_the_database_does(store: Store, url: str) -> None:
+    before = store.version()
+    store.audit.note("nobody", "::1", "POST /", "/", 200)
+    told = store.version() != before
+    assert told == url.startswith("sqlite")

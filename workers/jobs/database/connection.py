@@ -5,6 +5,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
@@ -44,8 +46,10 @@ class Database:
     def __init__(self, url: str, *, pooled: bool = True) -> None:
         """`pooled=False` for a process that forks: no connection outlives its transaction."""
         options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
-        if pooled:
-            options |= {"pool_size": 10, "max_overflow": 40, "pool_pre_ping": not url.startswith("sqlite")}
+        if pooled and url.startswith("sqlite"):
+            options |= {"pool_size": 50, "max_overflow": 0}  # to open one takes longer than to ask, and idle ones cost nothing
+        elif pooled:
+            options |= {"pool_size": 10, "max_overflow": 40, "pool_pre_ping": True}
         self.engine = create_engine(url, json_serializer=_to_json, **options)
         self.dialect = self.engine.dialect.name
         self._inode = 0  # of the file, once it was looked at
@@ -88,6 +92,25 @@ class Database:
         self._inode = self._inode or found
         if found != self._inode:
             raise Unavailable("The file of the job store was replaced.", hint="Restart the service.")
+
+    def version(self) -> int | None:
+        """A number that changes when anybody, in whatever process, has written; None where the database does not tell."""
+        try:
+            return self._watch.execute("PRAGMA data_version").fetchone()[0] if self._watch else None
+        except sqlite3.Error:
+            return None
+
+    @cached_property
+    def _watch(self) -> sqlite3.Connection | None:
+        """A connection that never writes, so that all writing is that of others."""
+        path = self.engine.url.database if self.dialect == "sqlite" else None
+        return sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", uri=True, check_same_thread=False) if path else None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+        if self.__dict__.get("_watch"):
+            self.__dict__.pop("_watch").close()
 
     def queue_up(self, connection: Connection, name: str) -> None:
         """Wait until no other writing transaction that named the same is open. SQLite has one at a time anyway."""

@@ -91,6 +91,10 @@ class Store:
         with self._database.read() as connection:
             connection.execute(select(jobs.c.id).limit(1))
 
+    def version(self) -> int | None:
+        """A number that changes with whatever is written; None where the database does not tell."""
+        return self._database.version()
+
     def close(self) -> None:
         """Close all connections."""
-        self._database.engine.dispose()
+        self._database.close()
