@@ -19,7 +19,7 @@ def as_file(path: Path) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         packed = Path(folder) / f"{path.stem}.zip"
         files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else sorted(path.rglob("*"))
-        missing = [file for file in files if not file.exists()]
+        missing = [file for file in (path, *files) if not file.exists()]
         if missing:
             raise UnreadableModel(f"{missing[0]} is missing.", hint="Give the .xml with its .bin beside it.")
         root = path.parent if path.is_file() else path

@@ -12,7 +12,7 @@ from workers.recipe.faults import did_you_mean
 from workers.recipe.goals import DEFAULT_GOAL, GOALS, with_goal
 from workers.recipe.recipe import parse_recipe
 
-SHAPE = re.compile(r"\s*(?P<name>.*)\[(?P<lengths>\s*\d+\s*(,\s*\d+\s*)*)\]\s*", re.DOTALL)
+SHAPE = re.compile(r"\s*(?P<name>.*)\[(?P<lengths>\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*)\]\s*", re.DOTALL)
 
 
 def short_steps(prune: float | None, int8: bool) -> list[dict[str, Any]]:
@@ -47,12 +47,20 @@ def read_recipe(
     told = {"seed": seed, "task": task}
     document |= {name: value for name, value in told.items() if value is not None}
     if max_drop is not None:
-        document["constraint"] = {**(document.get("constraint") or {}), "max_drop": max_drop}
+        document["constraint"] = {**_object(document, "constraint"), "max_drop": max_drop}
     if shapes:
-        document["shapes"] = {**document.get("shapes", {}), **parse_shapes(shapes)}
+        document["shapes"] = {**_object(document, "shapes"), **parse_shapes(shapes)}
     for text in knobs or ():
         _set_knob(document, text)
     return parse_recipe(document)
+
+
+def _object(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of the recipe to which something is added. Raises InvalidRecipe where it is no object."""
+    part = document.get(name) or {}
+    if not isinstance(part, dict):
+        raise InvalidRecipe(f"{name}: it is {json.dumps(part)[:40]}, and must be an object.")
+    return part
 
 
 def _set_knob(document: dict[str, Any], text: str) -> None:
@@ -88,8 +96,8 @@ def _goal(text: str) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        document = json.loads(file.read_text())
-    except ValueError as error:  # not UTF-8, or not JSON
+        document = json.loads(file.read_text("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
         raise InvalidRecipe(f"{file} is not JSON: {error}.") from error
     if not isinstance(document, dict):
         raise InvalidRecipe(f"{file} holds a list or a value where a recipe is an object.")
