@@ -71,9 +71,8 @@ def readings_of(seen: Seen) -> Iterable[tuple[Output, Reading]]:
     return zip(seen.outputs, seen.readings, strict=True)
 
 
-def sample_outputs(model: ov.Model, samples: HeldOutSamples, threads: int) -> list[list[Numbers]]:
-    """What one model answers to each of the samples, which it gets one at a time; every output is (1, ...)."""
-    request = inference_request(model, samples, 1, threads)
+def sample_outputs(request: ov.InferRequest, samples: HeldOutSamples) -> list[list[Numbers]]:
+    """What a model, compiled for one sample, answers to each of the samples; every output is (1, ...)."""
     return [finite_outputs(answers(request, samples.batch(index, index + 1), 1, 1)) for index in range(samples.count)]
 
 

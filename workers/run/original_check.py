@@ -17,7 +17,7 @@ from workers.annotations import Boxes, TargetKind, Targets
 from workers.calibration import Samples
 from workers.errors import DoubtfulOriginal
 from workers.evaluation.model_comparison import compare_answers
-from workers.evaluation.model_outputs import sample_outputs
+from workers.evaluation.model_outputs import inference_request, sample_outputs
 from workers.evaluation.tasks import Task
 from workers.report.formatting import metric as metric_name
 from workers.report.formatting import percent
@@ -36,26 +36,27 @@ def check_original(original: ov.Model, samples: Samples, task: Task, threads: in
     if samples.count < FEWEST or samples.target_kind not in task.answers:
         return
     some = samples.take(np.sort(rng.choice(samples.count, min(SAMPLES, samples.count), replace=False)))
-    answers = sample_outputs(original, some, threads)
+    request = inference_request(original, some, 1, threads)
+    answers = sample_outputs(request, some)
     as_it_is = compare_answers(task, some, answers, answers, rng)
     if as_it_is is None or not as_it_is.defined or not as_it_is.measure.bounded:
         return
     tried = {what: replace(some, feeds=feeds) for what, feeds in some.other_feeds.items()}
-    found = {what: _tried(original, task, other, answers, threads, rng) for what, other in tried.items()}
+    found = {what: _tried(request, task, other, answers, rng) for what, other in tried.items()}
     better = {what: result for what, result in found.items() if result and _is_clearly_better(result)}
     if better or _guesses(as_it_is, task):
         raise DoubtfulOriginal(_told(as_it_is, found, better))
 
 
 def _tried(
-    original: ov.Model, task: Task, other: Samples, answers: Answers, threads: int, rng: np.random.Generator
+    request: ov.InferRequest, task: Task, other: Samples, answers: Answers, rng: np.random.Generator
 ) -> Resampled | None:
     """The metric as it is and with other preprocessing; on the first samples alone where these tell that it is worse."""
     few = other.take(range(FEWEST))
-    first = compare_answers(task, few, answers[:FEWEST], sample_outputs(original, few, threads), rng)
+    first = compare_answers(task, few, answers[:FEWEST], sample_outputs(request, few), rng)
     if first is None or not first.defined or first.drop.value > 0:
         return first
-    return compare_answers(task, other, answers, sample_outputs(original, other, threads), rng)
+    return compare_answers(task, other, answers, sample_outputs(request, other), rng)
 
 
 def _is_clearly_better(result: Resampled) -> bool:
@@ -114,7 +115,7 @@ def find_numbering(
         return None
     some = samples.take(np.sort(rng.choice(samples.count, min(SAMPLES, samples.count), replace=False)))
     labels: list[Boxes] = some.targets_of(0, some.count) or []
-    found = sample_outputs(original, some, threads)
+    found = sample_outputs(inference_request(original, some, 1, threads), some)
     most = max((int(boxes.labels.max(initial=0)) for boxes in labels), default=0)
     tried = _numberings(max(most + 1, len(samples.class_ids)), samples.class_ids)
     precision = {numbering: _precision(task, found, [numbering.of(boxes) for boxes in labels]) for numbering in tried}
