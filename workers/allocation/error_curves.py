@@ -12,12 +12,12 @@ import openvino as ov
 
 from workers.engine.collect import StatisticsPass
 from workers.engine.layer import LayerTask, make_tasks
-from workers.engine.moments import pool, pool_halves
+from workers.engine.moments import output_energy, pool, pool_halves
 from workers.engine.sample_schedule import SampleSource
 from workers.engine.solver import EngineOptions, damped, damping_of, prior
 from workers.ir.graph.layers import Layer
 from workers.methods.layerwise_pruning import prune_gradually
-from workers.methods.problem import Array, LayerProblem, working_precision
+from workers.methods.problem import Array, LayerProblem
 
 LEVELS = (0.25, 0.45, 0.6, 0.72, 0.82, 0.9, 0.96)  # of sparsity; errors rise steeply
 REFERENCE = 3  # of LEVELS: where one layer's effect on the model's outputs is measured
@@ -59,14 +59,7 @@ def _curve(task: LayerTask, halves: tuple[Array, Array], damping: float) -> Erro
     known, unseen = (damped(half, prior(half, damping, taps)) for half in halves)
     problem = LayerProblem(task.layer.name, task.weight, known, task.weight, taps=taps)
     solved = list(prune_gradually(problem, LEVELS, tolerance=COARSE))
-    energy = _energy(task.weight, halves[1]) or 1.0
-    errors = np.array([_energy(weight - task.weight, unseen) for weight in solved]) / energy
+    whole = output_energy(task.weight, halves[1]) or 1.0
+    errors = np.array([output_energy(weight - task.weight, unseen) for weight in solved]) / whole
     reference = solved[REFERENCE]
-    return ErrorCurve(task.layer, errors, reference, _energy(reference - task.weight, halves[1]) / energy)
-
-
-def _energy(weight: Array, metric: Array) -> float:
-    """tr(W H Wᵀ), summed over the groups."""
-    dtype = working_precision(metric)
-    rows = weight.astype(dtype)
-    return float(np.sum((rows @ metric.astype(dtype)) * rows, dtype=np.float64))
+    return ErrorCurve(task.layer, errors, reference, output_energy(reference - task.weight, halves[1]) / whole)

@@ -108,9 +108,9 @@ class _Chain:
         outputs: Outputs = {}
         for batch in frontier:
             for number in range(phase, len(self._runners)):
-                fresh = _copied(changed.get(number, self._runners[number])(batch))
+                fresh = changed.get(number, self._runners[number])(batch)  # read before the next batch overwrites it
                 for key in fresh.keys() & set(self._results):
-                    outputs.setdefault(key, []).append(fresh[key])
+                    outputs.setdefault(key, []).append(np.array(fresh[key]))
                 batch = kept(self._parts, number, batch | fresh)
         return outputs
 

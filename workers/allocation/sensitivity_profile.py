@@ -16,8 +16,10 @@ from workers.allocation.assignment import GRID, optimal_levels
 from workers.allocation.error_curves import SMALLEST, error_curves
 from workers.allocation.sensitivity import output_errors
 from workers.calibration import Samples
+from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import Layer
+from workers.ir.reading.batching import batched
 from workers.methods.problem import Array, Method
 
 SAMPLES = 24  # that show how much one layer matters
@@ -36,23 +38,34 @@ class SensitivityProfile:
     sensitivities: tuple[float, ...]  # error of the outputs per unit of the layer's relative error
     harms: Array  # (layers, GRID)  expected relative error of the model's outputs
 
+    def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
+        """E‖o − ô‖² / E‖o‖² of the model's outputs with each layer's new weights alone, in proportion to the layer's own error.
+
+        By layer name, of those whose own error is known and whose sensitivity was measured.
+        """
+        measured = {name: value for name, value in zip(self.names, self.sensitivities, strict=True) if value < LAST}
+        known = {result.layer.name: result.own_error for result in results if result.layer.name in measured}
+        return {name: measured[name] * error for name, error in known.items() if error is not None}
+
     def levels(self, sparsity: float) -> dict[str, float]:
         """The levels that reach `sparsity` over all layers at the least sum of harms."""
         return dict(zip(self.names, optimal_levels(self.sizes, self.harms, sparsity), strict=True))
 
 
 def profile_sensitivities(
-    batched: ov.Model, layers: Sequence[Layer], samples: Samples, options: EngineOptions
+    model: ov.Model, layers: Sequence[Layer], samples: Samples, options: EngineOptions
 ) -> SensitivityProfile:
-    """Profile `layers`; `batched` is their model for `options.batch_size` samples at once, not consumed.
+    """Profile `layers` of a model of one sample.
 
     Costs one pass over all samples, one solve of every layer, and for every layer a pass over a few samples.
     """
     spared = smallest(layers, SPARED)
-    curves = error_curves(batched, [layer for layer in layers if layer.name not in spared], samples, options)
+    whole = batched(model, options.batch_size)
+    curves = error_curves(whole, [layer for layer in layers if layer.name not in spared], samples, options)
     pruned = [(curve.layer, curve.weight) for curve in curves]
     few = samples.take(unseen(samples.count, options.batch_size))
-    lost = output_errors(batched, pruned, few, batch_size=options.batch_size, threads=options.threads)
+    size = min(options.batch_size, few.count)
+    lost = output_errors(batched(model, size), pruned, few, batch_size=size, threads=options.threads)
     sensitivities = {curve.layer.name: lost[curve.layer.name] / max(curve.error, SMALLEST) for curve in curves}
     harms = {curve.layer.name: sensitivities[curve.layer.name] * curve.errors_at(GRID) for curve in curves}
     return SensitivityProfile(

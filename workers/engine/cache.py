@@ -140,7 +140,12 @@ class DiskLayerCache:
 
 
 def _packed(result: LayerResult) -> dict[str, Any]:
-    figures = {"relative_error": result.relative_error, "samples": result.samples, "statistics": dict(result.statistics)}
+    figures = {
+        "relative_error": result.relative_error,
+        "own_error": result.own_error,
+        "samples": result.samples,
+        "statistics": dict(result.statistics),
+    }
     arrays: dict[str, Any] = {BIAS + name: vector for name, vector in result.biases.items()}
     if result.scale is not None:
         arrays["scale"] = result.scale

@@ -33,6 +33,7 @@ class LayerResult:
     samples: int  # that its statistics were taken from
     statistics: Mapping[str, float]
     channels: Indices | None = None  # the original's output channels that are left, where some were removed
+    own_error: float | None = None  # E‖(W − Ŵ) y‖² / E‖W y‖², about the means: of the new weights alone, where it is known
 
 
 @dataclass(frozen=True, slots=True)

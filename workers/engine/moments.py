@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.methods.problem import Array, Work
+from workers.methods.problem import Array, Work, working_precision
 
 Float32 = NDArray[np.float32]
 
@@ -189,10 +189,22 @@ class LayerMoments:
         """E‖z‖², summed over rows and groups."""
         return float(self.variance.sum())
 
+    def change(self, before: Array, after: Array) -> float:
+        """E‖(W − Ŵ) y‖² / E‖W y‖² about the means, for weights W and Ŵ (g, r, c)."""
+        whole = output_energy(before, self.covariance)
+        return output_energy(before - after, self.covariance) / whole if whole else 0.0
+
     def error(self, weight: Array) -> float:
         """E‖z − Ŵ y‖² about the means, for `weight` (g, r, c)."""
         quadratic = np.sum((weight @ self.covariance) * weight)
         return max(float(self.energy - 2 * np.sum(weight * self.cross) + quadratic), 0.0)
+
+
+def output_energy(weight: Array, metric: Array) -> float:
+    """tr(W H Wᵀ) of weights (g, r, c) in a metric H (g, c, c), summed over the groups."""
+    dtype = working_precision(metric)
+    rows = weight.astype(dtype)
+    return float(np.sum((rows @ metric.astype(dtype)) * rows, dtype=np.float64))
 
 
 Outputs = Mapping[str, OutputMoments | ImpliedOutputs]  # by operation

@@ -132,10 +132,11 @@ class LayerSolver:
         solved = restored(solution.weight, moments) if solution.free else solution.weight
         kind = self._options.stored if solution.scale is None and _fits(solved, self._options.stored) else np.float32
         weight = solved.astype(kind).astype(np.float64) + 0.0  # no negative zeros
+        original = task.earlier.original if task.earlier else task.weight
         return LayerResult(
             layer=task.layer,
             steps=task.steps,
-            original=task.earlier.original if task.earlier else task.weight,
+            original=original,
             weight=weight,
             scale=solution.scale,
             biases={node: self._bias(node, weight, moment) for node, moment in seen.outputs.items()},
@@ -143,6 +144,7 @@ class LayerSolver:
             samples=seen.samples,
             statistics=statistics,
             channels=task.earlier.channels if task.earlier else None,
+            own_error=moments.change(original, weight) if original.shape == weight.shape else None,
         )
 
     def write(self, result: LayerResult, *others: ov.Model) -> None:

@@ -173,6 +173,7 @@ def _written(
             biases={name: read_bias(model, biases[name]).astype(np.float64) for name in each.biases},
             relative_error=drifts[each.start.layer.name].relative_error if each.start.layer.name in drifts else 0.0,
             samples=samples.count,
+            own_error=None,
         )
         for each in trained
     }

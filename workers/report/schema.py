@@ -69,7 +69,9 @@ class LayerReport(Part):
     original_bytes: int
     encoding: str = Field(description="How the weights are stored.")
     output_error: float | None = Field(
-        default=None, description="E|o - o'|^2 / E|o|^2 of the model's outputs with this layer alone compressed."
+        default=None,
+        description="E|o - o'|^2 / E|o|^2 of the model's outputs with this layer alone compressed: measured, or where "
+        "`allocation: optimal` has measured how much the layer matters, in proportion to its own error.",
     )
     error_share: float | None = Field(
         default=None, description="Its part of the sum over all layers of `output_error`, or of `relative_error` without it."

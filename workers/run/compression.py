@@ -12,7 +12,6 @@ from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import TABLE, Layer, find_layers, find_tables
-from workers.ir.reading.batching import batched
 from workers.ir.reading.importer import Imported
 from workers.methods.problem import Method, Step
 from workers.passes import CompressionState, RunContext, StepProgress, TrainingRun, check_equivalence, rewrite, tell_nobody
@@ -48,8 +47,7 @@ class ProfileCache:
         """The profile of these layers in the model as it stands."""
         if self.known and not state.results:
             return self.known
-        copy = batched(state.model, context.batch_size)
-        made = profile_sensitivities(copy, layers, context.samples, context.engine)
+        made = profile_sensitivities(state.model, layers, context.samples, context.engine)
         if not state.results:
             self.known = made
         return made

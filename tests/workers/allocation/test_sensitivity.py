@@ -1,5 +1,6 @@
 """Curves and sensitivities against runs of the whole network."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,11 +81,26 @@ def test_optimal_levels_replace_the_one_that_was_asked_for() -> None:
     layers = find_layers(model)[0]
     sweep = {layer.name: (step,) for layer in layers}
     assert needs_profile(sweep)
-    profile = profile_sensitivities(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))
+    profile = profile_sensitivities(model, layers, samples, EngineOptions(16, 0, 1))
     settled: Any = assign_levels(sweep, profile)
     pruned = sum(methods[0].sparsity_level * layer.size for layer in layers if (methods := settled[layer.name]))
     assert pruned == pytest.approx(0.6 * sum(layer.size for layer in layers))
     assert len({methods[0].sparsity_level for methods in settled.values() if methods}) > 1
+
+
+def test_a_profile_foretells_what_each_layer_alone_costs() -> None:
+    model, images = normalised(), Images()
+    samples = Samples("synthetic", {"x": lambda numbers: images.values[numbers]}, np.arange(images.count))
+    layers = find_layers(model)[0]
+    profile = profile_sensitivities(model, layers, samples, EngineOptions(16, 0, 1))
+    results = compress(model.clone(), [(layer, (LayerwisePruning(sparsity_level=0.6),)) for layer in layers], samples)
+    foretold = profile.foretold([replace(results[0], own_error=None), *results[1:]])
+    changed = [(result.layer, result.weight) for result in results if result.layer.name in foretold]
+    assert len(changed) == len(results) - 1
+    measured = output_errors(rebatch(model, 16), changed, samples, batch_size=16, threads=1)
+    assert foretold.keys() == measured.keys()
+    assert all(0.5 < foretold[name] / measured[name] < 2 for name in measured)
+    assert max(foretold, key=foretold.__getitem__) == max(measured, key=measured.__getitem__)
 
 
 def test_a_layer_that_fits_its_samples_by_heart_does_not_look_perfect() -> None:
@@ -109,7 +125,7 @@ def test_layers_that_hold_next_to_nothing_stay_whole_while_others_can_give() -> 
     layers = find_layers(model)[0]
     (least,) = smallest(layers, 0.04)
     assert least == "head"
-    profile = profile_sensitivities(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))
+    profile = profile_sensitivities(model, layers, samples, EngineOptions(16, 0, 1))
     assert set(profile.levels(0.5)) == {layer.name for layer in layers}
 
 
