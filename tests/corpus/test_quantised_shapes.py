@@ -37,7 +37,15 @@ def products_without_biases() -> onnx.ModelProto:
     return b.model({"y": ["n", 6]})
 
 
-@pytest.mark.parametrize("build", [mean_over_tokens, products_without_biases])
+def mean_over_places() -> onnx.ModelProto:
+    """Two axes at once."""
+    b = Build()
+    h = b.relu(b.conv(b.input("x", ["n", 3, 8, 8]), 3, 8, name="stem"))
+    b.gemm(b.op("ReduceMean", h, axes=[2, 3], keepdims=0), 8, 5, name="head", out="y")
+    return b.model({"y": ["n", 5]})
+
+
+@pytest.mark.parametrize("build", [mean_over_tokens, mean_over_places, products_without_biases])
 def test_answers_do_not_depend_on_how_samples_are_given(build: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
     onnx.save(build(), tmp_path / "model.onnx")
     recipe = {"steps": [STEPS["int8"]], "calibration": {"count": 16}, "benchmark": None}

@@ -7,7 +7,12 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-REDUCTIONS = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"}
+REDUCTIONS = {
+    "ReduceMean": ops.reduce_mean,
+    "ReduceSum": ops.reduce_sum,
+    "ReduceMax": ops.reduce_max,
+    "ReduceMin": ops.reduce_min,
+}
 
 
 def squeeze_after_reducing(model: ov.Model) -> None:
@@ -17,20 +22,14 @@ def squeeze_after_reducing(model: ov.Model) -> None:
     a head is, all samples of a batch but the first come out wrong.
     """
     for node in model.get_ordered_ops():
-        if (
-            node.get_type_name() not in REDUCTIONS
-            or not node.get_element_type().is_real()
-            or node.get_attributes()["keep_dims"]
-        ):
+        reduction = REDUCTIONS.get(node.get_type_name())
+        if reduction is None or not node.get_element_type().is_real() or node.get_attributes()["keep_dims"]:
             continue
-        users = list(node.output(0).get_target_inputs())
-        names = node.output(0).get_names()
-        node.set_attribute("keep_dims", True)
-        node.output(0).set_names(set())
-        squeezed = ops.squeeze(node.output(0), node.input_value(1), name=f"{node.friendly_name}/squeeze")
-        squeezed.output(0).set_names(names)
-        for user in users:
-            user.replace_source_output(squeezed.output(0))
+        kept = reduction(node.input_value(0), node.input_value(1), True, name=node.friendly_name)
+        squeezed = ops.squeeze(kept, node.input_value(1), name=f"{node.friendly_name}/squeeze").output(0)
+        squeezed.set_names(node.output(0).get_names())
+        for user in node.output(0).get_target_inputs():
+            user.replace_source_output(squeezed)
     model.validate_nodes_and_infer_types()
 
 
