@@ -37,7 +37,7 @@ class Connection:
         deadline = time.monotonic() + (self._patience_s if patient else 0)
         pause = FIRST_PAUSE_S
         while True:
-            late = time.monotonic() > deadline
+            late = time.monotonic() >= deadline
             try:
                 response = self._http.request(method, path, **options)
             except httpx.TransportError:
@@ -46,8 +46,8 @@ class Connection:
             else:
                 if late or response.status_code not in BUSY:
                     return _checked(response)
-                pause = max(pause, float(response.headers.get("Retry-After", 0)))
-            time.sleep(random.uniform(pause / 2, pause))
+                pause = max(pause, _asked_to_wait(response))
+            time.sleep(max(0.0, min(random.uniform(pause / 2, pause), deadline - time.monotonic())))
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     @contextmanager
@@ -59,14 +59,30 @@ class Connection:
             yield _checked(response)
 
 
+def _asked_to_wait(response: httpx.Response) -> float:
+    """Seconds of Retry-After; none where a proxy gives a date instead, or nonsense."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
 def _checked(response: httpx.Response) -> httpx.Response:
     """Raises FractuneError unless the response is a success."""
     if response.is_success:
         return response
     if response.content and response.headers.get("content-type", "").startswith("application/problem+json"):
-        problem = response.json()
-        raise errors.by_code().get(problem["code"], errors.RequestError)(
-            problem["detail"], hint=problem["hint"], errors=problem["errors"], status=response.status_code
-        )
+        problem = _problem(response)
+        if "code" in problem:
+            raise errors.by_code().get(problem["code"], errors.RequestError)(
+                problem.get("detail"), hint=problem.get("hint"), errors=problem.get("errors", []), status=response.status_code
+            )
     kind = BARE.get(response.status_code, errors.Unavailable)  # the answer to HEAD, or another server's
     raise kind(f"{response.request.method} {response.url} answered {response.status_code}.", hint="Is this Fractune's URL?")
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    """The body as an object; empty where it is none."""
+    try:
+        problem = response.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
