@@ -129,7 +129,7 @@ class ConvolutionGeometry(Geometry):
         ends = np.searchsorted(batch, np.arange(len(value) + 1)).tolist()
         for sample, (start, stop) in zip(value, pairwise(ends), strict=True):
             found = sample.reshape(value.shape[1], -1).take(read[start:stop], axis=1)  # (channels, n, taps)
-            rows[:, start:stop] = found.reshape(self.groups, -1, *found.shape[1:]).swapaxes(1, 2)
+            rows[:, start:stop] = found.reshape(self.groups, rows.shape[2], *found.shape[1:]).swapaxes(1, 2)
         if not inside.all():
             rows *= inside[:, None]
         return rows.reshape(self.groups, len(index), -1)
