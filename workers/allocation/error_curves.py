@@ -4,14 +4,14 @@ Layers are posed on the original's inputs, so that one forward pass of the origi
 half of the samples and judged on the other: a classifier that is fitted to 300 samples looks perfect on these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import openvino as ov
 
 from workers.engine.collect import StatisticsPass
-from workers.engine.layer import LayerTask, make_tasks
+from workers.engine.layer import make_tasks
 from workers.engine.moments import output_energy, pool, pool_halves
 from workers.engine.sample_schedule import SampleSource
 from workers.engine.solver import EngineOptions, damped, damping_of, prior
@@ -24,6 +24,28 @@ REFERENCE = 3  # of LEVELS: where one layer's effect on the model's outputs is m
 
 COARSE = 0.1  # of a row's residual: a curve need not be exact
 SMALLEST = 1e-6  # relative error that counts
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedProblem:
+    """One layer on the original's inputs, posed by one half of the samples and judged by the other."""
+
+    layer: Layer
+    problem: LayerProblem
+    unseen: Array  # (g, c, c)  H of the half that judges, damped
+    plain: Array  # (g, c, c)  the same without damping
+
+    def error(self, weight: Array) -> float:
+        """E‖W y − Ŵ y‖² / E‖W y‖² on the half that judges, in the damped metric."""
+        return self._relative(weight, self.unseen)
+
+    def plain_error(self, weight: Array) -> float:
+        """The same in the plain metric."""
+        return self._relative(weight, self.plain)
+
+    def _relative(self, weight: Array, metric: Array) -> float:
+        original = self.problem.original
+        return output_energy(weight - original, metric) / (output_energy(original, self.plain) or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +66,25 @@ class ErrorCurve:
 
 def error_curves(batched: ov.Model, layers: Sequence[Layer], samples: SampleSource, options: EngineOptions) -> list[ErrorCurve]:
     """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
-    tasks = {task.layer.name: task for task in make_tasks(batched, [(layer, ()) for layer in layers])}
-    statistics = StatisticsPass(batched.clone(), list(tasks.values()), samples, options)
-    curves = {}
-    for layer, seen in statistics.collect():
-        moments = pool(seen.outputs.values())
-        damping = damping_of(moments, statistics.position(layer), options)
-        curves[layer.name] = _curve(tasks[layer.name], pool_halves(seen.outputs.values()), damping)
+    curves = {posed.layer.name: _curve(posed) for posed in pose_halves(batched, layers, samples, options)}
     return [curves[layer.name] for layer in layers]
 
 
-def _curve(task: LayerTask, halves: tuple[Array, Array], damping: float) -> ErrorCurve:
-    taps = task.layer.geometry.taps
-    known, unseen = (damped(half, prior(half, damping, taps)) for half in halves)
-    problem = LayerProblem(task.layer.name, task.weight, known, task.weight, taps=taps)
-    solved = list(prune_gradually(problem, LEVELS, tolerance=COARSE))
-    whole = output_energy(task.weight, halves[1]) or 1.0
-    errors = np.array([output_energy(weight - task.weight, unseen) for weight in solved]) / whole
-    reference = solved[REFERENCE]
-    return ErrorCurve(task.layer, errors, reference, output_energy(reference - task.weight, halves[1]) / whole)
+def pose_halves(
+    batched: ov.Model, layers: Sequence[Layer], samples: SampleSource, options: EngineOptions
+) -> Iterator[JudgedProblem]:
+    """Every layer as one half of the samples poses it, with what the other half has to say; `batched` is not consumed."""
+    tasks = {task.layer.name: task for task in make_tasks(batched, [(layer, ()) for layer in layers])}
+    statistics = StatisticsPass(batched.clone(), list(tasks.values()), samples, options)
+    for layer, seen in statistics.collect():
+        damping = damping_of(pool(seen.outputs.values()), statistics.position(layer), options)
+        weight, taps, halves = tasks[layer.name].weight, layer.geometry.taps, pool_halves(seen.outputs.values())
+        known, unseen = (damped(half, prior(half, damping, taps)) for half in halves)
+        problem = LayerProblem(layer.name, weight, known, weight, taps=taps)
+        yield JudgedProblem(layer, problem, unseen, halves[1])
+
+
+def _curve(posed: JudgedProblem) -> ErrorCurve:
+    solved = list(prune_gradually(posed.problem, LEVELS, tolerance=COARSE))
+    errors = np.array([posed.error(weight) for weight in solved])
+    return ErrorCurve(posed.layer, errors, solved[REFERENCE], posed.plain_error(solved[REFERENCE]))

@@ -39,17 +39,22 @@ class SensitivityProfile:
     harms: Array  # (layers, GRID)  expected relative error of the model's outputs
 
     def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
-        """E‖o − ô‖² / E‖o‖² of the model's outputs with each layer's new weights alone, in proportion to the layer's own error.
-
-        By layer name, of those whose own error is known and whose sensitivity was measured.
-        """
-        measured = {name: value for name, value in zip(self.names, self.sensitivities, strict=True) if value < LAST}
-        known = {result.layer.name: result.own_error for result in results if result.layer.name in measured}
-        return {name: measured[name] * error for name, error in known.items() if error is not None}
+        """What each layer's new weights alone cost the outputs, by layer name, where its sensitivity was measured."""
+        pairs = zip(self.names, self.sensitivities, strict=True)
+        return foretold_errors({name: value for name, value in pairs if value < LAST}, results)
 
     def levels(self, sparsity: float) -> dict[str, float]:
         """The levels that reach `sparsity` over all layers at the least sum of harms."""
         return dict(zip(self.names, optimal_levels(self.sizes, self.harms, sparsity), strict=True))
+
+
+def foretold_errors(sensitivities: Mapping[str, float], results: Sequence[LayerResult]) -> dict[str, float]:
+    """E‖o − ô‖² / E‖o‖² of the model's outputs with each layer's new weights alone, in proportion to the layer's own error.
+
+    By layer name, of those whose own error is known and whose sensitivity was measured.
+    """
+    known = {result.layer.name: result.own_error for result in results if result.layer.name in sensitivities}
+    return {name: sensitivities[name] * error for name, error in known.items() if error is not None}
 
 
 def profile_sensitivities(

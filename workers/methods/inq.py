@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Mask, Method
+from workers.methods.problem import Array, BitBudget, Family, Ladder, LayerProblem, LayerSolution, Mask, Method
 from workers.methods.solvers.bit_allocation import bits_by_size
 from workers.methods.solvers.column_pass import best_row, best_rows, coordinate_descent, descend, nearest, picked
 from workers.methods.solvers.least_squares import re_solve
@@ -40,9 +40,11 @@ class Inq(Method):
     bits: Literal[2, 3, 4, 5] = Field(
         default=5, description="One bit stands for zero, the others for the ±2ⁿ: 2^(bits-1) + 1 levels."
     )
-    allocation: Literal["size", "uniform"] = Field(
-        default="size",
-        description="`size`: `bits` is the mean, and small layers get more than large ones; `uniform`: all layers get `bits`.",
+    allocation: Literal["optimal", "size", "uniform"] = Field(
+        default="optimal",
+        description="`bits` is the mean: shared so that the model's outputs are harmed least, as measured on samples that did "
+        "not solve the layers (`optimal`), or by the sizes of the layers, small ones getting more (`size`); `uniform`: all "
+        "layers get `bits`.",
     )
     powers: Literal[1, 2] = Field(
         default=1,
@@ -70,12 +72,21 @@ class Inq(Method):
         return 8.0
 
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
-        """Every layer at its bits."""
-        if self.allocation == "uniform":
+        """Every layer at its bits by size, or at the mean."""
+        if self.allocation != "size":
             return dict.fromkeys(sizes, self)
         errors = ERRORS[self.powers]
         bits = bits_by_size(list(sizes.values()), self.bits, min(errors), max(errors), errors.__getitem__)
         return {name: self.model_copy(update={"bits": each}) for name, each in zip(sizes, bits, strict=True)}
+
+    @property
+    def measured_bits(self) -> BitBudget | None:
+        """Those of `allocation: optimal`."""
+        return BitBudget(self.bits, ERRORS[self.powers]) if self.allocation == "optimal" else None
+
+    def at_bits(self, bits: int) -> Method:
+        """The same with these."""
+        return self.model_copy(update={"bits": bits})
 
     def ladder(self, resolution: float) -> Ladder:
         """Fewer and fewer bits."""

@@ -6,16 +6,19 @@ gets as many as fall into its interval: an integer, times ‖W‖₁ / N. Needs 
 """
 
 from collections.abc import Callable, Mapping
+from math import floor, log2
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, Family, LayerProblem, LayerSolution, Method, half, single
-from workers.methods.solvers.bit_allocation import extra_bits_by_size
+from workers.methods.problem import Array, BitBudget, Family, LayerProblem, LayerSolution, Method, half, single
+from workers.methods.solvers.bit_allocation import extra_bits_by_size, quartering
 from workers.methods.solvers.grids import fitted_grid
 
 MOST_SAMPLES = 1024.0  # K
+GRID_BITS = 5  # that the counts come to with networks of the paper
+FEWER = 2  # bits that a layer may have less than the mean
 MOST_EXTRA = 4.0  # bits by which the K of a small layer exceeds the mean
 ROUNDS = 3  # of calibrated rounding: turns of fitting the steps and choosing the counts
 
@@ -27,9 +30,10 @@ class Mcq(Method):
 
     method: Literal["mcq"] = "mcq"
     samples_per_weight: float = Field(default=1.0, gt=0, le=MOST_SAMPLES, description="K: samples drawn per weight.")
-    allocation: Literal["size", "uniform"] = Field(
-        default="size",
-        description="`size`: K is the mean, and small layers get more than large ones; `uniform`: all layers get K.",
+    allocation: Literal["optimal", "size", "uniform"] = Field(
+        default="optimal",
+        description="K is the mean: doubled or halved where that harms the model's outputs least, as measured (`optimal`), or "
+        "by the sizes of the layers, small ones getting more (`size`); `uniform`: all layers get K.",
     )
     granularity: Literal["layer", "channel"] = Field(
         default="channel", description="What shares one probability mass and one scale; `layer` is the paper's."
@@ -48,7 +52,7 @@ class Mcq(Method):
     @property
     def expected_bits(self) -> float:
         """As measured on networks of the paper; a layer reports its own."""
-        return 5.0
+        return float(GRID_BITS)
 
     @property
     def expected_channel_bits(self) -> float:
@@ -57,11 +61,21 @@ class Mcq(Method):
 
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
         """Every layer at its K, so many times the mean as it has more bits."""
-        if self.allocation == "uniform":
+        if self.allocation != "size":
             return dict.fromkeys(sizes, self)
         extra = extra_bits_by_size(list(sizes.values()), MOST_EXTRA)
         rates = [min(self.samples_per_weight * 2**each, MOST_SAMPLES) for each in extra]
         return {name: self.model_copy(update={"samples_per_weight": rate}) for name, rate in zip(sizes, rates, strict=True)}
+
+    @property
+    def measured_bits(self) -> BitBudget | None:
+        """Those of `allocation: optimal`: a bit more doubles K."""
+        most = min(GRID_BITS + floor(log2(MOST_SAMPLES / self.samples_per_weight)), GRID_BITS + int(MOST_EXTRA))
+        return BitBudget(GRID_BITS, quartering(GRID_BITS - FEWER, most)) if self.allocation == "optimal" else None
+
+    def at_bits(self, bits: int) -> Method:
+        """The same at the K that goes with them."""
+        return self.model_copy(update={"samples_per_weight": self.samples_per_weight * 2.0 ** (bits - GRID_BITS)})
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Sample the counts; calibrated rounding then settles them in the metric of H."""

@@ -97,6 +97,19 @@ def _require_method(schema: JsonDict) -> None:
         properties[name] = properties.pop(name)
 
 
+@dataclass(frozen=True, slots=True)
+class BitBudget:
+    """Bits that layers share, so many for a weight on average."""
+
+    mean: float
+    errors: Mapping[int, float]  # a layer's error at each number of bits that it can have, rising, up to a factor
+
+    @property
+    def open(self) -> bool:
+        """Whether there is anything to choose."""
+        return min(self.errors) < self.mean < max(self.errors)
+
+
 Family = Literal[
     "masked", "grid", "codebook", "powers", "ternary", "priced_ternary"
 ]  # how weights stay in a method's set while they train
@@ -224,6 +237,20 @@ class Method(Step, ABC):
     def at_level(self, level: float) -> "Method | None":
         """The method for a layer of that sparsity; None where the layer is to stay as it is."""
         return self
+
+    @property
+    def measured_bits(self) -> BitBudget | None:
+        """Bits to be shared among the layers by what they cost the outputs; None for others."""
+        return None
+
+    def at_bits(self, bits: int) -> "Method":
+        """The method for a layer of so many bits."""
+        return self
+
+    @property
+    def measures(self) -> bool:
+        """Whether something is chosen for each layer by what it costs the outputs, at the price of measuring that."""
+        return self.measured_level is not None or bool(self.measured_bits and self.measured_bits.open)
 
 
 class Pass(Step, ABC):

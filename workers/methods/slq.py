@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Method, half
-from workers.methods.solvers.bit_allocation import bits_by_size
+from workers.methods.problem import Array, BitBudget, Family, Ladder, LayerProblem, LayerSolution, Method, half
+from workers.methods.solvers.bit_allocation import bits_by_size, quartering
 from workers.methods.solvers.clusters import ScaledLevels, alternate, channel_scale, k_means
 from workers.methods.solvers.column_pass import coordinate_descent, nearest, places, taken
 from workers.methods.solvers.least_squares import re_solve
@@ -30,9 +30,11 @@ class Slq(Method):
 
     method: Literal["slq"] = "slq"
     bits: int = Field(default=5, ge=2, le=6, description="2^(bits-1) + 1 clusters, one of them at zero.")
-    allocation: Literal["size", "uniform"] = Field(
-        default="size",
-        description="`size`: `bits` is the mean, and small layers get more than large ones; `uniform`: all layers get `bits`.",
+    allocation: Literal["optimal", "size", "uniform"] = Field(
+        default="optimal",
+        description="`bits` is the mean: shared so that the model's outputs are harmed least, as measured on samples that did "
+        "not solve the layers (`optimal`), or by the sizes of the layers, small ones getting more (`size`); `uniform`: all "
+        "layers get `bits`.",
     )
     iterations: int = Field(default=10, ge=1, le=1000, description="Iterations of k-means.")
     portions: Portions = Field(default=PORTIONS, description="Accumulated shares of frozen clusters, rising to 1.")
@@ -49,11 +51,20 @@ class Slq(Method):
         return 16.0
 
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
-        """Every layer at its bits."""
-        if self.allocation == "uniform":
+        """Every layer at its bits by size, or at the mean."""
+        if self.allocation != "size":
             return dict.fromkeys(sizes, self)
         bits = bits_by_size(list(sizes.values()), self.bits, 2, MOST_BITS)
         return {name: self.model_copy(update={"bits": each}) for name, each in zip(sizes, bits, strict=True)}
+
+    @property
+    def measured_bits(self) -> BitBudget | None:
+        """Those of `allocation: optimal`."""
+        return BitBudget(self.bits, quartering(2, MOST_BITS)) if self.allocation == "optimal" else None
+
+    def at_bits(self, bits: int) -> Method:
+        """The same with these."""
+        return self.model_copy(update={"bits": bits})
 
     def ladder(self, resolution: float) -> Ladder:
         """Fewer and fewer bits."""

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Method
-from workers.methods.solvers.bit_allocation import bits_by_size
+from workers.methods.problem import Array, BitBudget, Family, Ladder, LayerProblem, LayerSolution, Method
+from workers.methods.solvers.bit_allocation import bits_by_size, quartering
 from workers.methods.solvers.column_pass import coordinate_descent, on_multiples
 from workers.methods.solvers.grids import best_step, importance, uniform_grid
 
@@ -20,9 +20,11 @@ class Uniform(Method):
 
     method: Literal["uniform"] = "uniform"
     bits: int = Field(default=4, ge=2, le=8, description="Integers from -2^(bits-1) + 1 to 2^(bits-1) - 1.")
-    allocation: Literal["size", "uniform"] = Field(
-        default="size",
-        description="`size`: `bits` is the mean, and small layers get more than large ones; `uniform`: all layers get `bits`.",
+    allocation: Literal["optimal", "size", "uniform"] = Field(
+        default="optimal",
+        description="`bits` is the mean: shared so that the model's outputs are harmed least, as measured on samples that did "
+        "not solve the layers (`optimal`), or by the sizes of the layers, small ones getting more (`size`); `uniform`: all "
+        "layers get `bits`.",
     )
     group_size: int | None = Field(default=None, ge=2, description="Columns that share a step; all of a channel when absent.")
 
@@ -37,11 +39,20 @@ class Uniform(Method):
         return 16.0
 
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
-        """Every layer at its bits."""
-        if self.allocation == "uniform":
+        """Every layer at its bits by size, or at the mean."""
+        if self.allocation != "size":
             return dict.fromkeys(sizes, self)
         bits = bits_by_size(list(sizes.values()), self.bits, 2, 8)
         return {name: self.model_copy(update={"bits": each}) for name, each in zip(sizes, bits, strict=True)}
+
+    @property
+    def measured_bits(self) -> BitBudget | None:
+        """Those of `allocation: optimal`."""
+        return BitBudget(self.bits, quartering(2, 8)) if self.allocation == "optimal" else None
+
+    def at_bits(self, bits: int) -> Method:
+        """The same with these."""
+        return self.model_copy(update={"bits": bits})
 
     def ladder(self, resolution: float) -> Ladder:
         """Fewer and fewer bits."""

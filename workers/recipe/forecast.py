@@ -194,7 +194,7 @@ def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | Non
     passes = 1 if recipe.calibrate_on == "original" else 2
     once = passes * recipe.calibration.count * forward + solve + 2 * JUDGES * forward
     weighing = recipe.calibration.count * forward + 0.1 * LEVELS * solve + PROBES * len(layers) * forward
-    optimal = any(isinstance(step, Method) and step.measured_level is not None for step in recipe.steps)
+    optimal = any(isinstance(step, Method) and step.measures for step in recipe.steps)
     speed = recipe.benchmark.time if recipe.benchmark else 0.0
     speed += _inverting(recipe, forward * FLOPS)
     training = sum(_training(step, forward * FLOPS) for step in recipe.steps if isinstance(step, Finetune))

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
 
-from workers.allocation.sensitivity_profile import SensitivityProfile, assign_levels, needs_profile, profile_sensitivities
+from workers.allocation.bit_profile import assign_bits, profile_bits, shared_bits
+from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profile_sensitivities
 from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
+from workers.engine.solver import EngineOptions
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import TABLE, Layer, find_layers, find_tables
 from workers.ir.reading.importer import Imported
@@ -22,6 +25,9 @@ from workers.run.plan import CompressionPlan, LayerMethods, Part
 
 MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
+
+T = TypeVar("T")
+Profiler = Callable[[ov.Model, Sequence[Layer], Samples, EngineOptions], T]
 
 UNTOUCHED = "the recipe's steps leave this layer as it is"
 
@@ -38,19 +44,27 @@ class Compressed:
 
 
 class ProfileCache:
-    """The sensitivity profile of a model's layers, made when it is first asked for; after other steps it is made anew."""
+    """The profiles of a model's layers, each made when it is first asked for; after other steps they are made anew."""
 
     def __init__(self) -> None:
-        self.known: SensitivityProfile | None = None
+        self._known: dict[Profiler[Any], Any] = {}
 
-    def of(self, layers: Sequence[Layer], state: CompressionState, context: RunContext) -> SensitivityProfile:
-        """The profile of these layers in the model as it stands."""
-        if self.known and not state.results:
-            return self.known
-        made = profile_sensitivities(state.model, layers, context.samples, context.engine)
+    def of(self, profiler: Profiler[T], layers: Sequence[Layer], state: CompressionState, context: RunContext) -> T:
+        """What `profiler` finds of these layers in the model as it stands."""
+        if profiler in self._known and not state.results:
+            known: T = self._known[profiler]
+            return known
+        made = profiler(state.model, layers, context.samples, context.engine)
         if not state.results:
-            self.known = made
+            self._known[profiler] = made
         return made
+
+    def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
+        """What the known profiles say that each layer's new weights alone cost the outputs, by layer name."""
+        found: dict[str, float] = {}
+        for profile in self._known.values():
+            found |= profile.foretold(results)
+        return found
 
 
 def make_context(
@@ -175,7 +189,11 @@ def _left(
     layers = [layer for layer in [*find_layers(state.model)[0], *find_tables(state.model)] if layer.name in methods]
     if needs_profile(methods):
         weighed = [layer for layer in layers if any(method.measured_level is not None for method in methods[layer.name])]
-        methods = assign_levels(methods, profiles.of(weighed, state, context))
+        methods = assign_levels(methods, profiles.of(profile_sensitivities, weighed, state, context))
+    products = [layer for layer in layers if layer.geometry is not TABLE]
+    if sharing := shared_bits({layer.name: methods[layer.name] for layer in products}):
+        shared = [layer for layer in products if layer.name in sharing]
+        methods = assign_bits(methods, profiles.of(profile_bits, shared, state, context))
     return [(layer, methods[layer.name]) for layer in layers if methods[layer.name]]
 
 

@@ -95,13 +95,13 @@ def _samples(task: JobTask, imported: Imported, recipe: Recipe, threads: int, cl
 def _lost(factory: CandidateFactory, chosen: Candidate, failed: list[str]) -> dict[str, float]:
     """What each layer's new weights alone cost the outputs; nothing where that cannot be had, and `failed` says so.
 
-    Where levels waited for a sensitivity profile it foretells them; the others are measured.
+    Where levels or bits waited for a profile it foretells them; the others are measured.
     """
     samples = factory.splits.calibration
     size = batch_size(factory.imported, samples)
     with optional("What each layer costs the outputs", failed):
-        model, results, profile = factory.plan.imported.model, chosen.compressed.results, factory.profiles.known
-        foretold = profile.foretold(results) if profile else {}
+        model, results = factory.plan.imported.model, chosen.compressed.results
+        foretold = factory.profiles.foretold(results)
         others = [result for result in results if result.layer.name not in foretold]
         return foretold | output_errors_per_layer(model, others, samples, batch_size=size, threads=factory.threads)
     return {}

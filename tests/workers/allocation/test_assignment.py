@@ -1,3 +1,4 @@
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.methods.problems import problem
-from workers.allocation.assignment import GRID, optimal_levels
+from workers.allocation.assignment import GRID, optimal_bits, optimal_levels
 from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
 from workers.methods.layerwise_pruning import LEAST_KEPT, LayerwisePruning, normalized_levels
@@ -62,7 +63,7 @@ def test_ec2t_keeps_the_ends_and_spares_small_layers() -> None:
     assert given_gamma["layer_1"].gamma == pytest.approx(0.2 * (0.1 + 0.05) / 1.05)
 
 
-@pytest.mark.parametrize("step", [Slq(bits=4), Uniform(bits=3), Inq(bits=3)])
+@pytest.mark.parametrize("step", [type_(bits=bits, allocation="size") for type_, bits in ((Slq, 4), (Uniform, 3), (Inq, 3))])
 def test_small_layers_have_more_bits_at_the_same_mean(step: Any) -> None:
     given_bits = allocate(step, layers((100, 1000, 10_000, 100_000)))
     bits = [method.bits for method in given_bits.values()]
@@ -76,7 +77,7 @@ def test_small_layers_have_more_bits_at_the_same_mean(step: Any) -> None:
 
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=12), st.floats(0.1, 8))
 def test_samples_are_shared_out_at_the_same_mean_of_bits(sizes: list[int], rate: float) -> None:
-    shared: Any = Mcq(samples_per_weight=rate).allocate(
+    shared: Any = Mcq(samples_per_weight=rate, allocation="size").allocate(
         dict(zip(map(str, range(12)), sizes, strict=False)), lambda name: np.empty(0)
     )
     found = [method.samples_per_weight for method in shared.values()]
@@ -148,3 +149,29 @@ def test_optimal_jumps_over_what_is_not_convex() -> None:
     bump = np.where(GRID < 0.5, 10 * GRID, 5.0)  # dear at first, then free
     levels = optimal_levels([100, 100], np.stack([bump, 20 * GRID]), 0.45)
     assert levels == pytest.approx([0.9, 0.0], abs=0.02)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.lists(st.floats(0, 10), min_size=4, max_size=4)), min_size=1, max_size=4),
+    st.floats(2, 5),
+)
+def test_optimal_bits_are_the_least_sum_of_harms_by_brute_force(known: Any, mean: float) -> None:
+    sizes, harms = [size for size, _ in known], np.array([sorted(row, reverse=True) for _, row in known])
+    found = optimal_bits(sizes, harms, (2, 3, 4, 5), mean)
+    budget = mean * sum(sizes)
+    assert np.dot(found, sizes) <= budget + 1e-9
+
+    def harm(bits: Any) -> float:
+        return float(sum(row[each - 2] for row, each in zip(harms, bits, strict=True)))
+
+    best = min(harm(bits) for bits in product((2, 3, 4, 5), repeat=len(sizes)) if np.dot(bits, sizes) <= budget)
+    assert harm(found) == pytest.approx(best)
+
+
+def test_optimal_bits_of_large_layers_keep_to_the_budget() -> None:
+    sizes = [432, 2_359_296, 1_280_000]
+    harms = np.outer([1, 5, 50], 4.0 ** -np.arange(7))
+    found = optimal_bits(sizes, harms, range(2, 9), 4)
+    assert 3.7 * sum(sizes) <= np.dot(found, sizes) <= 4 * sum(sizes)
+    assert found[0] == 8
+    assert found[1] < found[2]

@@ -16,6 +16,11 @@ def quartered(bits: int) -> float:
     return 4.0**-bits
 
 
+def quartering(least: int, most: int) -> dict[int, float]:
+    """The error of a grid at each number of bits."""
+    return {bits: quartered(bits) for bits in range(least, most + 1)}
+
+
 def bits_by_size(
     sizes: Sequence[int], mean: float, least: int, most: int, error: Callable[[int], float] = quartered
 ) -> list[int]:

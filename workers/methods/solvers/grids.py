@@ -10,10 +10,10 @@ ROUNDS = 3  # turns of fitting the steps and choosing the integers
 SHRINKS = np.linspace(1.0, 0.4, 31)  # candidate ranges, as shares of the largest weight
 
 
-def uniform_grid(problem: LayerProblem, bits: int) -> tuple[Array, Array]:
+def uniform_grid(problem: LayerProblem, bits: int, rounds: int = ROUNDS) -> tuple[Array, Array]:
     """Weights on a symmetric grid of `bits` bits for every row, and its steps (g, r, 1)."""
     reach = 2 ** (bits - 1) - 1
-    return fitted_grid(problem, best_step(problem.original, importance(problem), reach), reach, ROUNDS)
+    return fitted_grid(problem, best_step(problem.original, importance(problem), reach), reach, rounds)
 
 
 def fitted_grid(problem: LayerProblem, step: Array, reach: float, rounds: int) -> tuple[Array, Array]:
