@@ -28,7 +28,8 @@ import typer
 from int8_search import timed
 
 from workers.calibration.data_splits import DataSplits, split_data
-from workers.evaluation.fidelity import Comparison, compare_models, find_task, sample_outputs
+from workers.evaluation.model_comparison import Comparison, compare_models, find_task
+from workers.evaluation.model_outputs import sample_outputs
 from workers.ir.reading.importer import load
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
@@ -62,7 +63,7 @@ SUBJECTS: dict[str, Subject] = {
         **CIFAR,
         "preprocessing": scaled([125.307, 122.961, 113.8575], [51.5865, 50.847, 51.255]),
     },
-    "resnet8": {"model": "mlperftiny_resnet8_cifar10.onnx", **CIFAR, "preprocessing": {"layout": "NHWC"}},
+    "resnet8": {"model": "mlperftiny_resnet8_cifar10.onnx", **CIFAR, "preprocessing": scaled(0, 1, layout="NHWC")},
     "mnist_cnn": {
         "model": "mnist_cnn.onnx",
         "calibration": "mnist_test10000.npz",

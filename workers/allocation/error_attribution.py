@@ -1,6 +1,8 @@
 """What every layer has cost and saved, and what to change for the next run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import openvino as ov
 
@@ -9,8 +11,12 @@ from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import batched
+from workers.methods.problem import Method, Step
 from workers.report.schema import LayerProfile, LayerReport, NextRun
 
+Milder = Mapping[str, tuple[int, tuple[str, float]]]  # by layer: a step of the recipe, and a knob with its value
+
+NOTHING_MILDER: Milder = MappingProxyType({})
 MOST_SAMPLES, FEWEST_SAMPLES = 64, 8
 PASSES = 2  # that the whole measurement may cost, in forward passes over the calibration samples
 ENOUGH = 0.5  # of the total error: what leaving a few layers alone should give back
@@ -59,7 +65,18 @@ def saved_times(profile: Sequence[LayerProfile]) -> dict[str, float]:
     return {name: before - after for name, before, after in pairs if before is not None and after is not None}
 
 
-def next_run(layers: Sequence[LayerReport]) -> NextRun | None:
+def milder_settings(results: Sequence[LayerResult], steps: Sequence[Step]) -> Milder:
+    """For every layer the last step that solved it, by its place in the recipe, and that step's next milder knob there."""
+    places = {step.method: place for place, step in enumerate(steps)}
+    found = {}
+    for result in results:
+        knob = result.steps[-1].milder() if isinstance(result.steps[-1], Method) else None
+        if knob:
+            found[result.layer.name] = (places[result.steps[-1].method], knob)
+    return found
+
+
+def next_run(layers: Sequence[LayerReport], milder: Milder = NOTHING_MILDER) -> NextRun | None:
     """The layers that cause most of the error for the fewest bytes; None where no few do."""
     saved = {layer.name: max(layer.original_bytes - layer.bytes, 0) for layer in layers}
     harmful = [layer for layer in layers if layer.error_share]
@@ -74,4 +91,17 @@ def next_run(layers: Sequence[LayerReport]) -> NextRun | None:
         given_up += saved[layer.name]
     if not names or len(names) == len(layers) or given_up > TOO_DEAR * sum(saved.values()):
         return None
-    return NextRun(ignored_scope={"names": tuple(names)}, error_share=share, bytes_given_up=given_up)
+    step, blocks = _blocks(names, milder)
+    scope = {"names": tuple(names)}
+    return NextRun(ignored_scope=scope, error_share=share, bytes_given_up=given_up, step=step, layers=blocks)
+
+
+def _blocks(names: Sequence[str], milder: Milder) -> tuple[int | None, tuple[dict[str, Any], ...]]:
+    """Settings for these layers, one block for each value of the knob; none where not all of them can have a milder one."""
+    places = {milder[name][0] for name in names if name in milder}
+    if len(places) != 1 or not all(name in milder for name in names):
+        return None, ()
+    groups: dict[tuple[str, float], list[str]] = {}
+    for name in names:
+        groups.setdefault(milder[name][1], []).append(name)
+    return places.pop(), tuple({"scope": {"names": group}, knob: value} for (knob, value), group in groups.items())

@@ -31,6 +31,7 @@ FOR_SOME_LAYERS = {"ignored_scope", "layers"}  # knobs
 Ladder = tuple[str, tuple[float, ...]]  # a knob and its values
 
 FLOAT_BITS = 32.0
+MILDER = 0.2  # of sparsity, the distance of levels where one step milder is worth a try
 SINGLE_PRECISION_FROM = 256  # columns; beyond, products with H dominate and float32 halves them
 
 
@@ -246,6 +247,15 @@ class Method(Step, ABC):
     def at_bits(self, bits: int) -> "Method":
         """The method for a layer of so many bits."""
         return self
+
+    def milder(self) -> tuple[str, float] | None:
+        """The knob that a search would turn, at its next milder value; None where there is none."""
+        found = self.ladder(MILDER)
+        if found is None:
+            return None
+        knob, values = found
+        place = values.index(getattr(self, knob))
+        return (knob, values[place - 1]) if place else None
 
     @property
     def measures(self) -> bool:

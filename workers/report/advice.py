@@ -27,7 +27,7 @@ def _about_losses(report: Report) -> Iterator[str]:
     if (lost and report.constraint is None) or (missed and report.exploration is None):
         yield "Say how much may be lost, and let Fractune look for the model that keeps it (--goal limit --max-drop 0.01)."
     if (lost or missed) and report.next_run is not None:
-        yield "Leave alone the layers that lose most: `next_run` of report.json is an ignored_scope for the recipe."
+        yield "Leave alone the layers that lose most: `next_run` of report.json has an ignored_scope for the recipe."
 
 
 def _about_goals(report: Report) -> Iterator[str]:

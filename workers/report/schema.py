@@ -1,6 +1,6 @@
 """The Report: every figure with its unit and, where it was sampled, its interval and the number of samples."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -87,6 +87,10 @@ class NextRun(Part):
     ignored_scope: dict[str, tuple[str, ...]] = Field(description="To be put into the recipe as it is.")
     error_share: float = Field(description="Part of the total error that these layers cause.")
     bytes_given_up: int = Field(description="That leaving them alone costs in model.bin.")
+    step: int | None = Field(default=None, description="Which of the recipe's steps, from 0, could press less hard on them.")
+    layers: tuple[dict[str, Any], ...] = Field(
+        default=(), description="For `layers` of that step, as it is: the same layers at the next milder setting."
+    )
 
 
 class CandidateReport(Part):

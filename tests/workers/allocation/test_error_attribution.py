@@ -1,6 +1,13 @@
 """What a layer cost and saved."""
 
+import pytest
+
 from workers.allocation.error_attribution import next_run, ranks, saved_times
+from workers.methods.inq import Inq
+from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.mcq import Mcq
+from workers.methods.problem import Method
+from workers.methods.uniform import Uniform
 from workers.report import LayerProfile, LayerReport
 
 
@@ -28,6 +35,33 @@ def test_the_next_run_spares_what_harms_most_per_byte() -> None:
     advice = next_run([layer("small", 0.6, 100, 20), *layers[1:]])
     assert advice.ignored_scope == {"names": ("small",)}
     assert (advice.error_share, advice.bytes_given_up) == (0.6, 80)
+
+
+def test_the_next_run_presses_less_hard_on_them_by_a_block_that_can_be_pasted() -> None:
+    layers = [layer("a", 0.3, 100, 20), layer("b", 0.3, 100, 20), layer("c", 0.4, 10_000, 2_000)]
+    advice = next_run(layers, {"a": (1, ("bits", 4)), "b": (1, ("bits", 3)), "c": (1, ("bits", 3))})
+    assert advice
+    assert advice.step == 1
+    pasted = Uniform.model_validate({"bits": 2, "layers": advice.layers})
+    assert [pasted.set_for(block).bits for block in pasted.layers] == [4, 3]
+    assert [block.scope.names for block in pasted.layers] == [("a",), ("b",)]
+    without = next_run(layers, {"a": (1, ("bits", 4))})
+    assert without
+    assert (without.step, without.layers) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("step", "milder"),
+    [
+        (Uniform(bits=3), ("bits", 4)),
+        (Uniform(bits=8), None),
+        (Inq(bits=2), ("bits", 3)),
+        (Mcq(), None),
+        (LayerwisePruning(sparsity_level=0.65), ("sparsity_level", 0.5)),
+    ],
+)
+def test_one_step_milder_is_what_a_search_would_try(step: Method, milder: tuple[str, float] | None) -> None:
+    assert step.milder() == milder
 
 
 def test_no_advice_to_leave_everything_alone() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fractal_data import contact_sheet
-from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
+from workers.allocation.error_attribution import milder_settings, next_run, ranks, saved_times, shares
 from workers.calibration.data_splits import DataSplits
 from workers.digest import file_sha256
 from workers.engine.layer import LayerResult
@@ -96,7 +96,7 @@ def assemble(found: RunResults) -> Report:
         sparsity=chosen.sparsity,
         layers=layers,
         skipped=chosen.compressed.skipped,
-        next_run=next_run(layers),
+        next_run=next_run(layers, milder_settings(chosen.compressed.results, chosen.recipe.steps)),
         exploration=report_exploration(found.explored, recipe, found.splits) if found.explored.tried else None,
         training=_training(chosen.compressed.training),
         size=_size(found),
