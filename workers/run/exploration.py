@@ -22,6 +22,7 @@ from workers.run.int8_search import operation_ladder, quantise_whole, rank_opera
 from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, on_front
 
 WORK = "candidates"  # folder under the task's, gone at the end
+DOUBTFUL = 0.5  # of the limit: a bound above it, on the samples that select, may lie beyond the limit on those that judge
 POINTS = "points"  # folder of the front's models
 
 
@@ -215,6 +216,7 @@ def _search(explorer: Explorer, ladder: Ladder, factory: CandidateFactory, searc
         chosen = fitting[0] if fitting else made[-1]
         factory.judge(chosen)
         return chosen
+    _make_spare(explorer, low, n)
     promising = [explorer.made[level] for level in sorted(explorer.made) if level <= low] or made[:1]
     if factory.splits.test.source != "dataset":  # nothing can be verified: what promises most, as far as it goes
         promising = promising[-1:]
@@ -224,6 +226,17 @@ def _search(explorer: Explorer, ladder: Ladder, factory: CandidateFactory, searc
         return candidate.verdict is not None and candidate.verdict.met is True
 
     return last_kept(promising, verified)
+
+
+def _make_spare(explorer: Explorer, level: int, n: int) -> None:
+    """Milder candidates, for what passed selection by so little that judging may well fail it. Selection alone decides."""
+    passed = explorer.made.get(level)
+    if not passed or not passed.expected or not passed.recipe.constraint:
+        return
+    if passed.expected.bound_at(n) > DOUBTFUL * passed.recipe.constraint.max_drop:
+        for milder in explorer.ladder.spare:
+            if milder < level and explorer.has_time():
+                explorer.make(milder)
 
 
 def _promises(explorer: Explorer, n: int) -> Callable[[int], bool]:

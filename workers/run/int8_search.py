@@ -4,9 +4,11 @@ The whole model is quantised once. One set of statistics tells what each operati
 the same model with more and more operations taken back, in that order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
+
+import numpy as np
 
 from workers.errors import InvalidRecipe
 from workers.evaluation.benchmark import operation_savings
@@ -22,6 +24,7 @@ KNOB = "operations in floating point"
 FLOOR = 0.02  # of the mean saving: what takes no time saves next to nothing, and measurements of it are noise
 FLOAT_BYTES, INT8_BYTES = 4, 1
 BLAMED = 3
+SPARE = (0.125, 0.5)  # of the harm
 
 
 def searches_operations(recipe: Recipe) -> bool:
@@ -55,7 +58,14 @@ def operation_ladder(recipe: Recipe, order: tuple[OperationHarm, ...]) -> Ladder
         raise InvalidRecipe("search: int8 leaves no operation of this model that could go back to floating point.")
     counts = range(len(order) - 1, -1, -1)
     recipes = tuple(_without(recipe, tuple(each.name for each in order[:count])) for count in counts)
-    return Ladder(KNOB, tuple(map(float, counts)), recipes, len(order) - 1)
+    return Ladder(KNOB, tuple(map(float, counts)), recipes, len(order) - 1, spare_levels([each.harm for each in order]))
+
+
+def spare_levels(harms: Sequence[float]) -> tuple[int, ...]:
+    """The hardest levels that leave no more than each of SPARE of the `harms`, which are in the order of being taken back."""
+    left = np.cumsum(np.maximum(harms, 0.0)[::-1])  # by level: with one quantised operation, with two, ...
+    levels = [int(np.searchsorted(left, share * left[-1], side="right")) - 1 for share in SPARE]
+    return tuple(sorted({level for level in levels if 0 <= level < len(harms) - 1}))
 
 
 def blame(order: tuple[OperationHarm, ...]) -> str:

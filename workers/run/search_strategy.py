@@ -27,6 +27,7 @@ class Ladder:
     settings: tuple[float, ...]
     recipes: tuple[Recipe, ...]
     first: int  # the recipe as it was given
+    spare: tuple[int, ...] = ()  # levels, mildest first, to be judged before one that passed selection by little
 
     def spread(self, points: int) -> list[int]:
         """Evenly spaced levels, both ends among them."""
