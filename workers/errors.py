@@ -81,8 +81,8 @@ class UnsupportedFormat(Refusal):
 
     code = "UNSUPPORTED_FORMAT"
     hint = (
-        "Give ONNX (.onnx, or a zip with its external data), OpenVINO IR (.xml with .bin), TFLite "
-        "or a TensorFlow SavedModel (folder or zip)."
+        "Give ONNX (.onnx, or a zip with its external data), OpenVINO IR (.xml with .bin), TFLite, "
+        "a TensorFlow SavedModel (folder or zip) or PaddlePaddle (.pdmodel with .pdiparams)."
     )
 
 

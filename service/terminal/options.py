@@ -11,7 +11,8 @@ Model = Annotated[
     Path,
     typer.Argument(
         exists=True,
-        help="ONNX, OpenVINO IR (.xml, its .bin beside it), TFLite, or a SavedModel; folders and zip files as well.",
+        help="ONNX, OpenVINO IR (.xml, its .bin beside it), TFLite, a SavedModel, or PaddlePaddle (.pdmodel, its .pdiparams "
+        "beside it); folders and zip files as well.",
     ),
 ]
 RecipeFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Recipe as JSON; see `fractune methods`.")]

@@ -9,25 +9,32 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from workers.errors import UnreadableModel
 
+WEIGHTS = {".xml": ".bin", ".pdmodel": ".pdiparams"}  # of a graph that keeps them in a file beside it
+
 
 @contextmanager
 def as_file(path: Path) -> Iterator[Path]:
-    """`path` as one file: a folder, or an IR with its weights, as a zip. The same content gives the same bytes."""
-    if path.is_file() and path.suffix != ".xml":
+    """`path` as one file: a folder, or a graph with its weights, as a zip. The same content gives the same bytes."""
+    if path.is_file() and path.suffix not in WEIGHTS:
         yield path
         return
     with TemporaryDirectory() as folder:
         packed = Path(folder) / f"{path.stem}.zip"
-        files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else sorted(path.rglob("*"))
+        weights = WEIGHTS.get(path.suffix, "")
+        files = [path, path.with_suffix(weights)] if weights else sorted(path.rglob("*"))
         missing = [file for file in (path, *files) if not file.exists()]
         if missing:
-            raise UnreadableModel(f"{missing[0]} is missing.", hint="Give the .xml with its .bin beside it.")
+            raise UnreadableModel(f"{missing[0]} is missing.", hint=_remedy(path.suffix, weights))
         root = path.parent if path.is_file() else path
         with ZipFile(packed, "w") as archive:
             for file in files:
                 if file.is_file():
                     _add(archive, file, file.relative_to(root).as_posix())
         yield packed
+
+
+def _remedy(graph: str, weights: str) -> str:
+    return f"Give the {graph} with its {weights} beside it." if weights else "Check the path."
 
 
 def _add(archive: ZipFile, file: Path, name: str) -> None:

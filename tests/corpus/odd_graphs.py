@@ -165,6 +165,16 @@ def rank_unknown() -> Graph:
     return graph
 
 
+def half_inside() -> Graph:
+    """Pictures in single precision go into a network in half: the conversion at its input means nothing in the result."""
+    b, half = Build(), np.float16
+    h = b.op("Cast", b.input("x", ["n", 3, 16, 16]), out="a", to=TensorProto.FLOAT16)
+    h = b.relu(b.op("Conv", h, b.weight(8, 3, 3, 3, dtype=half), name="stem", pads=[1, 1, 1, 1]))
+    h = b.op("MatMul", b.op("Flatten", b.op("GlobalAveragePool", h)), b.weight(8, 5, dtype=half), name="head")
+    b.op("Cast", h, to=TensorProto.FLOAT, out="y")
+    return b.model({"y": ["n", 5]})
+
+
 LAYERS: Mapping[Callable[[], Graph], int | str] = {  # that are found, or the code of the refusal
     same_names: 4,
     shared_weight: 3,
@@ -182,5 +192,6 @@ LAYERS: Mapping[Callable[[], Graph], int | str] = {  # that are found, or the co
     nothing_joined: 2,
     recurrent_with_its_state: 1,
     rank_unknown: 1,
+    half_inside: 2,
 }
 SHAPES = {"recurrent_with_its_state": {"x": [5, 1, 6]}, "rank_unknown": {"x": [2, 6]}}

@@ -14,8 +14,8 @@ from tests.corpus.models import Build
 from tests.corpus.test_corpus import STEPS, answers
 from workers.calibration.samples import Samples
 from workers.evaluation.steadiness import doubts
+from workers.ir.graph.runtime_faults import vary_biases
 from workers.jobs.job import JobTask, Kind
-from workers.passes.runtime_faults import vary_biases
 from workers.run.clock import Clock
 from workers.run.pipeline import compress
 

@@ -11,6 +11,7 @@ from workers.ir.graph.edit import Bias, ensure_bias
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.graph.norm_detection import normalises
+from workers.ir.graph.runtime_faults import squeeze_after_reducing, vary_biases
 from workers.methods.ignored_scope import IgnoredScope
 from workers.methods.int8 import AdvancedParameters, Int8
 from workers.passes.nncf_layers import (
@@ -27,7 +28,6 @@ from workers.passes.nncf_layers import (
 from workers.passes.output_error import Drift, measure_drift
 from workers.passes.quiet_nncf import quiet_nncf
 from workers.passes.reversion import taken_back
-from workers.passes.runtime_faults import squeeze_after_reducing, vary_biases
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -16,6 +16,7 @@ from workers.training.operations import OPERATIONS, TYPES, Operation
 
 TOLERANCE = 1e-3  # of an operation's largest output, given the same inputs
 
+Value = TypeVar("Value")
 Key = tuple[str, int]  # an operation's name and the number of its output
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -39,7 +40,7 @@ class Network:
         unknown = sorted({node.get_type_name() for node in model.get_ops()} - OPERATIONS.keys() - ENDS)
         if unknown:
             raise NotTrainable(f"finetune does not know how to differentiate {', '.join(unknown)}.")
-        self.parameters = {port.get_node().friendly_name: port.get_any_name() for port in model.inputs}
+        self.parameters = {port.get_node().friendly_name: port.get_names() for port in model.inputs}
         self.results = [_source(result) for result in model.get_results()]
         self.constants = {node.friendly_name: _constant(node) for node in _of_type(model, "Constant")}
         self.calls = [_call(node) for node in model.get_ordered_ops() if node.get_type_name() not in ENDS]
@@ -58,7 +59,7 @@ class Network:
         `blockwise` lets no gradient pass a wanted operation: what comes after it cannot move what comes before.
         """
         known: dict[Key, Tensor] = {(name, 0): value for name, value in {**self.constants, **weights}.items()}
-        known |= {(name, 0): _channels_last(feeds[port]) for name, port in self.parameters.items()}
+        known |= {(name, 0): _channels_last(_of_port(feeds, names)) for name, names in self.parameters.items()}
         taken: dict[str, Tensor] = {}
         kept = {*self.results, *((name, 0) for name in wanted)}
         for number, call in enumerate(self.calls):
@@ -89,13 +90,22 @@ def verify(model: ov.Model, network: Network, feeds: Feeds, threads: int) -> flo
     }
     known = {key: torch.from_numpy(value) for key, value in expected.items()}
     known |= {(name, 0): value for name, value in network.constants.items()}
-    known |= {(name, 0): torch.from_numpy(np.ascontiguousarray(feeds[port])) for name, port in network.parameters.items()}
+    known |= {(name, 0): _tensor(_of_port(feeds, names)) for name, names in network.parameters.items()}
     worst = 0.0
     with torch.no_grad():
         for call in network.calls:
             for key, value in _carry_out(call, [known[key] for key in call.inputs]).items():
                 worst = max(worst, _difference(call, expected[key], value))
     return worst
+
+
+def _of_port(feeds: Mapping[str, Value], names: Collection[str]) -> Value:
+    """What an input is fed with, by any of its names."""
+    return next(feeds[name] for name in names if name in feeds)
+
+
+def _tensor(value: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(value))
 
 
 def _difference(call: Call, expected: NDArray[Any], found: Tensor) -> float:

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 from workers.errors import UnreadableModel, UnsupportedFormat
 from workers.ir.files import wire
 
-Format = Literal["onnx", "openvino", "tflite", "savedmodel", "tensorflow"]
+Format = Literal["onnx", "openvino", "tflite", "savedmodel", "tensorflow", "paddle"]
+WEIGHTS_FILE = {"openvino": ".bin", "paddle": ".pdiparams"}  # that a graph keeps beside it
 
 HEAD = 4096  # bytes that every test but the protocol-buffer scan sees
 
@@ -31,7 +32,10 @@ TO_ONNX = "Convert it to ONNX with the tools of its framework."
 IMAGE = ForeignFile("an image")
 ARCHIVE = ForeignFile("an archive that is not a zip", "Pack the model as a plain zip.")
 CAFFE = ForeignFile("a Caffe model", TO_ONNX)
-PADDLE = ForeignFile("a PaddlePaddle program", TO_ONNX)
+PADDLE_JSON = ForeignFile(
+    "a PaddlePaddle program in JSON",
+    "Save it as .pdmodel (with FLAGS_enable_pir_api=0 in the environment), or convert it with paddle2onnx.",
+)
 CORE_ML = ForeignFile("a Core ML model", "Export the network from its framework as ONNX.")
 PICKLES = (b"\2", b"\3", b"\4", b"\5")  # versions
 WEIGHTS_ONLY = "It holds weights without the network: export the whole model as ONNX."
@@ -148,6 +152,8 @@ def _text(head: bytes) -> ForeignFile | None:
         return None
     if re.search(rb"^\s*(layer|layers|input_shape)\s*\{", head, re.MULTILINE):
         return ForeignFile("a Caffe .prototxt", TO_ONNX)
+    if re.match(rb'\{\s*"base_code"\s*:\s*\{\s*"magic"\s*:\s*"pir"', head):
+        return PADDLE_JSON
     return ForeignFile("a JSON document") if start.startswith((b"{", b"[")) else ForeignFile("a text file")
 
 
@@ -196,5 +202,5 @@ def _message(seen: dict[int, int | bytes]) -> Format | ForeignFile:
     if first[:1] == b"\x0a" and numbers <= GRAPHDEF_FIELDS:  # a node, which starts with its name
         return "tensorflow"
     if first[:1] == b"\x08" and numbers <= PADDLE_FIELDS:  # a block, which starts with its index
-        return PADDLE
+        return "paddle"
     return CAFFE if numbers & CAFFE_LAYERS else UNKNOWN

@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 from workers.archives import open_zip, unpack
 from workers.digest import file_sha256
 from workers.errors import IncompleteModel, Refusal, UnreadableModel, UnsupportedFormat
-from workers.ir.files.formats import ForeignFile, Format, recognise, unsupported, zip_content
+from workers.ir.files.formats import WEIGHTS_FILE, ForeignFile, Format, recognise, unsupported, zip_content
 from workers.ir.files.onnx_file import external_files
 
 MAX_FILES = 10_000  # of a folder
-SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "tensorflow": ".pb"}
+SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "tensorflow": ".pb", "paddle": ".pdmodel"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ def _of_file(path: Path) -> Source:
     files = [path]
     if kind == "onnx":
         files += external_files(path)
-    if kind == "openvino":
-        files += _weights_of_ir(path)
+    if kind in ("openvino", "paddle"):
+        files += _weights_beside(path, kind)
     return Source(kind, path, tuple(files), _digest(files, path.parent))
 
 
@@ -124,12 +124,13 @@ def _saved_model(path: Path) -> Source:
     return Source("savedmodel", path.parent, tuple(files), _digest(files, path.parent))
 
 
-def _weights_of_ir(path: Path) -> list[Path]:
-    weights = path.with_suffix(".bin")
+def _weights_beside(path: Path, kind: Format) -> list[Path]:
+    weights = path.with_suffix(WEIGHTS_FILE[kind])
     if weights.is_file():
         return [weights]
     raise IncompleteModel(
-        f"The weights {weights.name!r} of {path.name!r} are missing.", hint="Pack the .xml and the .bin into one zip."
+        f"The weights {weights.name!r} of {path.name!r} are missing.",
+        hint=f"Pack the {SUFFIX[kind]} and the {WEIGHTS_FILE[kind]} into one zip.",
     )
 
 

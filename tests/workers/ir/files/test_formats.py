@@ -10,23 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.corpus.wire import message
 from tests.workers.ir import tiny
 from workers.errors import Refusal, UnreadableModel, UnsupportedFormat
 from workers.ir.files.formats import recognise
 from workers.ir.reading.importer import load
-
-
-def varint(value: int) -> bytes:
-    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
-
-
-def message(**parts: int | bytes) -> bytes:
-    """A protocol buffer; f3=b"x" is field 3."""
-    encoded = b""
-    for field, value in parts.items():
-        key = int(field[1:]) << 3
-        encoded += varint(key) + varint(value) if isinstance(value, int) else varint(key | 2) + varint(len(value)) + value
-    return encoded
 
 
 def image(kind: str) -> bytes:
@@ -69,7 +57,7 @@ FOREIGN = {
     "XML": b"<?xml version='1.0'?><annotation><folder/></annotation>",
     "text": "layers and weights: très bien\n".encode(),
     "Caffe model": message(f1=b"net", f100=message(f1=b"conv")),
-    "PaddlePaddle": message(f1=message(f1=0, f2=-1 & 127), f4=message(f1=0)),
+    "PaddlePaddle program in JSON": b'{"base_code":{"magic":"pir","version":1},"program":{}}',
     "Core ML": message(f1=5, f2=b"description", f500=b"layers"),
     "unknown kind": bytes(range(256)) * 4,
     "not a zip": b"\x1f\x8b\x08\0" + bytes(50),
@@ -107,6 +95,7 @@ def test_remedy_for_a_checkpoint_is_an_export(tmp_path: Path) -> None:
         (b"\x1c\0\0\0TFL3" + bytes(20), "tflite"),
         (message(f1=1, f2=message(f2=NODE)), "savedmodel"),
         (message(f1=NODE, f4=message(f1=27)), "tensorflow"),
+        (message(f1=message(f1=0, f2=0), f4=message(f1=0)), "paddle"),
         (archive("a"), "zip"),
     ],
 )
