@@ -52,9 +52,9 @@ def read_task(path: Path) -> JobTask:
 
 
 def tell(event: dict[str, Any]) -> None:
-    """Write one event for the parent process."""
-    sys.stdout.write(json.dumps(event, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    """Write one event for the parent process, which takes no half of a character, as names of files may hold."""
+    sys.stdout.buffer.write(json.dumps(event, allow_nan=False, ensure_ascii=False).encode(errors="replace") + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _translate(error: Exception) -> FractuneError:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 def _rise_to_one(portions: tuple[float, ...]) -> tuple[float, ...]:
     steps = (0.0, *portions)
-    if steps[-1] != 1 or any(after <= before for before, after in pairwise(steps)):
+    if steps[-1] != 1 or not all(before < after for before, after in pairwise(steps)):
         raise ValueError("portions must rise strictly to 1, for example [0.5, 0.75, 0.875, 1]")
     return portions
 
