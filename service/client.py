@@ -10,7 +10,7 @@ What the service declines is raised as the error of workers.errors with the same
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +31,7 @@ FIRST_POLL_S, POLL_S = 0.1, 1.0
 PART_BYTES = 32 << 20  # files above this size go in parts, so that a broken connection costs one part
 BLOCK = 1 << 20
 ID_LENGTH = 32  # of a job's id
+POINTS = "points"  # folder of the models of a front, by setting
 ARCHIVE = "model.zip"  # the files of 1/ once more, for those who want one file
 
 
@@ -188,10 +189,14 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
 
-    def download_all(self, job_id: str, folder: str | PathLike[str]) -> None:
-        """Save all results of a job under `folder`, laid out as `fractune optimize` does. Raises ChecksumMismatch."""
-        for name in (file["name"] for file in self.artifacts(job_id) if file["name"] != ARCHIVE):
-            path = Path(folder) / _inside(name)
+    def download_all(self, job_id: str, folder: str | PathLike[str], point: str | None = None) -> None:
+        """Save all results of a job under `folder`, laid out as `fractune optimize` does; for a `point` its model alone.
+
+        Raises ChecksumMismatch, or NotFound for a point that the job's front does not have.
+        """
+        names = [file["name"] for file in self.artifacts(job_id) if file["name"] != ARCHIVE]
+        for name, place in files_of_point(names, point) if point else zip(names, names, strict=True):
+            path = Path(folder) / _inside(place)
             path.parent.mkdir(parents=True, exist_ok=True)
             self.download(job_id, name, path)
 
@@ -240,6 +245,16 @@ class Client:
             for line in response.iter_lines():
                 if line.startswith("data:"):
                     yield json.loads(line.removeprefix("data:"))
+
+
+def files_of_point(names: Sequence[str], point: str) -> list[tuple[str, str]]:
+    """The files of a point of a front, each with its place in a model's own folder. Raises NotFound."""
+    begin = f"{POINTS}/{point}/"
+    found = [(name, name.removeprefix(begin)) for name in names if name.startswith(begin)]
+    if not found:
+        known = sorted({name.split("/")[1] for name in names if name.startswith(f"{POINTS}/")})
+        raise NotFound(f"The job has no point {point!r}.", hint=f"It has {', '.join(known)}." if known else "It made no front.")
+    return found
 
 
 def _inside(name: str) -> PurePosixPath:

@@ -38,6 +38,7 @@ def report(
 def download(
     job: remote.Job,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the results; JOB when absent.")] = None,
+    point: Annotated[str | None, typer.Option(help="Of a front the model at this setting alone, such as 0.7.")] = None,
     as_json: options.AsJson = False,
     url: remote.Url = None,
     key: remote.Key = None,
@@ -46,7 +47,7 @@ def download(
     folder = out or Path(job)
     with remote.connect(url, key) as client:
         job_id = client.find_job(job)
-        client.download_all(job_id, folder)
+        client.download_all(job_id, folder, point)
         if as_json:
             print_json({"job": job_id, "folder": str(folder), "files": client.artifacts(job_id)})
             return

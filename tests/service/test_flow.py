@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from service.client import Client
+from service.client import Client, files_of_point
 from tests.installation import RECIPE, Installation, installation
 from tests.proxy import proxy
 from tests.waiting import PATIENCE_S, until
@@ -49,6 +49,22 @@ def test_a_model_becomes_a_compressed_model(client: Client, model: str, tmp_path
     with ZipFile(tmp_path / "model.zip") as archive:
         assert archive.namelist() == ["1/model.xml", "1/model.bin"]
     assert "at work on compress" in client.log(job["id"])
+
+
+def test_the_files_of_a_point_are_those_of_a_model() -> None:
+    names = ["1/model.xml", "points/0.7/1/model.xml", "points/0.7/1/model.bin", "points/0.75/1/model.xml", "report.json"]
+    assert files_of_point(names, "0.7") == [(f"points/0.7/1/{file}", f"1/{file}") for file in ("model.xml", "model.bin")]
+    with pytest.raises(NotFound, match="no point '0.8'") as refused:
+        files_of_point(names, "0.8")
+    assert refused.value.hint == "It has 0.7, 0.75."
+
+
+def test_a_point_is_not_to_be_had_of_a_job_without_a_front(client: Client, model: str, tmp_path: Path) -> None:
+    job = client.wait(client.submit(model, RECIPE)["id"], timeout_s=PATIENCE_S)
+    with pytest.raises(NotFound, match="no point") as refused:
+        client.download_all(job["id"], tmp_path / "point", point="0.5")
+    assert refused.value.hint == "It made no front."
+    assert not (tmp_path / "point").exists()
 
 
 def test_an_upload_is_inspected_by_itself(client: Client, model: str) -> None:
