@@ -72,10 +72,9 @@ def go(request: Request, path: str, **query: Any) -> RedirectResponse:
 
 def inside(request: Request, after: str) -> RedirectResponse:
     """To where a visitor wanted to go before signing in; never to another site."""
-    response = go(request, "")
     if after.startswith(f"{request.scope['root_path']}/") and "\\" not in after:
-        response.headers["location"] = after
-    return response
+        return RedirectResponse(after, 303)  # which quotes what no header may hold
+    return go(request, "")
 
 
 def token_of(request: Request) -> str:

@@ -70,8 +70,8 @@ def with_metric(task: JobTask, metric: str | None) -> JobTask:
 
 
 def _file_of(module: str) -> Path:
-    """The file of a module on the path, or in the folder where one is."""
-    beside = Path(*module.split(".")).with_suffix(".py")
+    """The file that is named, or that of a module: in the folder where one is, or on the path."""
+    beside = Path(module) if module.endswith(".py") else Path(*module.split(".")[:-1], f"{module.rpartition('.')[2]}.py")
     if beside.is_file():
         return beside.resolve()
     try:
