@@ -7,7 +7,6 @@ from fastapi import Request
 
 from service.dashboard.equivalents import brief
 from service.dashboard.pages import address, go, inside, service_root
-from service.dashboard.views.selected import FORMULAS
 
 
 def request(root: str = "/ui") -> Request:
@@ -72,7 +71,3 @@ def test_a_recipe_is_told_without_its_defaults_and_an_old_one_as_it_is() -> None
     assert brief({"steps": [{"method": "inq"}], "seed": 0}) == {"steps": [{"method": "inq"}]}
     assert brief({"steps": [{"method": "of yesterday"}]}) == {"steps": [{"method": "of yesterday"}]}
     assert brief(None) == {}
-
-
-def test_every_beginning_of_a_formula_is_known() -> None:
-    assert {"=", "+", "-", "@"} <= set(FORMULAS)
