@@ -36,6 +36,10 @@ COMMANDS = {
             "Show the inputs, outputs, layers and size of MODEL, or why it is refused; or what is in a dataset.",
             "worker",
         ),
+        "bench": CommandEntry(
+            "trial", "Time MODEL on this machine, or MODEL and another one interleaved, with intervals.", "worker"
+        ),
+        "predict": CommandEntry("trial", "Show what MODEL answers to pictures, or to the samples of an .npz.", "worker"),
         "compare": CommandEntry(
             "compare", "Show several results side by side: size, fidelity, latency and constraint, each with its interval."
         ),
@@ -64,7 +68,7 @@ COMMANDS = {
         "worker": CommandEntry("serve", "Run one worker in this process; settings come from FRACTUNE_* variables.", "worker"),
     },
     "With a service": {
-        "signin": CommandEntry("signin", "Print a link that opens the dashboard in a browser, once and within ten minutes."),
+        "signin": CommandEntry("jobs", "Print a link that opens the dashboard in a browser, once and within ten minutes."),
         "submit": CommandEntry("submit", "Upload MODEL and queue a job; prints its id, or with --wait its result."),
         "jobs": CommandEntry("jobs", "List jobs, newest first."),
         "job": CommandEntry("jobs", "Show JOB as it stands, or its log."),

@@ -74,4 +74,4 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{escape(str(name))}: {_cell(count)}" for name, count in value.items())
     if isinstance(value, list):
         return (", " if any(isinstance(entry, str) for entry in value) else "x").join(escape(str(entry)) for entry in value)
-    return f"{value:,}" if isinstance(value, int) else "" if value is None else escape(str(value))
+    return f"{value:,}" if isinstance(value, int | float) else "" if value is None else escape(str(value))

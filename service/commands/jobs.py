@@ -1,7 +1,8 @@
-"""fractune jobs, job, cancel and retry: the queue of a service."""
+"""fractune jobs, job, cancel and retry: the queue of a service; and fractune signin, the way to its dashboard."""
 
 from itertools import islice
 from typing import Annotated, Any
+from urllib.parse import urljoin
 
 import typer
 from rich.markup import escape
@@ -105,3 +106,13 @@ def _standing(job: dict[str, Any]) -> str:
     if progress is None or job["ended_at"]:
         return ""
     return f"{progress['stage']} {progress['done']}/{progress['total']}" if progress["total"] else str(progress["stage"])
+
+
+def signin(as_json: options.AsJson = False, url: remote.Url = None, key: remote.Key = None) -> None:
+    """Print a link that opens the dashboard in a browser, once and within ten minutes."""
+    with remote.connect(url, key) as client:
+        link = urljoin(f"{remote.service_address(url)}/", client.signin_path())
+    if as_json:
+        print_json({"link": link})
+    else:
+        output.print(link, highlight=False, soft_wrap=True)

@@ -2,14 +2,14 @@
 
 import importlib.util
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from workers.errors import InvalidRecipe
+from workers.errors import InvalidRecipe, UnreadableData
 from workers.jobs.job import Failure, JobTask, Kind
 from workers.jobs.model_cache import model_cache, trim
 from workers.recipe import Recipe
@@ -17,6 +17,7 @@ from workers.recipe.recipe import HEADS
 from workers.settings import Settings
 from workers.worker import sandbox
 
+DATASETS = {".npz", ".zip"}
 OWN = "own"  # in the place of a project: what is kept is the user's
 
 
@@ -81,6 +82,20 @@ def _file_of(module: str) -> Path:
     if spec is None or spec.origin is None:
         raise InvalidRecipe(f"--metric: there is no module {module!r}.", hint="Write it as MODULE:FUNCTION.")
     return Path(spec.origin)
+
+
+def gathered(samples: Sequence[Path], folder: Path) -> Path:
+    """One place of samples for a task: what was named, or `folder` with copies of the pictures that were named.
+
+    Raises UnreadableData for several files that are not all pictures.
+    """
+    if len(samples) == 1 and (samples[0].is_dir() or samples[0].suffix.lower() in DATASETS):
+        return samples[0].resolve()
+    for place, path in enumerate(samples):
+        if path.is_dir() or path.suffix.lower() in DATASETS:
+            raise UnreadableData(f"{path} is a dataset.", hint="Name pictures, or one dataset alone.")
+        shutil.copyfile(path, folder / (path.name if not (folder / path.name).exists() else f"{place} {path.name}"))
+    return folder
 
 
 def run_locally(task: JobTask, settings: Settings, on_event: Callable[[dict[str, Any]], None]) -> Failure | None:

@@ -17,7 +17,7 @@ class StageProgress:
         self._stages: dict[str, TaskID] = {}
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description:<9}"),
+            TextColumn("{task.description:<11}"),
             BarColumn(24),
             TextColumn("{task.fields[count]:>9}"),
             TimeRemainingColumn(elapsed_when_finished=True),

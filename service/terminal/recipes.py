@@ -32,7 +32,7 @@ def read_recipe(
     seed: int | None = None,
     task: str | None = None,
 ) -> Recipe:
-    """The recipe of `file`; `steps` replace its own, all else is added to it. `knobs` are written KNOB=VALUE.
+    """The recipe of `file`, or of the report that it is; `steps` replace its own, all else is added. `knobs` are KNOB=VALUE.
 
     Where nothing tells the steps, DEFAULT_GOAL does. Raises InvalidRecipe.
     """
@@ -61,6 +61,12 @@ def _object(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(part, dict):
         raise InvalidRecipe(f"{name}: it is {json.dumps(part)[:40]}, and must be an object.")
     return part
+
+
+def recipe_beside(model: Path) -> Path | None:
+    """The report of the result that `model` belongs to, whose recipe says how inputs are prepared; None where there is none."""
+    folders = model.resolve().parents[:2] if model.is_file() else model.resolve().parents[:1]
+    return next((file for folder in folders if (file := folder / "report.json").is_file()), None)
 
 
 def _set_knob(document: dict[str, Any], text: str) -> None:
@@ -101,6 +107,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise InvalidRecipe(f"{file} is not JSON: {error}.") from error
     if not isinstance(document, dict):
         raise InvalidRecipe(f"{file} holds a list or a value where a recipe is an object.")
+    if "schema_version" in document and isinstance(document.get("recipe"), dict):
+        return dict(document["recipe"])
     return document
 
 

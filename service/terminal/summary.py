@@ -58,6 +58,36 @@ def summary(report: Mapping[str, Any]) -> Table:
     return table
 
 
+def speed_table(benchmark: Mapping[str, Any]) -> Table:
+    """A benchmark of one model, or of two with the ratio of their speeds; brackets hold 95 % intervals."""
+    sides = [benchmark[name] for name in ("model", "original", "compressed") if name in benchmark]
+    table = Table("", *(("first", "second")[: len(sides)] if len(sides) > 1 else [""]), "", box=None, pad_edge=False)
+    for column in table.columns[1 : 1 + len(sides)]:
+        column.justify = "right"
+    table.add_row("latency, median", *(f"{side['latency_median_ms']:.3f} ms" for side in sides), _median_interval(benchmark))
+    for name in "average", "min", "max":
+        table.add_row(f"latency, {name}", *(f"{side[f'latency_{name}_ms']:.3f} ms" for side in sides))
+    for share in sides[0]["latency_percentiles_ms"]:
+        table.add_row(f"{share} % within", *(f"{side['latency_percentiles_ms'][share]:.3f} ms" for side in sides))
+    table.add_row("throughput", *(f"{side['throughput_fps']:.1f} / s" for side in sides))
+    table.add_row("processor time", *(f"{side['cpu_median_ms']:.3f} ms" for side in sides))
+    table.add_row("compilation", *(f"{side['compile_ms']:.0f} ms" for side in sides))
+    table.add_row("precision", *(side["infer_precision"] for side in sides))
+    table.add_row("kernels", *(", ".join(f"{n} {kind}" for kind, n in side["kernel_precisions"].items()) for side in sides))
+    if "ratio" in benchmark:
+        _add_benchmark(table, benchmark)
+    shapes = ", ".join(f"{escape(name)} {'x'.join(map(str, shape))}" for name, shape in benchmark["shapes"].items())
+    threads = "1 thread" if benchmark["nthreads"] == 1 else f"{benchmark['nthreads']} threads"
+    amount = f"{benchmark['rounds']} rounds in {benchmark['sessions']} compilations, {threads}"
+    table.caption, table.caption_justify = f"{shapes}; {amount}, batch {benchmark['batch_size']}", "left"
+    return table
+
+
+def _median_interval(benchmark: Mapping[str, Any]) -> str:
+    median = benchmark.get("median_ms")
+    return "" if median is None or median["low"] is None else rf"\[{median['low']:.3f}, {median['high']:.3f}]"
+
+
 def _add_size(table: Table, size: Mapping[str, Any]) -> None:
     for name, original, compressed in SIZES:
         before, after = size[original], size[compressed]

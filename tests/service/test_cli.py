@@ -257,3 +257,48 @@ def test_doctor_finds_what_is_missing(fractune: Run, tmp_path: Path) -> None:
     done = fractune("doctor", FRACTUNE_DATA_DIR=str(tmp_path / "file" / "data"))
     assert done.returncode == 1
     assert "Set FRACTUNE_DATA_DIR" in done.stdout
+
+
+def test_a_picture_is_prepared_as_the_report_beside_the_model_says(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.xml").write_text("<net/>")
+    (tmp_path / "1" / "classes.txt").write_text("cat\ndog\n")
+    (tmp_path / "cat.png").write_bytes(b"")
+    recipe = {"steps": [{"method": "int8"}], "preprocessing": {"scale_values": [255]}}
+    (tmp_path / "report.json").write_text(json.dumps({"schema_version": "1", "recipe": recipe}))
+    child = """
+        files = sorted(os.listdir(task["data"]))
+        (scale,) = task["recipe"]["preprocessing"]["scale_values"]
+        answer = {"sample": files[0], "classes": [{"class": 1, "probability": scale / 300}], "outputs": []}
+        (out / "predictions.json").write_text(json.dumps({"assumed": "Assumed: it.", "predictions": [answer]}))
+        say("done")
+    """
+    done = fractune("predict", "1/model.xml", "cat.png", child=child)
+    assert done.stdout == "cat.png\n   85.00 %  dog (1)\n", done.stderr
+    assert "report.json" in done.stderr
+    assert "Assumed: it." in done.stderr
+    refused = fractune("predict", "1/model.xml", "cat.png", "report.json", "1", child=child)
+    assert refused.returncode == 2
+    assert "1 is a dataset" in refused.stderr
+
+
+def test_a_benchmark_of_two_models_is_told_with_its_verdict(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"model")
+    child = """
+        latencies = {"latency_%s_ms" % name: 1.5 for name in ("median", "average", "min", "max")}
+        side = latencies | {"latency_percentiles_ms": {"99": 2.5}, "throughput_fps": 600.0, "cpu_median_ms": 1.4}
+        side |= {"compile_ms": 30.0, "infer_precision": "f32", "kernel_precisions": {"f32": 3}}
+        ratio = {"value": 1.2, "low": 1.1, "high": 1.3, "significant": True}
+        asked = task["recipe"]["benchmark"]
+        told = {"original": side, "compressed": side, "ratio": ratio, "verdict": "It is so.", "notes": []}
+        told |= {"hint": asked["hint"], "batch_size": asked["batch"], "shapes": {"x": [asked["batch"], 3]}}
+        told |= {"rounds": 100, "sessions": 20, "nthreads": 1}
+        (out / "benchmark.json").write_text(json.dumps(told))
+        say("done")
+    """
+    done = fractune("bench", "model.onnx", "other.onnx", "--batch", "8", child=child)
+    assert "1.20 times as fast [1.10, 1.30]" in done.stdout, done.stderr
+    assert "x 8x3; 100 rounds in 20 compilations, 1 thread, batch 8" in done.stdout
+    assert "It is so." in done.stderr
+    assert json.loads(fractune("bench", "model.onnx", "other.onnx", "--json", child=child).stdout)["verdict"] == "It is so."
+    assert fractune("bench", "model.onnx", "--nstreams", "2").returncode == 2

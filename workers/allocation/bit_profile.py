@@ -6,7 +6,7 @@ grid: how much faster one layer's error falls than another's is a matter of its 
 own levels do besides, it says itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -60,10 +60,17 @@ class BitProfile:
         return np.asarray(self.harms[:, BITS.index(known)] * quartered(bits - known))
 
 
-def profile_bits(model: ov.Model, layers: Sequence[Layer], samples: Samples, options: EngineOptions) -> BitProfile:
+def profile_bits(
+    model: ov.Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    options: EngineOptions,
+    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
+) -> BitProfile:
     """Profile `layers` of a model of one sample.
 
-    Costs one pass over all samples, a few solves of every layer, and for every layer a pass over a few samples.
+    Costs one pass over all samples, a few solves of every layer, and for every layer a pass over a few samples; `progress`
+    counts each layer twice.
     """
     errors, rounded, plain = {}, [], {}
     for posed in pose_halves(batched(model, options.batch_size), layers, samples, options):
@@ -71,9 +78,17 @@ def profile_bits(model: ov.Model, layers: Sequence[Layer], samples: Samples, opt
         errors[posed.layer.name] = [posed.error(weight) for weight in solved]
         rounded.append((posed.layer, solved[REFERENCE]))
         plain[posed.layer.name] = posed.plain_error(solved[REFERENCE])
+        progress(len(plain), 2 * len(layers), posed.layer.name)
     few = samples.take(unseen(samples.count, options.batch_size))
     size = min(options.batch_size, few.count)
-    lost = output_errors(batched(model, size), rounded, few, batch_size=size, threads=options.threads)
+    lost = output_errors(
+        batched(model, size),
+        rounded,
+        few,
+        batch_size=size,
+        threads=options.threads,
+        progress=lambda done, total, layer: progress(total + done, 2 * total, layer),
+    )
     names, sizes = tuple(layer.name for layer in layers), tuple(layer.size for layer in layers)
     sensitivities = tuple(lost[name] / max(plain[name], SMALLEST) for name in names)
     return BitProfile(names, sizes, sensitivities, np.array([errors[name] for name in names]))

@@ -1,6 +1,6 @@
 """What every layer has cost and saved, and what to change for the next run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +24,13 @@ TOO_DEAR = 0.2  # of all bytes saved: what it may not cost
 
 
 def output_errors_per_layer(
-    original: ov.Model, results: Iterable[LayerResult], samples: Samples, *, batch_size: int, threads: int
+    original: ov.Model,
+    results: Iterable[LayerResult],
+    samples: Samples,
+    *,
+    batch_size: int,
+    threads: int,
+    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
 ) -> dict[str, float]:
     """The relative error of the original's outputs with each layer's new weights alone in place, by layer name.
 
@@ -41,7 +47,8 @@ def output_errors_per_layer(
     count = min(MOST_SAMPLES, max(FEWEST_SAMPLES, PASSES * samples.count // len(weights)), samples.count)
     size = min(batch_size, count)
     count -= count % size  # whole batches
-    return output_errors(batched(original, size), weights, samples.take(range(count)), batch_size=size, threads=threads)
+    few = samples.take(range(count))
+    return output_errors(batched(original, size), weights, few, batch_size=size, threads=threads, progress=progress)
 
 
 def shares(results: Sequence[LayerResult], lost: Mapping[str, float]) -> dict[str, float]:

@@ -4,7 +4,7 @@ Layers are posed on the original's inputs, so that one forward pass of the origi
 half of the samples and judged on the other: a classifier that is fitted to 300 samples looks perfect on these.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,9 +64,18 @@ class ErrorCurve:
         return np.where(levels > 0, errors, 0.0)
 
 
-def error_curves(batched: ov.Model, layers: Sequence[Layer], samples: SampleSource, options: EngineOptions) -> list[ErrorCurve]:
+def error_curves(
+    batched: ov.Model,
+    layers: Sequence[Layer],
+    samples: SampleSource,
+    options: EngineOptions,
+    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
+) -> list[ErrorCurve]:
     """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
-    curves = {posed.layer.name: _curve(posed) for posed in pose_halves(batched, layers, samples, options)}
+    curves: dict[str, ErrorCurve] = {}
+    for posed in pose_halves(batched, layers, samples, options):
+        curves[posed.layer.name] = _curve(posed)
+        progress(len(curves), len(layers), posed.layer.name)
     return [curves[layer.name] for layer in layers]
 
 

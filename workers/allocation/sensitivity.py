@@ -1,6 +1,6 @@
 """How much a layer matters: the error of the model's outputs when that layer alone is compressed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,12 +24,18 @@ MEAN_ROWS = 256  # of a batch, that show the mean input of a layer
 
 
 def output_errors(
-    batched: ov.Model, weights: Sequence[tuple[Layer, Array]], samples: SampleSource, *, batch_size: int, threads: int
+    batched: ov.Model,
+    weights: Sequence[tuple[Layer, Array]],
+    samples: SampleSource,
+    *,
+    batch_size: int,
+    threads: int,
+    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
 ) -> dict[str, float]:
     """E‖o − ô‖² / E‖o‖² of the outputs with one layer's weights (g, r, c) in place and its mean output kept, by layer name.
 
     The mean over the outputs of the model. `batched` is the model for `batch_size` samples at once, not consumed; all samples
-    are in memory. Every layer costs a pass over what follows it.
+    are in memory. Every layer costs a pass over what follows it, and is told to `progress` once it is done.
     """
     model = batched.clone()
     tasks = make_tasks(model, [(layer, ()) for layer, _ in weights])
@@ -47,6 +53,7 @@ def output_errors(
             pairs = [(expected[key], found.get(key, expected[key])) for key in expected]
             distances = [_distance(*pair) for pair in pairs if _comparable(*pair)]
             errors[task.layer.name] = float(np.mean(distances)) if distances else 0.0
+            progress(len(errors), len(tasks), task.layer.name)
         frontier = after
     return errors
 

@@ -5,7 +5,7 @@ unit of that error, from pruning this layer alone. Layers that hold next to none
 gain from them, and most come first, where a change runs through the whole model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -58,19 +58,32 @@ def foretold_errors(sensitivities: Mapping[str, float], results: Sequence[LayerR
 
 
 def profile_sensitivities(
-    model: ov.Model, layers: Sequence[Layer], samples: Samples, options: EngineOptions
+    model: ov.Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    options: EngineOptions,
+    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
 ) -> SensitivityProfile:
     """Profile `layers` of a model of one sample.
 
-    Costs one pass over all samples, one solve of every layer, and for every layer a pass over a few samples.
+    Costs one pass over all samples, one solve of every layer, and for every layer a pass over a few samples: `progress` counts
+    each layer twice.
     """
     spared = smallest(layers, SPARED)
     whole = batched(model, options.batch_size)
-    curves = error_curves(whole, [layer for layer in layers if layer.name not in spared], samples, options)
+    judged = [layer for layer in layers if layer.name not in spared]
+    curves = error_curves(whole, judged, samples, options, lambda done, total, layer: progress(done, 2 * total, layer))
     pruned = [(curve.layer, curve.weight) for curve in curves]
     few = samples.take(unseen(samples.count, options.batch_size))
     size = min(options.batch_size, few.count)
-    lost = output_errors(batched(model, size), pruned, few, batch_size=size, threads=options.threads)
+    lost = output_errors(
+        batched(model, size),
+        pruned,
+        few,
+        batch_size=size,
+        threads=options.threads,
+        progress=lambda done, total, layer: progress(total + done, 2 * total, layer),
+    )
     sensitivities = {curve.layer.name: lost[curve.layer.name] / max(curve.error, SMALLEST) for curve in curves}
     harms = {curve.layer.name: sensitivities[curve.layer.name] * curve.errors_at(GRID) for curve in curves}
     return SensitivityProfile(

@@ -107,7 +107,9 @@ def restored(weight: Array, moments: LayerMoments) -> Array:
     then answers more timidly than the original (REPAIR, Jordan et al. 2023, does this for merged networks).
     """
     spread = np.einsum("grc,grc->gr", weight @ moments.covariance, weight)
-    factor = np.sqrt(moments.variance / np.where(spread > 0, spread, np.inf))
+    factor = np.sqrt(
+        np.maximum(moments.variance, 0) / np.where(spread > 0, spread, np.inf)
+    )  # rounded, a variance may be below 0
     return np.asarray(weight * np.clip(factor, 1 / MOST_RESTORED, MOST_RESTORED)[..., None])
 
 

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from workers.evaluation.kernels import precisions, profile
 from workers.machine import fingerprint
 from workers.recipe import BenchmarkSettings
-from workers.report import Benchmark, Ratio, SideBenchmark
+from workers.report import Benchmark, Ratio, SideBenchmark, SingleBenchmark
 from workers.statistics.intervals import Values, bootstrap
 
 SESSIONS = 20
 WARM_UP_ROUNDS = 2
 WAVES = 4  # inferences per request in a round of the throughput hint
 PERCENTILES = (90, 95, 99)
+BUSY = "The machine was busy with other work: wall-clock times are inflated, processor times less so."
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -111,24 +112,14 @@ def compare_speed(
     """
     machine = fingerprint()
     models = [_of_shapes(model, inputs) for model in (original, compressed)]
-    config = compile_config(settings)
-    compiled = [Compilation(model, config, settings.nireq) for model in models]
-    sides, running, done = (Side(), Side()), dict[int, Running](), 0
-    for rounds in _sessions(settings):
-        running.clear()  # frees the former compilations first
-        running |= {which: compiled[which].running(inputs) for which in rng.permutation(2)}
-        for _ in _measured(rounds, sides, running, 1 if settings.hint == "latency" else WAVES, rng):
-            done += 1
-            progress(done, settings.niter)
-    described = [_describe(side, running[which], compiled[which].milliseconds, batch_size) for which, side in enumerate(sides)]
+    sides, described = _timed(models, inputs, settings, rng, batch_size, progress)
     before, after = sides
     ratio, cpu_ratio = _ratio(before.wall, after.wall, rng), _ratio(before.cpu, after.cpu, rng)
-    running.clear()
     return Benchmark(
         hint=settings.hint,
         nthreads=settings.nthreads,
         batch_size=batch_size,
-        rounds=done,
+        rounds=len(described[0].wall_ms),
         sessions=len(sides[0].wall),
         ratio=ratio,
         cpu_ratio=cpu_ratio,
@@ -137,9 +128,58 @@ def compare_speed(
         verdict=describe_ratio(ratio, cpu_ratio, settings.hint),
         original=described[0],
         compressed=described[1],
-        profile=profile(models, inputs, config) if settings.pc else (),
+        profile=profile(models, inputs, compile_config(settings)) if settings.pc else (),
         notes=_notes(machine.busy, described),
     )
+
+
+def measure_speed(
+    model: ov.Model,
+    inputs: Inputs,
+    settings: BenchmarkSettings,
+    rng: np.random.Generator,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SingleBenchmark:
+    """Time one model as `compare_speed` times two; the interval is that of the median, sessions resampled."""
+    machine = fingerprint()
+    (side,), (described,) = _timed([_of_shapes(model, inputs)], inputs, settings, rng, batch_size, progress)
+    rounds = _by_session(side.wall)
+    return SingleBenchmark(
+        hint=settings.hint,
+        nthreads=settings.nthreads,
+        batch_size=batch_size,
+        rounds=len(described.wall_ms),
+        sessions=len(side.wall),
+        shapes={name: value.shape for name, value in inputs.items()},
+        model=described,
+        median_ms=bootstrap(rounds, _median, rng),
+        notes=(BUSY,) if machine.busy else (),
+    )
+
+
+def _timed(
+    models: Sequence[ov.Model],
+    inputs: Inputs,
+    settings: BenchmarkSettings,
+    rng: np.random.Generator,
+    batch_size: int,
+    progress: Callable[[int, int], None],
+) -> tuple[list[Side], list[SideBenchmark]]:
+    """The raw times of each model, interleaved with those of the others, and their description."""
+    config, count = compile_config(settings), len(models)
+    compiled = [Compilation(model, config, settings.nireq) for model in models]
+    sides, running, done = [Side() for _ in models], dict[int, Running](), 0
+    for rounds in _sessions(settings):
+        running.clear()  # frees the former compilations first
+        running |= {which: compiled[which].running(inputs) for which in rng.permutation(count)}
+        for _ in _measured(rounds, sides, running, 1 if settings.hint == "latency" else WAVES, rng):
+            done += 1
+            progress(done, settings.niter)
+    described = [_describe(side, running[which], compiled[which].milliseconds, batch_size) for which, side in enumerate(sides)]
+    running.clear()
+    return sides, described
 
 
 def operation_savings(
@@ -187,14 +227,14 @@ def _until(end: float, rounds: int) -> Iterator[int]:
 def _measured(
     rounds: Iterable[int], sides: Sequence[Side], running: Mapping[int, Running], waves: int, rng: np.random.Generator
 ) -> Iterator[int]:
-    """The rounds of a session, each after both models were timed in random order."""
+    """The rounds of a session, each after all models were timed in random order."""
     for side in sides:
         side.begin_session()
     for _ in range(WARM_UP_ROUNDS):
-        for which in rng.permutation(2):
+        for which in rng.permutation(len(sides)):
             running[which].infer(1)
     for number in rounds:
-        for which in rng.permutation(2):
+        for which in rng.permutation(len(sides)):
             sides[which].measure(running[which], waves)
         yield number
 
@@ -218,12 +258,17 @@ def compile_config(settings: BenchmarkSettings) -> dict[str, Any]:
 
 def _ratio(original: list[list[float]], compressed: list[list[float]], rng: np.random.Generator) -> Ratio:
     """Median over the rounds of original / compressed; resampled by session."""
-    longest = max(map(len, original))
-    rounds = np.full((len(original), longest), np.nan)
-    for row, before, after in zip(rounds, original, compressed, strict=True):
-        row[: len(before)] = np.divide(before, after)
-    interval = bootstrap(rounds, _median, rng)
+    ratios = [np.divide(before, after).tolist() for before, after in zip(original, compressed, strict=True)]
+    interval = bootstrap(_by_session(ratios), _median, rng)
     return Ratio(value=interval.value, low=interval.low, high=interval.high, significant=interval.excludes(1.0))
+
+
+def _by_session(values: Sequence[Sequence[float]]) -> Values:
+    """The values of all rounds (sessions, rounds), NaN where a session had fewer."""
+    rounds = np.full((len(values), max(map(len, values))), np.nan)
+    for row, session in zip(rounds, values, strict=True):
+        row[: len(session)] = session
+    return rounds
 
 
 def _median(rounds: Values) -> Values:
@@ -256,7 +301,7 @@ def _describe(side: Side, running: Running, compile_ms: float, batch_size: int) 
 def _notes(busy: bool, sides: list[SideBenchmark]) -> tuple[str, ...]:
     notes = []
     if busy:
-        notes.append("The machine was busy with other work: wall-clock times are inflated, processor times less so.")
+        notes.append(BUSY)
     if sides[0].infer_precision != "f32":
         notes.append(f"The original ran in {sides[0].infer_precision}, which OpenVINO picks here; against f32 ratios differ.")
     return tuple(notes)

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     INSPECT_DATASET = "inspect_dataset"  # read an upload: samples, sizes, classes, or a refusal
     INSPECT = "inspect"  # read an upload: inputs, layers, parameters, or a refusal
     COMPRESS = "compress"  # run a recipe
+    BENCHMARK = "benchmark"  # time one model or two; on the user's own machine, as the next
+    PREDICT = "predict"  # show what a model answers to some samples
 
 
 class Priority(StrEnum):
@@ -50,10 +52,12 @@ class Stage(StrEnum):
 
     IMPORT = "import"
     CALIBRATE = "calibrate"
+    SENSITIVITY = "sensitivity"  # how much each layer matters, where levels wait for that
     COMPRESS = "compress"
     EXPORT = "export"
     VERIFY = "verify"
     BENCHMARK = "benchmark"
+    LOSSES = "losses"  # what each layer alone has cost the outputs
     REPORT = "report"
 
 
@@ -70,6 +74,7 @@ class JobTask:
     threads: int | None = None  # None: what the machine, or its container, allows
     checkpoints: str | None = None  # folder that keeps solved layers for another attempt
     cache: str | None = None  # folder of what other jobs of the project on the same model can use
+    other: str | None = None  # path of a model that is timed beside the first
     decoder: str | None = None  # path of a model that decodes the outputs
     metric: str | None = None  # FILE:NAME of a function of the user's; only on the user's own machine
     helping: bool = False  # solve layers for the process that does the job, and leave the rest to it

@@ -312,6 +312,20 @@ class Benchmark(Part):
     notes: tuple[str, ...] = ()
 
 
+class SingleBenchmark(Part):
+    """One model by itself."""
+
+    hint: Literal["latency", "throughput"]
+    nthreads: int
+    batch_size: int
+    rounds: int
+    sessions: int = Field(description="How often the model was compiled anew; the unit of resampling.")
+    shapes: dict[str, tuple[int, ...]] = Field(description="Of the inputs, in all rounds.")
+    model: SideBenchmark
+    median_ms: Interval = Field(description="Wall time per inference: the median of the rounds.")
+    notes: tuple[str, ...] = ()
+
+
 class SideMemory(Part):
     """Resident memory of a process that has loaded nothing but one model, after one inference."""
 

@@ -32,7 +32,16 @@ from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe
 from workers.report import Benchmark
 from workers.run.clock import Clock
-from workers.run.compression import Compressed, ProfileCache, batch_size, compress_model, compressed_by, make_context
+from workers.run.compression import (
+    Compressed,
+    ProfileCache,
+    batch_size,
+    compress_model,
+    compressed_by,
+    make_context,
+    profile_first,
+    waits_for_profile,
+)
 from workers.run.plan import CompressionPlan
 from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
 
@@ -91,8 +100,11 @@ class CandidateFactory:
         """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
         began = time.perf_counter()
         plan = self.plan.with_steps(recipe.steps)
+        context = self._context(recipe)
+        if waits_for_profile(plan) and self.profiles.empty:
+            with self.clock.run(Stage.SENSITIVITY):
+                profile_first(plan, context, self.profiles, self.clock.progress)
         with self.clock.run(Stage.COMPRESS, plan.work):
-            context = self._context(recipe)
             compressed = compress_model(plan, context, self.clock.progress, self.profiles, self.cache)
         return self._export(compressed, recipe, folder, setting, began)
 

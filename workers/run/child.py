@@ -17,7 +17,10 @@ from workers.jobs.job import JobTask, Kind, Stage
 from workers.run.clock import Clock
 from workers.run.inspection import inspect, inspect_samples
 from workers.run.pipeline import assist, compress
+from workers.run.prediction import predict
+from workers.run.speed import benchmark
 
+LOOKS = {Kind.INSPECT: inspect, Kind.INSPECT_DATASET: inspect_samples, Kind.BENCHMARK: benchmark, Kind.PREDICT: predict}
 REFUSED, FAILED = 2, 1
 NO_SPACE = 28  # errno.ENOSPC
 
@@ -27,10 +30,8 @@ def main(workdir: Path) -> int:
     clock = Clock(tell)
     try:
         task = read_task(workdir / "task.json")
-        if task.kind is Kind.INSPECT:
-            inspect(task, clock)
-        elif task.kind is Kind.INSPECT_DATASET:
-            inspect_samples(task, clock)
+        if task.kind in LOOKS:
+            LOOKS[task.kind](task, clock)
         elif task.helping:
             assist(task, clock)
         elif compress(task, clock, workdir):

@@ -27,7 +27,7 @@ MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
 
 T = TypeVar("T")
-Profiler = Callable[[ov.Model, Sequence[Layer], Samples, EngineOptions], T]
+Profiler = Callable[[ov.Model, Sequence[Layer], Samples, EngineOptions, StepProgress], T]
 
 UNTOUCHED = "the recipe's steps leave this layer as it is"
 
@@ -49,12 +49,24 @@ class ProfileCache:
     def __init__(self) -> None:
         self._known: dict[Profiler[Any], Any] = {}
 
-    def of(self, profiler: Profiler[T], layers: Sequence[Layer], state: CompressionState, context: RunContext) -> T:
+    @property
+    def empty(self) -> bool:
+        """Whether none has been asked for yet."""
+        return not self._known
+
+    def of(
+        self,
+        profiler: Profiler[T],
+        layers: Sequence[Layer],
+        state: CompressionState,
+        context: RunContext,
+        progress: StepProgress = tell_nobody,
+    ) -> T:
         """What `profiler` finds of these layers in the model as it stands."""
         if profiler in self._known and not state.results:
             known: T = self._known[profiler]
             return known
-        made = profiler(state.model, layers, context.samples, context.engine)
+        made = profiler(state.model, layers, context.samples, context.engine, progress)
         if not state.results:
             self._known[profiler] = made
         return made
@@ -123,6 +135,19 @@ def compress_model(
     return compressed_by(plan, state)
 
 
+def waits_for_profile(plan: CompressionPlan) -> bool:
+    """Whether levels or bits of the first part of a plan wait for a profile of the layers as they are."""
+    methods = plan.parts[0]
+    return not isinstance(methods, Step) and (needs_profile(methods) or bool(shared_bits(methods)))
+
+
+def profile_first(plan: CompressionPlan, context: RunContext, profiles: ProfileCache, progress: StepProgress) -> None:
+    """Make the profiles that the first part of a plan waits for."""
+    methods = plan.parts[0]
+    assert not isinstance(methods, Step)
+    _left(methods, CompressionState(plan.imported.model.clone(), {}, plan.skipped), context, profiles, progress)
+
+
 def compressed_by(plan: CompressionPlan, state: CompressionState) -> Compressed:
     """What a last state comes to."""
     skipped = (*state.skipped, *_untouched(plan, state))
@@ -183,17 +208,21 @@ def _rewrite(step: Step, state: CompressionState, context: RunContext, progress:
 
 
 def _left(
-    methods: LayerMethods, state: CompressionState, context: RunContext, profiles: ProfileCache
+    methods: LayerMethods,
+    state: CompressionState,
+    context: RunContext,
+    profiles: ProfileCache,
+    progress: StepProgress = tell_nobody,
 ) -> list[tuple[Layer, tuple[Method, ...]]]:
     """The layers that are still there, with their methods; levels that wait for a profile are assigned."""
     layers = [layer for layer in [*find_layers(state.model)[0], *find_tables(state.model)] if layer.name in methods]
     if needs_profile(methods):
         weighed = [layer for layer in layers if any(method.measured_level is not None for method in methods[layer.name])]
-        methods = assign_levels(methods, profiles.of(profile_sensitivities, weighed, state, context))
+        methods = assign_levels(methods, profiles.of(profile_sensitivities, weighed, state, context, progress))
     products = [layer for layer in layers if layer.geometry is not TABLE]
     if sharing := shared_bits({layer.name: methods[layer.name] for layer in products}):
         shared = [layer for layer in products if layer.name in sharing]
-        methods = assign_bits(methods, profiles.of(profile_bits, shared, state, context))
+        methods = assign_bits(methods, profiles.of(profile_bits, shared, state, context, progress))
     return [(layer, methods[layer.name]) for layer in layers if methods[layer.name]]
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from workers import machine
@@ -66,8 +67,9 @@ def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:
     if settings := recipe.benchmark:
         with optional("The benchmark", failed):
             factory.time(explored.chosen, settings)
-    with clock.run(Stage.REPORT):
+    with clock.run(Stage.LOSSES, len(explored.chosen.compressed.results)):
         lost = _lost(factory, explored.chosen, failed)
+    with clock.run(Stage.REPORT):
         sizes = saved_size(imported.model, half=imported.precision == "f16")
         spent = dict(clock.spent)
         write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, spent, tuple(failed), cache.reused))
@@ -103,8 +105,17 @@ def _lost(factory: CandidateFactory, chosen: Candidate, failed: list[str]) -> di
         model, results = factory.plan.imported.model, chosen.compressed.results
         foretold = factory.profiles.foretold(results)
         others = [result for result in results if result.layer.name not in foretold]
-        return foretold | output_errors_per_layer(model, others, samples, batch_size=size, threads=factory.threads)
+        tell = partial(_after, factory.clock, len(results) - len(others), len(results))
+        tell(0)
+        return foretold | output_errors_per_layer(
+            model, others, samples, batch_size=size, threads=factory.threads, progress=tell
+        )
     return {}
+
+
+def _after(clock: Clock, known: int, total: int, done: int, _: int = 0, layer: str | None = None) -> None:
+    """Say how far a stage is of which `known` of `total` layers were there from the beginning."""
+    clock.progress(known + done, total, layer)
 
 
 @contextmanager

@@ -191,6 +191,13 @@ def test_what_pruning_took_from_the_spread_of_an_output_is_given_back() -> None:
     np.testing.assert_array_equal(found == 0, pruned == 0)
 
 
+def test_a_variance_that_rounding_has_made_negative_restores_nothing() -> None:
+    moments = LayerMoments(np.eye(2)[None], np.eye(2)[None], np.array([[1.0, -1e-9]]))
+    found = restored(np.full((1, 2, 2), 0.5), moments)
+    assert np.isfinite(found).all()
+    assert (np.abs(found) >= 0.5 / MOST_RESTORED).all()
+
+
 def test_damping_believes_how_taps_go_together_and_doubts_how_channels_do() -> None:
     """The oracle is written with a Kronecker product."""
     rng = np.random.default_rng(0)

@@ -94,6 +94,10 @@ def test_events_tell_stage_by_stage_and_layer_by_layer(job: tuple[JobTask, list[
     _, events, report = job
     stages = list(dict.fromkeys(event["stage"] for event in events if event["event"] == "progress"))
     assert stages == [str(stage) for stage in Stage]
+    for stage in Stage.SENSITIVITY, Stage.LOSSES:  # they count layers, and end with the last
+        counted = [(e["done"], e["total"]) for e in events if e["event"] == "progress" and e["stage"] == stage]
+        assert counted == sorted(counted)
+        assert counted[-1][0] == counted[-1][1] >= len(report["layers"])
     assert {event["name"] for event in events if event["event"] == "layer"} == {row["name"] for row in report["layers"]}
     assert events[-1] == {"event": "done"}
 

@@ -51,11 +51,11 @@ def _program(command: Sequence[str]) -> Iterator[Path]:
 
 def _inputs(task: JobTask) -> Iterator[Path]:
     """The model, what may belong to it, and the samples."""
-    model = Path(task.model)
-    if task.model:
+    for model in map(Path, filter(None, (task.model, task.other))):
         yield model
-    if task.model and not model.is_dir() and model.parent.is_dir():
-        yield from islice((Path(entry) for entry in os.scandir(model.parent) if entry.is_file(follow_symlinks=False)), BESIDE)
+        if not model.is_dir() and model.parent.is_dir():
+            beside = (Path(entry) for entry in os.scandir(model.parent) if entry.is_file(follow_symlinks=False))
+            yield from islice(beside, BESIDE)
     metric = task.metric.rpartition(":")[0] if task.metric else None
     for path in filter(None, (task.data, task.evaluation, task.decoder, metric)):
         yield Path(path)
