@@ -78,7 +78,7 @@ def resident(file: Path) -> Resident:
     total = anonymous = mapped = 0
     name = ""
     for line in SMAPS.read_text().splitlines():
-        key, *rest = line.split()
+        key, *rest = line.split(maxsplit=5)  # the path is last, and may hold blanks
         if not key.endswith(":"):
             name = rest[-1] if len(rest) > 4 else ""
         elif key == "Rss:":
