@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from service.cli import ENTRIES, load_command
 from tests.contracts.test_errors import LEAVES
+from tests.end_to_end.browser import browser, chromium
 from workers.errors import Refusal
 from workers.methods import METHODS
 from workers.settings import Limits, OpenIdSettings, Settings
@@ -35,6 +37,19 @@ def test_it_fetches_nothing_from_elsewhere(site: Path) -> None:
         assert fetched == [], page
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\(\s*['\"]?https?:", sheet.read_text()), sheet
+
+
+def test_it_is_searched_from_a_folder(site: Path) -> None:
+    executable = chromium()
+    if executable is None:
+        pytest.skip("found no chromium on PATH")
+    with browser(executable) as started:
+        page = started.new_page()
+        page.goto((site / "how-to" / "pipelines.html").as_uri())
+        page.get_by_role("textbox", name="Search").click()
+        page.keyboard.type("letterbox")
+        page.locator(".md-search-result a", has_text="letterbox").first.click()
+        expect(page).to_have_url(re.compile("/preprocessing.html"))
 
 
 def test_every_page_can_be_reached(site: Path) -> None:
