@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from workers.errors import DataMismatch, InvalidRecipe
 from workers.ir.reading.inputs import Input
 from workers.recipe import Preprocessing
+from workers.recipe.assumptions import BYTES_ASSUMED, IMAGENET_ASSUMED
 
 IMAGENET_MEAN: tuple[float, ...] = (123.675, 116.28, 103.53)  # RGB, in units of 0..255
 IMAGENET_SCALE: tuple[float, ...] = (58.395, 57.12, 57.375)
@@ -133,10 +134,10 @@ def _assumed(name: str, declared: Preprocessing, channels: int) -> tuple[tuple[f
         mean, scale = IMAGENET_MEAN, IMAGENET_SCALE
         if declared.color_order == "BGR":
             mean, scale = mean[::-1], scale[::-1]
-        what = "the mean and standard deviation of ImageNet are assumed"
+        what = IMAGENET_ASSUMED
     else:
         mean, scale = (0.0,) * channels, (255.0,) * channels
-        what = "pixels are divided by 255"
+        what = BYTES_ASSUMED
     return mean, scale, (f"{ASSUMED} for input {name!r}: {what}.",)
 
 

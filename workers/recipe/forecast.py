@@ -14,6 +14,7 @@ from workers.methods.layerwise_pruning import GRADUAL_STEPS
 from workers.methods.problem import FLOAT_BITS, Method, Step
 from workers.methods.solvers.least_squares import affordable_iterations
 from workers.recipe import Recipe
+from workers.recipe.assumptions import foreseen
 from workers.recipe.recipe import INVERSION_STEPS
 from workers.recipe.scope_matching import Operations, plain_rules
 from workers.recipe.skipped_layer import SkippedLayer
@@ -62,6 +63,7 @@ class Forecast(BaseModel):
     zip_bytes: int
     seconds: float | None = Field(description="On one core, within a factor of three; a search included.")
     memory_bytes: int | None = Field(description="Most resident memory, within a factor of two.")
+    assumed: str | None = Field(None, description="What the job will take for granted, as far as the inspection tells.")
     notes: tuple[str, ...] = ()
 
 
@@ -106,6 +108,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
         zip_bytes=round(sum(layer.weights for layer in planned) * _packed(recipe.steps, zeros) / 8) + rest + xml // XML_ZIPS,
         seconds=_seconds(chosen, recipe),
         memory_bytes=_memory(chosen, inspection, recipe),
+        assumed=foreseen(inspection.get("inputs", ()), recipe),
         notes=_notes(recipe, planned),
     )
 

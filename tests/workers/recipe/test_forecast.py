@@ -105,6 +105,29 @@ def test_columns_are_those_of_the_matrix_and_not_of_the_stored_shape() -> None:
     assert plain.layers[0].bits == 4 + 16 / 10
 
 
+IMAGE = {
+    "name": "image",
+    "shape": [1, 3, 32, 32],
+    "dtype": "float32",
+    "layout": "NCHW",
+    "batch_axis": 0,
+    "source_shape": [-1, 3, 32, 32],
+}
+
+
+def test_what_will_be_assumed_is_said_before() -> None:
+    image = {**INSPECTION, "inputs": [IMAGE]}
+    told = "Assumed: the mean and standard deviation of ImageNet are assumed; the first axis of 'image' counts samples."
+    assert forecast(image).assumed == f"{told} The recipe can say otherwise."
+    declared = forecast(image, preprocessing={"mean_values": [0], "scale_values": [255]}, batch={"image": 0})
+    assert declared.assumed is None
+    grey = {**IMAGE, "shape": [1, 1, 28, 28], "source_shape": [1, 1, -1, 28]}
+    assert forecast({**INSPECTION, "inputs": [grey]}).assumed == (
+        "Assumed: pixels are divided by 255; 'image' is 1 x 1 x 28 x 28. The recipe can say otherwise."
+    )
+    assert forecast().assumed is None
+
+
 def test_it_reckons_with_the_figures_of_the_engine() -> None:
     assert forecasting.ROWS_PER_COLUMN == capture.ROWS_PER_COLUMN
     assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES

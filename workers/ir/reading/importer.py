@@ -128,12 +128,7 @@ def describe_model(imported: Imported) -> dict[str, Any]:
         "sha256": imported.sha256,
         "bytes": imported.original_bytes,
         "precision": imported.precision,
-        "inputs": [
-            asdict(entry)
-            | {"names": list(entry.names), "shape": list(entry.shape), "source_shape": list(entry.source_shape)}
-            | {"dtype": entry.dtype.name}
-            for entry in imported.inputs
-        ],
+        "inputs": input_descriptions(imported),
         "outputs": [
             {"name": name, "shape": _shape(port), "dtype": np.dtype(port.get_element_type().to_dtype()).name}
             for name, port in zip(imported.outputs, imported.model.outputs, strict=False)
@@ -142,6 +137,16 @@ def describe_model(imported: Imported) -> dict[str, Any]:
         "parameters": sum(prod(node.shape) for node in constants),
         "notes": [*imported.warnings, *imported.notes],
     }
+
+
+def input_descriptions(imported: Imported) -> list[dict[str, Any]]:
+    """Its inputs as inspection.json tells them."""
+    return [
+        asdict(entry)
+        | {"names": list(entry.names), "shape": list(entry.shape), "source_shape": list(entry.source_shape)}
+        | {"dtype": entry.dtype.name}
+        for entry in imported.inputs
+    ]
 
 
 def _shape(port: ov.Output) -> list[int | None]:
