@@ -8,12 +8,14 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
 from examples.binary_weights import Binary
+from examples.model_folder import main, preprocessing_of
 from tests.contracts.test_documentation import ROOT
 from tests.workers.methods.problems import KINDS, SHAPES, problem
 
@@ -37,6 +39,7 @@ def test_a_pipeline_calls_the_shared_script(name: str) -> None:
     assert "compress.sh" in text
 
 
+QUICK = {"steps": [{"method": "uniform", "bits": 8}], "calibration": {"count": 32, "inversion_steps": 0}, "benchmark": None}
 PAGE = (ROOT / "docs" / "adding-a-method.md").read_text()
 
 
@@ -112,3 +115,56 @@ def test_what_holds_every_method_holds_the_added_one(house: Path) -> None:
     done = there(house, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *(f"tests/{test}" for test in tests))
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout
+
+
+def test_a_folder_of_mlflow_comes_back_in_its_layout(tmp_path: Path) -> None:
+    folder, out = tmp_path / "model", tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(ROOT / "examples" / "digits.onnx", folder / "model.onnx")
+    signature = {"inputs": '[{"name": "image", "type": "tensor"}]'}
+    told = {
+        "flavors": {"onnx": {"data": "model.onnx"}, "python_function": {"loader_module": "mlflow.onnx"}},
+        "signature": signature,
+    }
+    (folder / "MLmodel").write_text(yaml.safe_dump(told))
+    main(folder, out, QUICK)
+    result = yaml.safe_load((out / "MLmodel").read_text())
+    assert result["signature"] == signature
+    assert list(result["flavors"]) == ["openvino"]
+    assert (out / result["flavors"]["openvino"]["data"]).with_suffix(".bin").stat().st_size > 0
+    assert (out / result["flavors"]["openvino"]["fractune_report"]).is_file()
+
+
+def test_a_folder_of_hugging_face_declares_its_preprocessing(tmp_path: Path) -> None:
+    folder, out = tmp_path / "model", tmp_path / "out"
+    (folder / "onnx").mkdir(parents=True)
+    shutil.copy(ROOT / "examples" / "digits.onnx", folder / "onnx" / "model.onnx")
+    config = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.25], "image_std": [0.5]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text('{"model_type": "resnet"}')
+    main(folder, out, QUICK)
+    report = json.loads((out / "fractune" / "report.json").read_text())
+    assert report["preprocessing"]["inputs"]["image"]["mean_values"] == [63.75]
+    assert report["preprocessing"]["inputs"]["image"]["scale_values"] == [127.5]
+    assert {"openvino_model.xml", "openvino_model.bin", "config.json", "README.md"} <= {file.name for file in out.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"do_rescale": False, "do_normalize": False}, {"mean_values": [0.0], "scale_values": [1.0]}),
+        ({"do_normalize": False}, {"mean_values": [0.0], "scale_values": [255.0]}),
+        (
+            {
+                **{"image_mean": [0.5], "image_std": [0.5], "do_center_crop": True},
+                **{"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}},
+            },
+            {"mean_values": [127.5], "scale_values": [127.5], "resize": 256, "crop": 224},
+        ),
+    ],
+)
+def test_what_a_processor_does_is_spelt_as_a_recipe(config: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = preprocessing_of(config)
+    assert found.pop("mean_values") == pytest.approx(expected.pop("mean_values"))
+    assert found.pop("scale_values") == pytest.approx(expected.pop("scale_values"))
+    assert found == expected
