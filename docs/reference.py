@@ -19,6 +19,7 @@ from service.cli import ENTRIES, load_command
 from service.terminal.exit_codes import ExitCode, of_failure
 from workers import errors
 from workers.methods import METHODS
+from workers.report.terms import TERMS
 from workers.settings import Settings
 
 WRITTEN_FROM = {
@@ -105,19 +106,18 @@ def error_codes() -> Iterator[str]:
     yield "# Errors\n"
     yield "Codes are stable: a program may rely on them. They are in `code` of an answer of the API (problem+json), in"
     yield "`failure.code` of a job, and behind the exit status of a command.\n"
-    rows = (
-        (f"`{kind.code}`", str(int(of_failure(kind.code))), kind().message, kind.hint) for kind in leaves(errors.FractuneError)
-    )
+    rows = ((f"`{kind.code}`", str(int(of_failure(kind.code))), kind().message, kind.hint) for kind in errors.error_kinds())
     yield from table("Code", "Exit status", rows, "Says", "What to do")
 
 
-def leaves(kind: type[errors.FractuneError]) -> Iterator[type[errors.FractuneError]]:
-    """The errors that can occur, in the order of the tree."""
-    children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
-    for child in children:
-        yield from leaves(child)
-    if not children:
-        yield kind
+def figures() -> Iterator[str]:
+    """Every figure of a report with what it means."""
+    yield "# Figures\n"
+    yield "What the figures of a report, of the dashboard and of the command line mean; [what a result says](../results.md)"
+    yield "tells how each is made.\n"
+    yield from table(
+        "Figure", "What it is", [(term.title, term.meaning, term.more) for term in TERMS.values()], "What to make of it"
+    )
 
 
 def knobs() -> Iterator[str]:
@@ -209,4 +209,11 @@ def table(first: str, second: str, rows: Iterator[tuple[str, ...]] | list[tuple[
     yield ""
 
 
-PAGES = {"commands": commands, "settings": settings, "errors": error_codes, "recipe-steps": knobs, "api": api}
+PAGES = {
+    "commands": commands,
+    "settings": settings,
+    "errors": error_codes,
+    "figures": figures,
+    "recipe-steps": knobs,
+    "api": api,
+}

@@ -53,6 +53,7 @@ FractuneError
     └── Unavailable             UNAVAILABLE
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 
@@ -423,3 +424,12 @@ class Unavailable(RequestError):
 def by_code(kind: type[FractuneError] = FractuneError) -> dict[str, type[FractuneError]]:
     """The errors below `kind` by their codes, itself included."""
     return {kind.code: kind} | {code: found for child in kind.__subclasses__() for code, found in by_code(child).items()}
+
+
+def error_kinds(kind: type[FractuneError] = FractuneError) -> Iterator[type[FractuneError]]:
+    """The errors that can occur, in the order of the tree."""
+    children = [child for child in kind.__subclasses__() if child.__module__ == __name__]
+    for child in children:
+        yield from error_kinds(child)
+    if not children:
+        yield kind

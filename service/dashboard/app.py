@@ -15,7 +15,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.dashboard import static_files
 from service.dashboard.pages import address, render
 from service.dashboard.session_auth import visitor
-from service.dashboard.views import access, assets, compare, fractals, job, jobs, login, new, openid, selected, workers
+from service.dashboard.views import (
+    access,
+    assets,
+    compare,
+    fractals,
+    help,
+    job,
+    jobs,
+    login,
+    new,
+    openid,
+    sample,
+    selected,
+    workers,
+)
 from service.http.errors import status_of
 from workers import errors
 
@@ -23,7 +37,7 @@ log = structlog.get_logger(__name__)
 PATH = "/ui"
 ROUTERS = (
     *(login.router, openid.router, selected.router, jobs.router, job.router, new.router, compare.router, fractals.router),
-    *(assets.router, workers.router, access.router, static_files.router),
+    *(assets.router, workers.router, access.router, help.router, sample.router, static_files.router),
 )
 FORM_BYTES = 1 << 20
 POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

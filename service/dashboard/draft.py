@@ -139,7 +139,8 @@ class Draft:
             return {"evaluation" if self.goal and self.goal.needs_evaluation else "dataset": error.message}
         except ValidationError as error:
             found = {pointer(("body", *fault["loc"]), recipe): fault["msg"] for fault in error.errors(include_url=False)}
-            return {where.strip("/").replace("/", "."): message for where, message in found.items()}
+            named = {where.strip("/").replace("/", "."): message for where, message in found.items()}
+            return {where: said for where, said in named.items() if not any(other.startswith(f"{where}.") for other in named)}
         return {}
 
     def steps(self) -> list[DraftStep]:

@@ -1,16 +1,18 @@
 """Size against fidelity against speed: where the results of one model stand, and which of them no other one beats."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 from workers.jobs.records import Job
 from workers.jobs.store.listing import JobRow
-from workers.report.charts import Axis, Tick, share_tick
+from workers.report.charts import Axis, Tick, point_tick, share_tick
 from workers.report.formatting import percent, points, significant
 
 HEIGHT = 420.0
+NAME_WIDTH = 16.0  # of the plot, in per cent, that a name may take
+LINE, LINES = 15, 6  # pixels of a line of names, and how many may stand below each other
 Measure = Literal["drop", "agreement"]
 
 
@@ -37,6 +39,7 @@ class Point:
     high: float | None
     best: bool  # no other is both smaller and truer
     tip: str
+    called: float  # where its name stands, in pixels down
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,13 @@ def plot(found: Sequence[Result], limit: float | None) -> Plot | None:
     down = Axis([0.0, *losses, *([] if limit is None else [limit])], 5)
     best = frontier(found)
     placed = [_point(result, across, down, result in best) for result in found]
+    placed = _apart(placed)
     edge = sorted((point for point in placed if point.best), key=lambda point: point.x)
     return Plot(
         tuple(placed),
         tuple(pairwise(edge)),
         across.marks(share_tick),
-        tuple(Tick(HEIGHT * mark.at / 100, mark.text) for mark in down.marks(share_tick)),
+        tuple(Tick(HEIGHT * mark.at / 100, mark.text) for mark in down.marks(point_tick)),
         None if limit is None else HEIGHT * down.at(limit) / 100,
         None if limit is None else min((result for result in found if result.loss <= limit), key=_size, default=None),
     )
@@ -108,10 +112,21 @@ def frontier(found: Sequence[Result]) -> list[Result]:
     return best
 
 
+def _apart(points: Sequence[Point]) -> list[Point]:
+    """The points with a place for each name: above its mark, or as far below it as other names need."""
+    placed: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.x, point.y)):
+        tries = (point.y + offset for offset in (-8 if point.y >= 40 else 26, *range(26, 26 + LINES * LINE, LINE)))
+        taken = [other.called for other in placed if abs(other.x - point.x) < NAME_WIDTH]
+        free = next((at for at in tries if all(abs(at - other) >= LINE for other in taken)), point.y - 8)
+        placed.append(replace(point, called=free))
+    return placed
+
+
 def _point(result: Result, across: Axis, down: Axis, best: bool) -> Point:
     low, high = (None if end is None else HEIGHT * down.at(end) / 100 for end in (result.low, result.high))
     job = result.line.job
     speed = f", {significant(result.ratio)}× as fast" if result.ratio else ""
     figures = f"{percent(result.size)} of the size, {points(-result.loss)}{speed}"
     tip = f"{job.name or job.id[:8]}\n{job.methods.replace('+', ' + ')}\n{figures}"
-    return Point(result, across.at(result.size), HEIGHT * down.at(result.loss) / 100, low, high, best, tip)
+    return Point(result, across.at(result.size), HEIGHT * down.at(result.loss) / 100, low, high, best, tip, 0.0)

@@ -94,7 +94,7 @@ def test_the_root_leads_to_a_login_that_leads_where_one_was_going(context: Brows
     page.goto(f"{service.url}/")
     page.get_by_label("API key").fill("fr_wrong_key")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("opens nothing")
+    expect(page.get_by_role("alert")).to_contain_text("is not valid")
     page.get_by_label("API key").fill(service.keys[Role.VIEWER])
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
@@ -125,7 +125,7 @@ def test_a_job_from_its_upload_to_its_end(enter: Callable[..., Page], service: I
     expect(image).to_be_visible()
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     page.get_by_label("Sparsity level").fill("0.6")
-    page.get_by_text("Calibration samples").click()
+    page.locator("summary", has_text="Calibration samples").click()
     page.locator("#calibration-count").fill("32")
     page.get_by_text("original and compressed, in turns").click()
     page.locator("#benchmark").select_option("off")
@@ -235,6 +235,44 @@ def test_a_dataset_is_looked_into(enter: Callable[..., Page], jobs: dict[str, st
         assert http.get(f"/v1/datasets/{'0' * 64}/thumbnails.png").status_code == 404
     page.get_by_role("link", name="Calibrate on it").click()
     expect(page.locator("#dataset")).to_have_value(digest)
+
+
+def test_a_dataset_is_refused_at_its_upload(enter: Callable[..., Page], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.npz"
+    np.savez(broken, x=np.full((4, 32, 32, 1), np.nan, np.float32))
+    page = enter("datasets")
+    page.locator("#file-dataset").set_input_files(broken)
+    expect(page.get_by_role("heading", name="broken.npz")).to_be_visible()
+    expect(page.get_by_label("Contents")).to_contain_text("DATA_NOT_FINITE", timeout=END_MS)
+    expect(page.get_by_role("link", name="Calibrate on it")).to_have_count(0)
+
+
+def test_what_a_figure_means_is_a_click_away(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
+    page = enter(f"jobs/{jobs['half']}")
+    page.get_by_role("button", name="What this means: KL divergence").click()
+    meaning = page.get_by_role("note", name="KL divergence")
+    expect(meaning).to_be_in_viewport()
+    expect(meaning).to_contain_text("in nats")
+    meaning.get_by_role("link", name="More").click()
+    expect(page.get_by_text("It sees changes of confidence")).to_be_in_viewport()
+
+
+def test_what_was_assumed_is_said_before_and_after(enter: Callable[..., Page], client: Client) -> None:
+    model = client.upload_model(MODEL)
+    page = enter(f"new?model={model}")
+    expect(page.get_by_role("note").filter(has_text="Assumed: pixels are divided by 255")).to_be_visible()
+    recipe = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], **QUICK}
+    job = client.wait(client.submit(model, recipe, name="assuming")["id"])
+    page.goto(page.url.replace(f"new?model={model}", f"jobs/{job['id']}"))
+    expect(page.get_by_role("listitem").filter(has_text="Assumed: pixels are divided by 255")).to_be_visible()
+
+
+def test_a_session_that_ends_elsewhere_is_said(enter: Callable[..., Page]) -> None:
+    page, other = enter(), enter("workers")
+    other.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("Your session has ended: this page")).to_be_visible()
+    page.get_by_role("link", name="Sign in again").click()
+    expect(page.get_by_label("API key")).to_be_visible()
 
 
 def test_what_destroys_asks_first(enter: Callable[..., Page], client: Client, tmp_path: Path) -> None:
@@ -386,7 +424,7 @@ def test_jobs_are_searched_and_sorted(enter: Callable[..., Page], jobs: dict[str
     page.get_by_label("Search").press("Enter")
     expect(page.locator("#rows tr")).to_have_count(1)
     page.goto(page.url.partition("?")[0] + "?state=succeeded&sort=size")
-    expect(page.locator("th[aria-sort=ascending]")).to_have_text("Smaller")
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Smaller")
     names = page.locator("#rows th a").all_inner_texts()
     assert names.index("most") < names.index("half")
 
@@ -434,7 +472,12 @@ def test_no_page_has_a_serious_fault_of_accessibility(
         f"datasets/{dataset}",
         "workers",
         "access",
+        "help",
         "nothing",
+        "new?goal=limit",
+        f"new?from={jobs['astray']}",
+        "?q=no+such+job",
+        "compare",
     )
     with visit(chrome, color_scheme=scheme) as context:
         page = sign_in(context, service, role=Role.ADMIN)

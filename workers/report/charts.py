@@ -163,6 +163,11 @@ def share_tick(share: float) -> str:
     return tick(100 * share, "%")
 
 
+def point_tick(share: float) -> str:
+    """A round difference of shares on an axis that is in points: 0.25 -> 25."""
+    return tick(100 * share)
+
+
 def whiskers(
     rows: Sequence[tuple[str, str, str, Interval]], mark: float | None = None, text: Callable[[float], str] = share_tick
 ) -> Whiskers:

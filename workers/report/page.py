@@ -13,6 +13,7 @@ from workers.report import charts, formatting
 from workers.report.pareto_chart import plane
 from workers.report.sample_gallery import Picture
 from workers.report.schema import LayerReport, Report
+from workers.report.terms import TERMS
 from workers.report.training_chart import learning
 
 FORMATS = ("metric", "percent", "points", "drop", "limit", "significant", "size", "duration", "milliseconds", "factor")
@@ -97,6 +98,7 @@ def report_environment(*loaders: BaseLoader, source: Callable[[Any], str] | None
     )
     made.filters |= {name: getattr(formatting, name) for name in (*FORMATS, *INTERVALS)}
     made.filters["source"] = source or data_uri
+    made.globals["terms"] = TERMS
     return made
 
 

@@ -32,10 +32,21 @@ const append = ({ id, text }) => {
   if (atEnd) log.scrollTop = log.scrollHeight;
 };
 
+// Why nothing arrives any more: a browser tries again by itself unless the service has answered with something else.
+const whyClosed = async () => {
+  const answer = await fetch(location.href, { redirect: "manual" }).catch(() => null);
+  return !answer ? "connection" : answer.type === "opaqueredirect" ? "session" : "service";
+};
+const tellLost = (reason) => {
+  const notice = document.getElementById("offline");
+  for (const part of notice.children) part.hidden = part.dataset.reason !== reason;
+  notice.hidden = !reason;
+};
+
 for (const box of document.querySelectorAll("[data-live]")) {
   const source = new EventSource(box.dataset.live);
-  source.addEventListener("error", () => { document.getElementById("offline").hidden = source.readyState === EventSource.OPEN; });
-  source.addEventListener("open", () => { document.getElementById("offline").hidden = true; });
+  source.addEventListener("error", async () => tellLost(source.readyState === EventSource.CLOSED ? await whyClosed() : "connection"));
+  source.addEventListener("open", () => tellLost(""));
   source.addEventListener("replace", (event) => replace(JSON.parse(event.data)));
   source.addEventListener("append", (event) => append(JSON.parse(event.data)));
   source.addEventListener("done", () => { source.close(); document.dispatchEvent(new Event("inspected")); });

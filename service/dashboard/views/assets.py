@@ -65,14 +65,16 @@ async def inspected(
     request: Request, store: StoreDep, _: Visitor, kind: AssetKind, sha256: Digest
 ) -> AsyncIterator[ServerSentEvent]:
     """What the inspection finds, as soon as it has ended."""
-    still = welcome(request)
+    shown, still = "", welcome(request)
     while await still():
         asset = await run_sync(store.assets.get, kind, sha256)
-        if asset.job_state is None or asset.job_state in TERMINAL:
-            html = fill(request, f"parts/{kind.value}_facts.html", **{kind.value: asset})
+        html = fill(request, f"parts/{kind.value}_facts.html", **{kind.value: asset})
+        if html != shown:
             yield ServerSentEvent(data={"id": f"{kind.value}-facts", "html": html}, event="replace")
+        if asset.job_state is None or asset.job_state in TERMINAL:
             yield ServerSentEvent(data={}, event="done")
             return
+        shown = html
         await sleep(POLL_S)
 
 

@@ -17,13 +17,19 @@ from workers.jobs.job import State
 from workers.jobs.records import AssetKind, JsonObject
 from workers.jobs.store import Store
 from workers.jobs.store.listing import JobFilter, JobRow, Order
-from workers.report.charts import Whiskers, whiskers
+from workers.report.charts import Whiskers, point_tick, whiskers
 from workers.report.formatting import drop, percent, significant, size, tick
 from workers.statistics.intervals import Interval
 
 router = APIRouter()
 MOST_COMPARED = 8
-BETTER = {"zip_bytes": -1, "compressed_bytes": -1, "agreement": 1, "accuracy_compressed": 1, "drop": -1, "ratio": 1}
+BETTER = {
+    "zip_bytes": -1,
+    "compressed_bytes": -1,
+    "agreement": 1,
+    "drop": -1,
+    "ratio": 1,
+}  # what has an interval, or needs none
 MOST_PLOTTED = 500
 Ids = Annotated[list[str], Query(alias="job", max_length=MOST_COMPARED)]
 
@@ -32,14 +38,16 @@ Ids = Annotated[list[str], Query(alias="job", max_length=MOST_COMPARED)]
 def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Response:  # noqa: B006
     """Results beside each other."""
     lines = store.listing.lines(ids)
+    alike = _alike(lines)
     return render(
         request,
         "compare.html",
         lines=lines,
-        judged_alike=_alike(lines),
+        judged_alike=alike,
+        judged=[_called(store, *_judged_on(line)) for line in lines],
         recipes=_differing([brief(line.job.recipe) for line in lines]),
-        best={key: _best(lines, key, sign) for key, sign in BETTER.items()} if _alike(lines) else {},
-        answers=_intervals(lines, "drop", drop) or _intervals(lines, "agreement", percent),
+        best={key: _best(lines, key, sign) for key, sign in BETTER.items()} if alike else {},
+        answers=(_intervals(lines, "drop", drop) or _intervals(lines, "agreement", percent)) if alike else None,
         dropped=any((line.job.summary or {}).get("drop") is not None for line in lines),
         sizes=size,
         percents=percent,
@@ -143,7 +151,9 @@ def _intervals(lines: list[JobRow], figure: str, text: Any) -> Whiskers | None:
             rows.append((line.job.name or line.job.id[:8], text(interval.value), "compressed", interval))
     if not rows:
         return None
-    return whiskers(rows, 1.0, tick) if figure == "ratio" else whiskers(rows, 0.0 if figure == "drop" else None)
+    if figure == "agreement":
+        return whiskers(rows)
+    return whiskers(rows, 1.0, tick) if figure == "ratio" else whiskers(rows, 0.0, point_tick)
 
 
 def _differing(recipes: list[JsonObject]) -> dict[str, list[str]]:

@@ -73,7 +73,7 @@ def page(request: Request, store: StoreDep, artifacts: ArtifactsDep, _: Visitor,
         files={file.name: file for file in files},
         log=log,
         log_end=log_end,
-        equivalents=equivalents(request, job, line.model_name),
+        equivalents=equivalents(request, store, job),
         **(_standing(store, job) | _layers(store, job)),
         **_report(request, store, artifacts, job),
     )

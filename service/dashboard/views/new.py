@@ -104,7 +104,7 @@ def _preview(request: Request, store: Store, draft: Draft) -> dict[str, Any]:
     recipe = draft.recipe()
     named = {"model": model.sha256 if model else "SHA256", "dataset": draft.values.get("dataset"), "recipe": recipe}
     body = {**named, "evaluation": draft.values.get("evaluation"), "name": draft.values.get("name")}
-    same = spell_request(request, model.name if model else "", body)
+    same = spell_request(request, store, body)
     pictures = _fractals(request, draft, recipe, model)
     return {"draft": draft, "model": model, "equivalents": same, "fractals": pictures, "expected": expected(draft, model)}
 

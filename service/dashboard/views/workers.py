@@ -13,7 +13,7 @@ from service.access.authentication import welcome
 from service.dashboard.pages import fill, render
 from service.dashboard.session_auth import TAKES_LONG, StoreDep, Visitor
 from service.http.readiness import SILENCES
-from workers.jobs.job import State
+from workers.jobs.job import Kind, State
 from workers.jobs.store import Store
 
 router = APIRouter()
@@ -40,10 +40,11 @@ async def live(request: Request, store: StoreDep, _: Visitor) -> AsyncIterator[S
 
 def _known(request: Request, store: Store) -> dict[str, Any]:
     workers = store.workers.list()
-    counts = {state: 0 for state in State}
-    for (_, state), count in store.figures.jobs().items():
-        counts[State(state)] += count
+    counts, inspections = {state: 0 for state in State}, {state: 0 for state in State}
+    for (kind, state), count in store.figures.jobs().items():
+        (counts if kind == Kind.COMPRESS else inspections)[State(state)] += count
     busy = {line.job.id: line for line in store.listing.lines([worker.job_id for worker in workers if worker.job_id])}
     patience_s = SILENCES * request.app.state.settings.heartbeat_s
     checks = request.app.state.readiness()
-    return {"workers": workers, "counts": counts, "busy": busy, "patience_s": patience_s, "checks": checks}
+    told = {"workers": workers, "counts": counts, "inspections": inspections}
+    return {**told, "busy": busy, "patience_s": patience_s, "checks": checks}
