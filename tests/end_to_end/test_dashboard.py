@@ -130,7 +130,7 @@ def test_a_job_from_its_upload_to_its_end(enter: Callable[..., Page], service: I
     page.get_by_text("original and compressed, in turns").click()
     page.locator("#benchmark").select_option("off")
     page.get_by_label("Another step").select_option("uniform")
-    page.get_by_role("button", name="Add").click()
+    page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator("fieldset.step")).to_have_count(2)
     page.get_by_role("button", name="Remove uniform").click()
     expect(page.locator("#recipe-json")).to_contain_text('"sparsity_level": 0.6')
@@ -440,7 +440,7 @@ def test_it_can_be_read_and_used_without_scripts(chrome: Browser, service: Insta
         page.get_by_role("button", name="Cancel the job").click()
         page.goto(f"{service.url}/ui/new")
         page.get_by_text("every knob behind the goal").click()
-        page.get_by_role("button", name="Add").click()
+        page.get_by_role("button", name="Add", exact=True).click()
         expect(page.locator("fieldset.step")).to_have_count(2)
 
 
