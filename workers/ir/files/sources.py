@@ -14,6 +14,8 @@ from workers.digest import file_sha256
 from workers.errors import IncompleteModel, Refusal, UnreadableModel, UnsupportedFormat
 from workers.ir.files.formats import WEIGHTS_FILE, ForeignFile, Format, recognise, unsupported, zip_content
 from workers.ir.files.onnx_file import external_files
+from workers.ir.files.onnx_functions import defines_functions, without_functions
+from workers.ir.files.tflite_file import check_output_names
 
 MAX_FILES = 10_000  # of a folder
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "tensorflow": ".pb", "paddle": ".pdmodel"}
@@ -110,6 +112,8 @@ def _of_file(path: Path) -> Source:
     files = [path]
     if kind == "onnx":
         files += external_files(path)
+    if kind == "tflite":
+        check_output_names(path)
     if kind in ("openvino", "paddle"):
         files += _weights_beside(path, kind)
     return Source(kind, path, tuple(files), _digest(files, path.parent))
@@ -135,7 +139,11 @@ def _weights_beside(path: Path, kind: Format) -> list[Path]:
 
 
 def _readable(source: Source, folder: Path) -> Path:
-    """A path whose suffix does not mislead OpenVINO, which believes suffixes."""
+    """A path whose suffix does not mislead OpenVINO, which believes suffixes, and whose operations it can know."""
+    if source.format == "onnx" and defines_functions(source.path):
+        written = folder / "written"
+        written.mkdir()
+        return without_functions(source.path, source.files[1:], written)
     suffix = SUFFIX.get(source.format, "")
     if source.path.is_dir() or source.path.suffix == suffix or len(source.files) > 1:
         return source.path

@@ -20,6 +20,8 @@ UNKNOWN_OPERATION = (
     re.compile(r"doesn't contain the operation with type: (\S+)"),
     re.compile(r"Cannot create (\S+) layer"),
 )
+RUNTIME = "com.microsoft."  # the domain of operations that ONNX Runtime fuses others into
+OPTIMISED = "ONNX Runtime has optimised the model: give the one from before, or save it at the level ORT_ENABLE_BASIC."
 
 
 @contextmanager
@@ -40,7 +42,8 @@ def _refusal(error: BaseException, attempt: str) -> FractuneError:
         return OutOfMemory(f"OpenVINO cannot {attempt} within the memory it may use.")
     operations = [name for pattern in UNKNOWN_OPERATION for name in pattern.findall(text)]
     if operations:
-        return UnsupportedOperation(f"OpenVINO does not implement: {plain_sentence(', '.join(operations))}")
+        hint = OPTIMISED if any(RUNTIME in name for name in operations) else None
+        return UnsupportedOperation(f"OpenVINO does not implement: {plain_sentence(', '.join(operations))}", hint=hint)
     return UnreadableModel(f"OpenVINO cannot {attempt}: {plain_sentence(text)}")
 
 
