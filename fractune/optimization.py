@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 from service.extras import require
 from service.terminal.summary import read_report
+from workers.archives import pack_arrays
 from workers.errors import JobFailure, by_code
 from workers.recipe import Recipe
 from workers.recipe.goals import DEFAULT_GOAL
@@ -146,5 +146,5 @@ def _as_file(samples: Samples | None, file: Path) -> Path | None:
         return None
     if isinstance(samples, (str, PathLike)):
         return Path(samples).resolve(strict=True)
-    np.savez(file, allow_pickle=False, **(samples if isinstance(samples, Mapping) else {"x": samples}))
+    pack_arrays(file, samples if isinstance(samples, Mapping) else {"x": samples})
     return file

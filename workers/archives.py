@@ -4,10 +4,13 @@ import shutil
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from workers.errors import Refusal, UnsafeArchive
 
@@ -18,6 +21,7 @@ FREE_BYTES = 64 * 2**20
 MAX_NAME_BYTES = 240  # of one part of a path; file systems allow 255
 
 NESTED = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
+ARRAY = ".npy"
 LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db"}
 BROKEN_DIRECTORY = (BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error)
 BROKEN_ENTRY = (BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, struct.error, zlib.error)
@@ -54,6 +58,14 @@ def unpack(path: Path, folder: Path, damaged: type[Refusal]) -> None:
                 shutil.copyfileobj(packed, unpacked, 2**20)  # ZipFile gives no more than the size that was checked
 
 
+def pack_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
+    """Write an .npz of arrays under any name; `numpy.savez` takes none that is called as one of its own parameters."""
+    with ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}{ARRAY}", "w", force_zip64=True) as packed:
+                np.lib.format.write_array(packed, np.asanyarray(array), allow_pickle=False)
+
+
 def _check(files: list[ZipInfo], packed: int) -> None:
     total = sum(entry.file_size for entry in files)
     if len(files) > MAX_ENTRIES:
@@ -82,13 +94,18 @@ def _check_entry(entry: ZipInfo) -> None:
 
 def _check_names(names: list[PurePosixPath]) -> None:
     for name in names:
-        if name.is_absolute() or not name.parts or ".." in name.parts or "\\" in str(name) or ":" in name.parts[0]:
+        if name.is_absolute() or not name.parts or ".." in name.parts or "\\" in str(name) or _names_a_drive(name):
             raise UnsafeArchive(f"The entry {str(name)!r} points outside the archive.")
         if any(len(part.encode(errors="replace")) > MAX_NAME_BYTES for part in name.parts) or len(name.parts) > 20:
             raise UnsafeArchive(f"The entry {str(name)[:60]!r}... has too long a name.")
     folders = {folder for name in names for folder in name.parents}
     if len(set(names)) < len(names) or not folders.isdisjoint(names):
         raise UnsafeArchive("Two entries of the archive claim the same name.")
+
+
+def _names_a_drive(name: PurePosixPath) -> bool:
+    """As in C:file; arrays are called as inputs are, for example serving_default_x:0, and are not unpacked by their names."""
+    return ":" in name.parts[0] and name.suffix != ARRAY
 
 
 def _is_litter(entry: ZipInfo) -> bool:

@@ -3,13 +3,16 @@ import struct
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from workers import archives
-from workers.archives import open_zip, unpack
+from workers.archives import open_zip, pack_arrays, unpack
 from workers.errors import Refusal, UnreadableData, UnsafeArchive
 
 
@@ -127,3 +130,19 @@ def test_altered_archives_are_unpacked_or_refused(tmp_path_factory: pytest.TempP
     path.write_bytes(content)
     with suppress(Refusal):
         unpack(path, folder / "out", UnreadableData)
+
+
+@pytest.mark.parametrize("name", ["serving_default_x:0", "x:0", "file", "allow_pickle", "größe", "a/b", "x.npy", "arr_0"])
+def test_arrays_may_be_called_as_inputs_are(tmp_path: Path, name: str) -> None:
+    arrays: dict[str, NDArray[Any]] = {name: np.arange(6).reshape(2, 3), "other": np.ones(2, np.float16)}
+    pack_arrays(tmp_path / "a.npz", arrays)
+    with open_zip(tmp_path / "a.npz", UnreadableData) as (_, entries):
+        assert [entry.filename for entry in entries] == [f"{name}.npy", "other.npy"]
+    with np.load(tmp_path / "a.npz") as found:
+        for called, array in arrays.items():
+            np.testing.assert_array_equal(found[called], array)
+
+
+def test_objects_are_not_packed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        pack_arrays(tmp_path / "a.npz", {"x": np.array([{}])})

@@ -18,6 +18,7 @@ import openvino as ov
 import openvino.opset13 as ops
 from numpy.typing import NDArray
 
+from workers.archives import pack_arrays
 from workers.evaluation.benchmark import compile_config
 from workers.jobs.job import JobTask
 from workers.recipe import BenchmarkSettings, Recipe
@@ -51,7 +52,7 @@ def leave_for_measuring(original: ov.Model, inputs: Mapping[str, NDArray[Any]], 
     folder = workdir / FOLDER
     folder.mkdir()
     ov.save_model(original, folder / "original.xml", compress_to_fp16=half)
-    np.savez(folder / "inputs.npz", allow_pickle=False, **inputs)
+    pack_arrays(folder / "inputs.npz", inputs)
 
 
 def become(workdir: Path, role: str = ROLES[0]) -> NoReturn:

@@ -52,6 +52,11 @@ def test_arrays_come_back_by_name_and_outlive_their_file(tmp_path: Path) -> None
         np.testing.assert_array_equal(found[name], array)
 
 
+def test_arrays_are_called_as_the_inputs_of_tensorflow_are(tmp_path: Path) -> None:
+    array = RNG.normal(size=(2, 3))
+    assert (open_arrays(saved(tmp_path / "a.npz", **{"serving_default_x:0": array}))["serving_default_x:0"] == array).all()
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_packed_and_fortran_arrays_are_read(tmp_path: Path, compressed: bool) -> None:
     array = np.asfortranarray(RNG.normal(size=(3, 5)))
