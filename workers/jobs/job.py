@@ -74,10 +74,10 @@ class JobTask:
     threads: int | None = None  # None: what the machine, or its container, allows
     checkpoints: str | None = None  # folder that keeps solved layers for another attempt
     cache: str | None = None  # folder of what other jobs of the project on the same model can use
-    other: str | None = None  # path of a model that is timed beside the first
     decoder: str | None = None  # path of a model that decodes the outputs
     metric: str | None = None  # FILE:NAME of a function of the user's; only on the user's own machine
     helping: bool = False  # solve layers for the process that does the job, and leave the rest to it
+    other: str | None = None  # path of a model that is timed beside the first
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ FIGURES = {
     "ratio": ("benchmark", "ratio", "value"),
     "ratio_low": ("benchmark", "ratio", "low"),
     "ratio_high": ("benchmark", "ratio", "high"),
+    "assumed": ("assumed",),
 }
 
 

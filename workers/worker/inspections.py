@@ -50,6 +50,15 @@ class FoundSkipped(BaseModel):
     reason: Text
 
 
+class FoundSpeed(_Found):
+    """How fast the machine is, on the model and by itself."""
+
+    import_s: Annotated[float, Field(ge=0)]
+    compile_s: Annotated[float, Field(ge=0)]
+    inference_s: Annotated[float, Field(ge=0)]
+    sorting_s: Annotated[float, Field(ge=0)]
+
+
 class FoundModel(_Found):
     """What is in a model."""
 
@@ -61,6 +70,7 @@ class FoundModel(_Found):
     inputs: list[FoundInput]
     layers: list[FoundLayer]
     skipped: list[FoundSkipped]
+    speed: FoundSpeed | None = None  # earlier versions did not tell
 
 
 class FoundArray(_Found):

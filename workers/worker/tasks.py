@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -213,12 +213,27 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     if outcome.killed:
         return Interruption() if job.attempt < settings.max_attempts else failure_of(TooManyAttempts())
     if outcome.failure is not None:
-        return outcome.failure
+        return as_uploaded(outcome.failure, job, task, bench.store)
     files = bench.artifacts.seal(job.id, job.attempt)
     if job.kind in (Kind.INSPECT, Kind.INSPECT_DATASET):
         return Results(files, inspection=checked(job.kind, read_json(workdir / OUT / "inspection.json")))
     report = read_json(workdir / OUT / "report.json")
     return Results(files, summarize(report), report.get("constraint"))
+
+
+def as_uploaded(failure: Failure, job: Job, task: JobTask, store: Store) -> Failure:
+    """The failure with files called as they were uploaded; it knows them as they are stored."""
+    given = [(AssetKind.MODEL, job.model, task.model), (AssetKind.DATASET, job.dataset, task.data)]
+    given.append((AssetKind.DATASET, job.evaluation, task.evaluation))
+    names: dict[str, set[str]] = {}
+    for kind, sha256, path in given:
+        with suppress(NotFound):
+            if sha256 and path:
+                names.setdefault(repr(Path(path).name), set()).add(repr(store.assets.get(kind, sha256).name))
+    message = failure.message
+    for stored, known in names.items():
+        message = message.replace(stored, known.pop()) if len(known) == 1 else message
+    return replace(failure, message=message)
 
 
 def job_task(job: Job, artifacts: Artifacts, workdir: Path, threads: int | None) -> JobTask:

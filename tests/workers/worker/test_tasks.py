@@ -105,6 +105,20 @@ def test_a_compression_is_published(bench: WorkerContext) -> None:
     assert left_behind(bench, job) == {"log.txt", "out"}
 
 
+def test_a_refused_dataset_is_called_what_its_user_calls_it(bench: WorkerContext) -> None:
+    with bench.artifacts.incoming(1000, 0) as incoming:
+        incoming.write(b"no archive")
+        sha256 = incoming.finish()
+    bench.artifacts.place(incoming.path, AssetKind.DATASET, sha256, "of mine.zip")
+    bench.store.assets.add(AssetKind.DATASET, sha256, "of mine.zip", incoming.size, "me", lambda: None)
+    job_id = bench.store.assets.get(AssetKind.DATASET, sha256).job_id
+    assert job_id is not None
+    run_job(replace(bench, settings=bench.settings.model_copy(update={"child_command": CHILD})), job_id)
+    failure = bench.store.jobs.get(job_id).failure
+    assert failure is not None
+    assert failure.message.startswith("'of mine.zip' is no .npz")
+
+
 def test_an_inspection_is_shown_with_its_model(bench: WorkerContext) -> None:
     job = done(bench, Kind.INSPECT)
     model = bench.store.assets.get(AssetKind.MODEL, job.model)
