@@ -14,7 +14,7 @@ from workers.engine.sample_schedule import BatchStream, SampleSource
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.frontier import Batch, Runner, kept
 from workers.ir.graph.layers import Layer, nodes_by_name
-from workers.ir.graph.segments import Key, Segment, cut, tensor_key
+from workers.ir.graph.segments import Key, Segment, cut, every, tensor_key
 from workers.methods.problem import Array
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
@@ -78,8 +78,8 @@ class _Chain:
         self._sites = find_sites(model, tasks, self._biases)
         self._results = list(dict.fromkeys(tensor_key(result.input_value(0)) for result in model.get_results()))
         names, sources = [site.node for site in self._sites], [site.source for site in self._sites]
-        self._parts = cut(model.clone(), names, self._results, TOGETHER)
-        self._watched = cut(model.clone(), names, [*self._results, *sources], TOGETHER)
+        self._parts = cut(model.clone(), names, self._results, every(TOGETHER))
+        self._watched = cut(model.clone(), names, [*self._results, *sources], every(TOGETHER))
         self._threads = threads
         self._runners = [Runner(segment, threads) for segment in self._parts.segments]
 

@@ -5,6 +5,7 @@ also makes up for what the skip connection has lost: z + s − s′, with s and 
 compressed model. A residual block then passes on less error than entered it.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -63,7 +64,7 @@ def _skip(bias: ov.Node) -> Key | None:
 
 
 class StatisticsCollector:
-    """The statistics at each site of one phase, batch by batch.
+    """The statistics at each site of one phase, batch by batch: first drawn from the original, then added.
 
     `batches` is how many will come: together they give each layer the rows it needs. Sites that read the same tensor in the
     same way share their rows and their input statistics. Rows are gathered until they are ROWS_AT_ONCE, for a product of many
@@ -76,7 +77,8 @@ class StatisticsCollector:
         self._sites = sites
         self._batches = batches
         self._seed, self._phase = seed, phase
-        self._seen = 0
+        self._drawn = self._seen = 0  # batches
+        self._waiting: deque[tuple[dict[object, Indices], dict[str, Float32]]] = deque()  # drawn, and not added yet
         self._inputs: dict[object, InputMoments] = {}
         for site in sites:
             self._inputs.setdefault(_reading(site), InputMoments())
@@ -84,21 +86,40 @@ class StatisticsCollector:
         self._rows: dict[tuple[object, int], list[Float32]] = {}  # of a reading in one half of the batches, (g, n, c) each
         self._targets: dict[tuple[str, int], list[Float32]] = {}  # (g, n, r) each
 
-    def add(self, dense: Batch, sparse: Batch, share: float) -> None:
-        """Count one batch: the original's and the compressed model's tensors, and how much of it is samples, not padding."""
-        drawn: dict[object, tuple[Indices, Float32]] = {}
-        rng = (self._seed, Stream.STATISTICS_ROWS, self._phase, self._seen)
+    def draw(self, dense: Batch, share: float) -> None:
+        """Draw the rows of a batch and keep their targets: its tensors in the original, and how much of it is no padding."""
+        rng = (self._seed, Stream.STATISTICS_ROWS, self._phase, self._drawn)
+        self._drawn += 1
+        index: dict[object, Indices] = {}
+        inputs: dict[object, Float32] = {}
+        targets: dict[str, Float32] = {}
+        for site in self._sites:
+            reading = _reading(site)
+            if reading not in index:
+                index[reading] = _rows(site, dense[site.source].shape, share, self._batches, generator(*rng))
+                if self._outputs:
+                    inputs[reading] = site.layer.geometry.input_rows(dense[site.source], index[reading])
+            if self._outputs:
+                targets[site.node] = _target(site, dense, index[reading], inputs[reading])
+        self._waiting.append((index, targets))
+
+    def add(self, sparse: Batch) -> None:
+        """Count the batch that was drawn before all others: its tensors in the compressed model."""
+        index, targets = self._waiting.popleft()
         half = self._seen % 2
         self._seen += 1
+        read: set[object] = set()
         for site in self._sites:
-            reading, read = _reading(site), site.layer.geometry.input_rows
-            if reading not in drawn:
-                index = _rows(site, dense[site.source].shape, share, self._batches, generator(*rng))
-                rows = self._rows.setdefault((reading, half), [])
-                rows.append(read(sparse[site.source], index))
-                drawn[reading] = index, read(dense[site.source], index) if self._outputs else rows[-1]
-            if self._outputs:
-                self._targets.setdefault((site.node, half), []).append(_target(site, dense, sparse, *drawn[reading]))
+            reading, geometry = _reading(site), site.layer.geometry
+            if reading not in read:
+                read.add(reading)
+                found = geometry.input_rows(sparse[site.source], index[reading])
+                self._rows.setdefault((reading, half), []).append(found)
+            if targets:
+                target = targets[site.node]
+                if site.skip is not None:
+                    target -= geometry.output_rows(sparse[site.skip], index[reading])
+                self._targets.setdefault((site.node, half), []).append(target)
         for (reading, number), rows in self._rows.items():
             if sum(part.shape[1] for part in rows) >= ROWS_AT_ONCE or sum(part.size for part in rows) >= VALUES_AT_ONCE:
                 self._count(reading, number)
@@ -126,20 +147,29 @@ def _reading(site: Site) -> object:
     return site.source, site.layer.geometry
 
 
-def _target(site: Site, dense: Batch, sparse: Batch, index: Indices, inputs: Float32) -> Float32:
-    """The output rows at `index` that are aimed at, but for the bias; `inputs` are the input rows of the original."""
+def _target(site: Site, dense: Batch, index: Indices, inputs: Float32) -> Float32:
+    """The output rows at `index` of the original, but for the bias, and what is added to them; `inputs` are its input rows."""
     target: Float32 = np.matmul(inputs, site.weight.swapaxes(1, 2))
-    if site.skip is not None and site.skip in sparse:
-        rows = site.layer.geometry.output_rows
-        target += rows(dense[site.skip], index) - rows(sparse[site.skip], index)
+    if site.skip is not None:
+        target += site.layer.geometry.output_rows(dense[site.skip], index)
     return target
+
+
+def target_bytes(site: Site) -> int:
+    """What all targets of a site take at the most."""
+    return 4 * _wanted(site) * site.layer.channels
+
+
+def _wanted(site: Site) -> int:
+    """How many rows a layer needs."""
+    fewest = FEWEST_ROWS if len(site.weight) == 1 else FEWEST_ROWS_OF_GROUP
+    return max(ROWS_PER_COLUMN * site.layer.cols, fewest)
 
 
 def _rows(site: Site, shape: Sequence[int], share: float, batches: int, rng: np.random.Generator) -> Indices:
     """Flat output positions of a batch with inputs of this shape: stratified, so that every sample and region is drawn from."""
     total = max(int(site.layer.geometry.input_positions(shape) * share), 1)
-    fewest = FEWEST_ROWS if len(site.weight) == 1 else FEWEST_ROWS_OF_GROUP
-    want = ceil(max(ROWS_PER_COLUMN * site.layer.cols, fewest) / batches)
+    want = ceil(_wanted(site) / batches)
     if want >= total:
         return np.arange(total)
     drawn: NDArray[np.intp] = ((np.arange(want) + rng.random(want)) * (total / want)).astype(np.intp)

@@ -11,7 +11,7 @@ from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose
 from workers.ir.graph.edit import ensure_bias
 from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier
 from workers.ir.graph.layers import Layer
-from workers.ir.graph.segments import cut
+from workers.ir.graph.segments import cut, every
 from workers.methods.problem import LayerProblem
 
 TOGETHER = 6  # layers, one after another, whose inputs one run tells where nobody shares the work
@@ -34,7 +34,8 @@ class StatisticsPass:
         layers = [task.layer for task in tasks]
         self._sites = find_sites(batched, tasks, ensure_bias(batched, layers))
         nodes = [site.node for site in self._sites]
-        self._model, self._parts = batched, cut(batched.clone(), nodes, [site.source for site in self._sites], together)
+        sources = [site.source for site in self._sites]
+        self._model, self._parts = batched, cut(batched.clone(), nodes, sources, every(together))
         self._stream = BatchStream(samples, options.batch_size)
         self._options = options
         self.layers = sorted(layers, key=self.phase)
@@ -61,7 +62,8 @@ class StatisticsPass:
             sites = [site for site in self._sites if site.node in names]
             collector = StatisticsCollector(sites, batches, self._options.seed, phase, own=True)
             for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, threads)):
-                collector.add(seen, seen, self._stream.share(number))
+                collector.draw(seen, self._stream.share(number))
+                collector.add(seen)
             known = collector.outputs()
             for layer in here:
                 outputs = {node: known[node] for node in layer.nodes if node in known}

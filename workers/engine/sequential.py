@@ -1,22 +1,28 @@
 """Layer after layer: each is solved on the inputs that the layers before it give in the compressed model.
 
-The original model runs one phase ahead of the compressed one. A phase costs one pass of its own operations over the
-calibration samples in each model, so that the whole compression costs two forward passes and the solves.
+The original model runs some phases ahead of the compressed one, and leaves what its layers aim at. A phase costs one pass of
+its own operations over the calibration samples in each model, so that the whole compression costs two forward passes and the
+solves.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain
 
 import openvino as ov
 
 from workers.engine.cache import NO_CACHE, LayerCache
-from workers.engine.capture import StatisticsCollector, find_sites
+from workers.engine.capture import Site, StatisticsCollector, find_sites, target_bytes
+from workers.engine.collect import TOGETHER
 from workers.engine.layer import LayerResult, LayerTask
 from workers.engine.sample_schedule import BatchStream, SampleSource, schedule
 from workers.engine.solver import EngineOptions, LayerSolver, LayerStatistics, Position
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Batch, Frontier, enter_frontier, run_phase
+from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier, run_phase
 from workers.ir.graph.layers import Layer
-from workers.ir.graph.segments import cut
+from workers.ir.graph.segments import Cut, cut
+
+TARGET_BYTES = 2**27  # that the targets of the phases may take through which the original runs at once
 
 
 def compress_sequentially(
@@ -60,18 +66,29 @@ def compress_sequentially(
 
 
 class TwinModels:
-    """The original and the compressed model, cut where layers write, at the same moving frontier."""
+    """The original and the compressed model, cut where layers write.
+
+    The frontier of the compressed one moves phase by phase. The original's moves several phases at once, as many as their
+    targets fit into TARGET_BYTES: nothing changes in it, and what runs as one is compiled once and keeps its tensors to itself.
+    """
 
     def __init__(self, batched: ov.Model, tasks: Sequence[LayerTask], samples: SampleSource, options: EngineOptions) -> None:
-        self._sites = find_sites(batched, tasks, ensure_bias(batched, [task.layer for task in tasks]))
-        nodes = [site.node for site in self._sites]
+        sites = find_sites(batched, tasks, ensure_bias(batched, [task.layer for task in tasks]))
+        nodes = [site.node for site in sites]
         self._models = batched, batched.clone()  # whole: the original and the compressed one
-        self._original, self._compressed = (cut(model.clone(), nodes) for model in self._models)
+        self._compressed = cut(batched.clone(), nodes)
         self._stream = BatchStream(samples, options.batch_size)
         self._options = options
-        self._batches = schedule(self._original.held, self._stream.length)
+        self._batches = schedule(self._compressed.held, self._stream.length)
+        self._sites: dict[int, list[Site]] = {phase: [] for phase in self.phases()}
+        for site in sites:
+            self._sites[self._compressed.phases[site.node]].append(self._beside(site))
+        self._strides = stride(self._batches, [sum(map(target_bytes, here)) for here in self._sites.values()])
+        exposed = [key for site in chain(*self._sites.values()) for key in (site.source, site.skip) if key is not None]
+        self._original = cut(batched.clone(), nodes, exposed, self._strides.__getitem__)
         self._dense: Frontier = []
         self._sparse: Frontier = []
+        self._collectors: dict[int, StatisticsCollector] = {}  # of the phases that the original has run
 
     def phases(self) -> range:
         """All phases, from 1."""
@@ -79,7 +96,7 @@ class TwinModels:
 
     def phase(self, layer: Layer) -> int:
         """The phase in which a layer is solved."""
-        return self._original.phases[layer.nodes[0]]
+        return self._compressed.phases[layer.nodes[0]]
 
     def ahead(self, phase: int) -> list[ov.Model]:
         """The compressed model, whole and in the segments that `phase` and those after it run."""
@@ -87,33 +104,66 @@ class TwinModels:
 
     def collect(self, phase: int) -> None:
         """Take the statistics of the layers that a phase solves."""
-        batches = self._batches[phase - 1]
-        here = [site for site in self._sites if self._original.phases[site.node] == phase]
-        collector = StatisticsCollector(here, batches, self._options.seed, phase)
-        for number, (dense, sparse) in enumerate(zip(self._dense, self._sparse, strict=True)):
-            collector.add(dense, sparse, self._stream.share(number))
-        self._outputs, self._samples = collector.outputs(), self._stream.samples(batches)
+        collector = self._collectors[phase]
+        for sparse in self._sparse:
+            collector.add(sparse)
+        self._outputs, self._samples = collector.outputs(), self._stream.samples(self._batches[phase - 1])
 
     def seen(self, layer: Layer) -> LayerStatistics:
         """The statistics of a layer of the phase that was collected last."""
         return LayerStatistics({node: seen for node, seen in self._outputs.items() if node in layer.nodes}, self._samples)
 
     def advance(self, phase: int) -> None:
-        """Run both models through a phase, with the layers that are written into the compressed one."""
-        run_phase(self._original, phase, self._dense, self._options.threads)
+        """Run the compressed model through a phase, with the layers that are written into it."""
+        self._collectors.pop(phase, None)
         run_phase(self._compressed, phase, self._sparse, self._options.threads)
 
     def enter(self, phase: int) -> None:
-        """Bring both frontiers before `phase` to the batches that take part in it."""
-        batches = self._batches[phase - 1]
-        del self._dense[batches:], self._sparse[batches:]
-        fresh = range(len(self._dense), batches)
+        """Bring both frontiers before `phase` to the batches that take part in it, and the original through it."""
+        original, compressed = self._models
+        batches, number = self._batches[phase - 1], self._strides[phase]
+        fresh = number != self._strides[phase - 1]  # no phase of the stride has been entered
         if fresh:
-            original, compressed = self._models
-            self._dense += self._enter(original, phase, fresh)
-            same = phase == 1  # no layer has run yet
-            self._sparse += map(dict, self._dense) if same else self._enter(compressed, phase, fresh)
+            self._enter(self._dense, batches, original, self._original, number)
+        if phase == 1:
+            self._sparse += map(dict, self._dense)  # no layer has run yet
+        self._enter(self._sparse, batches, compressed, self._compressed, phase)
+        if fresh:
+            self._run(number)
 
-    def _enter(self, model: ov.Model, phase: int, numbers: range) -> Iterator[Batch]:
-        batches = self._stream.batches(numbers.start, numbers.stop)
-        return enter_frontier(model, self._original, phase, batches, self._options.threads)
+    def _enter(self, frontier: Frontier, batches: int, model: ov.Model, parts: Cut, phase: int) -> None:
+        """Bring a frontier before a phase of `parts` to so many batches."""
+        del frontier[batches:]
+        if len(frontier) < batches:
+            fresh = self._stream.batches(len(frontier), batches)
+            frontier += enter_frontier(model, parts, phase, fresh, self._options.threads)
+
+    def _run(self, number: int) -> None:
+        """Run the original through the phases of a stride, and draw the rows of their layers."""
+        phases = [phase for phase in self.phases() if self._strides[phase] == number]
+        for phase in phases:
+            here, batches = self._sites[phase], self._batches[phase - 1]
+            self._collectors[phase] = StatisticsCollector(here, batches, self._options.seed, phase)
+        for batch, seen in enumerate(advance_frontier(self._original, number, self._dense, self._options.threads)):
+            for phase in phases:
+                self._collectors[phase].draw(seen, self._stream.share(batch))
+
+    def _beside(self, site: Site) -> Site:
+        """The site, without a skip that the compressed model does not know before the site's phase."""
+        parts, key = self._compressed, site.skip
+        known = key is not None and parts.born.get(key, 0) < parts.phases[site.node] <= parts.last_use.get(key, 0)
+        return site if known else replace(site, skip=None)
+
+
+def stride(batches: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """The stride, from 1, in which the original runs each phase, from 0, which is before all of them.
+
+    `batches` and `sizes` are of phases 1 and on: how many take part, and what the targets take. Phases of one stride follow one
+    another, TOGETHER at the most, with as many batches each and targets of up to TARGET_BYTES.
+    """
+    strides, taken, held = [0], 0, 0
+    for number, (count, size) in enumerate(zip(batches, sizes, strict=True)):
+        fits = number and taken < TOGETHER and held + size <= TARGET_BYTES and count == batches[number - 1]
+        strides.append(strides[-1] if fits else strides[-1] + 1)
+        taken, held = (taken + 1, held + size) if fits else (1, size)
+    return strides

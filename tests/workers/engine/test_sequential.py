@@ -10,9 +10,11 @@ import openvino.opset13 as ops
 import pytest
 
 from tests.workers.ir.tiny import named
+from workers.engine import sequential
+from workers.engine.collect import TOGETHER
 from workers.engine.layer import LayerResult, make_tasks
 from workers.engine.moments import LayerMoments
-from workers.engine.sequential import compress_sequentially
+from workers.engine.sequential import TARGET_BYTES, compress_sequentially, stride
 from workers.engine.solver import DAMPING, MOST_RESTORED, EngineOptions, damped, pose, prior, restored
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
@@ -212,3 +214,20 @@ def test_damping_believes_how_taps_go_together_and_doubts_how_channels_do() -> N
 def test_damping_makes_a_dead_layer_definite() -> None:
     hessian = np.zeros((2, 9, 9))
     assert np.linalg.eigvalsh(damped(hessian, prior(hessian, 0.5, 9))).min() > 0
+
+
+def test_the_original_strides_over_phases_as_far_as_their_targets_fit() -> None:
+    mega = 2**20
+    assert stride([4, 4, 4], [mega] * 3) == [0, 1, 1, 1]
+    assert stride([4, 4, 9, 9], [mega] * 4) == [0, 1, 1, 2, 2]  # samples join between
+    assert stride([4] * 4, [TARGET_BYTES, mega, TARGET_BYTES - mega, mega]) == [0, 1, 2, 2, 3]
+    assert max(map(stride([4] * 20, [1] * 20).count, range(1, 5))) == TOGETHER
+
+
+def test_strides_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    long, short = residual_network(), residual_network()
+    run(long, lambda layer: (Halved(), Untouched()))
+    monkeypatch.setattr(sequential, "TARGET_BYTES", 0)
+    run(short, lambda layer: (Halved(), Untouched()))
+    for layer in find_layers(long)[0]:
+        np.testing.assert_allclose(read_weight(long, layer), read_weight(short, layer), rtol=1e-3, atol=1e-4)

@@ -5,7 +5,7 @@ Cutting every edge that crosses from one phase to another gives one small model 
 forward pass in total, and only the tensors on the frontier are ever kept.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -35,13 +35,15 @@ class Cut:
     held: tuple[int, ...]  # bytes of the frontier of one batch after each phase, tensors of unknown shape aside
 
 
-def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = (), together: int = 1) -> Cut:
+def cut(
+    model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = (), merged: Callable[[int], int] = lambda phase: phase
+) -> Cut:
     """Cut `model`, which is consumed, at its layers; `exposed` tensors become outputs of the phase that computes them.
 
-    So many phases as `together` says, one after another, count as one: nothing is to change between their layers.
+    `merged` says as which phase one counts: several, one after another, can be one where nothing changes between their layers.
     """
     names = set(layer_nodes)
-    phases = {name: -(-phase // together) for name, phase in _phases(model, names).items()}
+    phases = {name: merged(phase) for name, phase in _phases(model, names).items()}
     last = max((phases[name] for name in names), default=0)
     crossing = _crossing(model, phases, last)
     wanted = dict.fromkeys([*crossing, *exposed])
@@ -56,6 +58,11 @@ def cut(model: ov.Model, layer_nodes: Iterable[str], exposed: Iterable[Key] = ()
     sizes = {key: _bytes(port) for key, (port, _) in crossing.items()}
     held = tuple(sum(sizes[key] for key in crossing if born[key] <= phase < last_use[key]) for phase in range(last + 1))
     return Cut(segments, layer_phases, born, last_use, held)
+
+
+def every(count: int) -> Callable[[int], int]:
+    """So many phases count as one; 0, before any layer, is none of them."""
+    return lambda phase: -(-phase // count)
 
 
 def up_to(model: ov.Model, tensors: Iterable[Key]) -> Segment:
