@@ -168,11 +168,8 @@ class Step(BaseModel, ABC):
         return None
 
 
-class Method(Step, ABC):
-    """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
-
-    family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
-    stores_tables: ClassVar[bool] = False  # whether it has a form for tables whose rows are looked up, not multiplied
+class PerLayer(Step, ABC):
+    """A step that may go by other knobs in some layers, and leave some alone."""
 
     ignored_scope: IgnoredScope = Field(
         default=IgnoredScope(), description="Layers that this step leaves as they are, besides the recipe's ignored_scope."
@@ -183,8 +180,6 @@ class Method(Step, ABC):
 
     @model_validator(mode="after")
     def _check_layers(self) -> Self:
-        if self.layers and self.rewrites_graph:
-            raise ValueError("layers: whole channels are chosen over the network, layer by layer there is nothing to set")
         for number, settings in enumerate(self.layers):
             try:
                 self.set_for(settings)
@@ -209,6 +204,19 @@ class Method(Step, ABC):
             raise ValueError("layers: beside `scope` stand knobs of the step, at least one")
         alone = {"allocation": "uniform"} if "allocation" in type(self).model_fields else {}
         return type(self).model_validate({**self.model_dump(exclude=FOR_SOME_LAYERS), **alone, **knobs})
+
+
+class Method(PerLayer, ABC):
+    """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
+
+    family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
+    stores_tables: ClassVar[bool] = False  # whether it has a form for tables whose rows are looked up, not multiplied
+
+    @model_validator(mode="after")
+    def _check_layerwise(self) -> Self:
+        if self.layers and self.rewrites_graph:
+            raise ValueError("layers: whole channels are chosen over the network, layer by layer there is nothing to set")
+        return self
 
     @abstractmethod
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:

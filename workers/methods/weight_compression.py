@@ -4,8 +4,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.methods.ignored_scope import IgnoredScope
-from workers.methods.problem import Pass
+from workers.methods.ignored_scope import LayerSettings
+from workers.methods.problem import Pass, PerLayer
 
 BITS = {"int8_asym": 8.0, "int8_sym": 8.0, "int4_asym": 4.0, "int4_sym": 4.0, "nf4": 4.0}
 GROUP_SIZE = 128  # NNCF's, in 4 bits
@@ -28,7 +28,7 @@ class CompressionParameters(BaseModel):
     )
 
 
-class WeightCompression(Pass):
+class WeightCompression(PerLayer, Pass):
     """Weights in 8 or 4 bits, embeddings included, decoded as they are used: less memory, activations untouched (NNCF)."""
 
     closes: ClassVar[bool] = True
@@ -67,9 +67,6 @@ class WeightCompression(Pass):
         | None
     ) = Field(default=None, description="By what `ratio` chooses; all but the first need calibration samples.")
     subset_size: int = Field(default=128, ge=1, le=100_000, description="Calibration samples that are used, from the first on.")
-    ignored_scope: IgnoredScope = Field(
-        default=IgnoredScope(), description="Operations that keep their weights, besides the recipe's ignored_scope."
-    )
     advanced_parameters: CompressionParameters = Field(default=CompressionParameters(), description="As in NNCF.")
 
     @model_validator(mode="after")
@@ -94,10 +91,12 @@ class WeightCompression(Pass):
         """One scale."""
         return SCALE_BITS
 
-    @property
-    def own_scope(self) -> IgnoredScope:
-        """Besides the recipe's."""
-        return self.ignored_scope
+    def set_for(self, settings: LayerSettings) -> Self:
+        """As of every step; a layer that is named has the bits that are asked for, be it the last one or a table."""
+        bits = BITS.get((settings.model_extra or {}).get("mode", self.mode))
+        only_4_bit = {name: type(self).model_fields[name].default for name in ONLY_4_BIT}
+        named = super(WeightCompression, self.model_copy(update=only_4_bit if bits == 8 else {})).set_for(settings)
+        return named.model_copy(update={"all_layers": True}) if bits == 4 and named.all_layers is None else named
 
     @property
     def needs_samples(self) -> bool:

@@ -1,11 +1,16 @@
 """Weights in 8 or 4 bits that are decoded as the model runs: NNCF compresses, and what every layer has lost is measured."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import nncf
 import openvino as ov
 from nncf.quantization.advanced_parameters import GroupSizeFallbackMode
 
 from workers.calibration import Samples
+from workers.engine.layer import LayerResult
 from workers.errors import NotQuantizable
+from workers.ir.graph.ignored_scope import excluded_operations
 from workers.methods.weight_compression import BITS, WeightCompression
 from workers.passes.nncf_layers import (
     Reach,
@@ -19,17 +24,21 @@ from workers.passes.nncf_layers import (
     results_of,
 )
 from workers.passes.output_error import measure_drift
-from workers.passes.quiet_nncf import quiet_nncf
+from workers.passes.quiet_nncf import Tell, quiet_nncf
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 
 def rewrite(step: WeightCompression, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
     """Compress the weights and measure every compressed layer against the original.
 
-    Raises NotQuantizable where NNCF refuses the model or finds nothing in it to compress.
+    Raises NotQuantizable where NNCF refuses the model or finds nothing in it to compress, UnmatchedScope for a rule without
+    a match.
     """
-    reach = reach_of(step.ignored_scope, state, context)
-    compressed = _compress(step, state.model, reach, context, progress)
+    reach, tell = reach_of(step.ignored_scope, state, context), halving(step, progress)
+    compressed, by_layer = state.model, dict[str, WeightCompression]()
+    for knobs, others in _parts(step, state, context):
+        compressed = _compress(knobs, compressed, replace(reach, ignored=(*reach.ignored, *others)), context, tell)
+        by_layer = {layer.name: knobs for layer in compressed_layers(compressed, reach.candidates)} | by_layer
     if not holds_decoded(compressed):
         raise NotQuantizable("NNCF finds no weights of the model to compress.")
     chosen = compressed_layers(compressed, reach.candidates)
@@ -37,16 +46,32 @@ def rewrite(step: WeightCompression, state: CompressionState, context: RunContex
     channels = {layer.name: original_channels(state, layer) for layer in chosen}
     outputs = {name: layer for layer in chosen for name in layer.nodes}
     drifts = measure_drift(context.original, compressed, outputs, channels, few, context.threads) if chosen else {}
-    results = results_of(step, state, compressed, {layer: drifts[layer.name] for layer in chosen}, few.count)
+    results: dict[str, LayerResult] = {}
+    for knobs in dict.fromkeys(by_layer.values()):
+        here = {layer: drifts[layer.name] for layer in chosen if by_layer[layer.name] == knobs}
+        results |= results_of(knobs, state, compressed, here, few.count)
     for result in results.values():
         context.on_layer(result)
     return changed_state(step, state, compressed, reach, results)
 
 
-def _compress(step: WeightCompression, model: ov.Model, reach: Reach, context: RunContext, progress: StepProgress) -> ov.Model:
+def _parts(
+    step: WeightCompression, state: CompressionState, context: RunContext
+) -> Iterator[tuple[WeightCompression, set[str]]]:
+    """The knobs for some operations, and all operations but these; first those with settings of their own."""
+    everything = {node.friendly_name for node in state.model.get_ops() if node.get_type_name() != "Constant"}
+    free = set(everything)
+    for settings in step.layers:
+        selected = excluded_operations(state.model, settings.scope, context.origins).keys() & free
+        yield step.set_for(settings), everything - selected
+        free -= selected
+    yield step.alike(), everything - free
+
+
+def _compress(step: WeightCompression, model: ov.Model, reach: Reach, context: RunContext, tell: Tell) -> ov.Model:
     knobs = _four_bits(step, context.samples) if BITS[step.mode] == 4 else {}
     try:
-        with quiet_nncf(halving(step, progress), context.threads):
+        with quiet_nncf(tell, context.threads):
             return nncf.compress_weights(
                 model.clone(),
                 mode=nncf.CompressWeightsMode(step.mode),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workers.methods.finetune import Finetune
 from workers.methods.layerwise_pruning import GRADUAL_STEPS
-from workers.methods.problem import FLOAT_BITS, Method, Step
+from workers.methods.problem import FLOAT_BITS, Method, PerLayer, Step
 from workers.methods.solvers.least_squares import affordable_iterations
 from workers.recipe import Recipe
 from workers.recipe.assumptions import foreseen
@@ -133,7 +133,7 @@ Variants = Mapping[str, Step | None]  # of a step, by the layers that go by anot
 def _variants(step: Step, named: Operations, typed: Operations) -> Variants:
     """The layers that the step leaves alone, and those for which it has other knobs; the first settings count."""
     found: dict[str, Step | None] = {}
-    if isinstance(step, Method):
+    if isinstance(step, PerLayer):
         for settings in reversed(step.layers):
             other = step.set_for(settings)
             found |= {name: other for _, matched, _ in plain_rules(settings.scope, named, typed) for name in matched}
@@ -146,7 +146,7 @@ def _unmatched(recipe: Recipe, named: Operations, typed: Operations) -> Iterator
     scopes = {"ignored_scope": recipe.ignored_scope}
     for number, step in enumerate(recipe.steps):
         scopes |= {f"steps.{number}.ignored_scope": step.own_scope} if step.own_scope else {}
-        for place, settings in enumerate(step.layers if isinstance(step, Method) else ()):
+        for place, settings in enumerate(step.layers if isinstance(step, PerLayer) else ()):
             scopes[f"steps.{number}.layers.{place}.scope"] = settings.scope
     for where, scope in scopes.items():
         yield from (

@@ -17,7 +17,7 @@ from workers.ir.graph.layers import Layer, find_layers, find_tables
 from workers.ir.reading.importer import Imported
 from workers.methods.ignored_scope import IgnoredScope
 from workers.methods.int8 import Int8
-from workers.methods.problem import Array, Method, Step
+from workers.methods.problem import Array, Method, PerLayer, Step
 from workers.methods.super_network import SuperNetwork
 from workers.methods.weight_compression import WeightCompression
 from workers.randomness import Stream, generator
@@ -104,8 +104,10 @@ def _check_means(step: Step, imported: Imported) -> None:
     if step.needs_package and find_spec(step.needs_package) is None:
         hint = f"pip install 'fractune[{step.method}]' on the worker."
         raise MissingExtra(f"The step `{step.method}` needs {step.needs_package}.", hint=hint)
-    if step.own_scope is not None:
-        excluded_operations(imported.model, step.own_scope, imported.origins)
+    scopes = [settings.scope for settings in step.layers] if isinstance(step, PerLayer) else []
+    for scope in [step.own_scope, *scopes]:
+        if scope is not None:
+            excluded_operations(imported.model, scope, imported.origins)
 
 
 def _parts(steps: Sequence[Step], imported: Imported, layers: Sequence[Layer], tables: Sequence[Layer]) -> tuple[Part, ...]:

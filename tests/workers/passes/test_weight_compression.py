@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tests.workers.ir.tiny import graph, save, weight
 from tests.workers.passes.compressing import Job
+from workers.errors import UnmatchedScope
 from workers.ir.writing.exporter import export
 from workers.methods.weight_compression import WeightCompression
 from workers.recipe import Recipe
@@ -101,6 +102,29 @@ def test_an_ignored_layer_keeps_its_weights_and_the_report_says_why(encoder: Any
     job = compress(encoder, ignored_scope={"names": ["second"]})
     assert "second" not in job.results
     assert ("second", "ignored_scope.names: 'second'") in [(entry.name, entry.reason) for entry in job.compressed.skipped]
+
+
+def test_layers_have_modes_of_their_own(encoder: Any, tmp_path: Path) -> None:
+    blocks = [
+        {"scope": {"names": ["third", "embedding"]}, "group_size": 16},
+        {"scope": {"names": ["first"]}, "mode": "int8_sym"},
+    ]
+    job = compress(encoder, mode="int4_sym", group_size=32, all_layers=True, layers=blocks)
+    nodes = {node.friendly_name: node for node in written(job, tmp_path).get_ops()}
+    expected = {"first": ("i8", 1), "second": ("i4", 1), "third": ("i4", 1), "embedding": ("i4", 0)}
+    for name, (kind, port) in expected.items():
+        assert inner(nodes[name].input_value(port).get_node()).get_element_type().to_string() == kind
+    assert [job.results[name].steps[-1].mode for name in ("first", "second", "third")] == ["int8_sym", "int4_sym", "int4_sym"]
+    assert job.results["third"].steps[-1].group_size == 16
+    assert job.results["second"].steps[-1].group_size == 32
+    np.testing.assert_array_equal(job.outputs(job.compressed.model).shape, job.outputs(job.original).shape)
+
+
+def test_settings_for_layers_that_are_not_there_are_refused(encoder: Any) -> None:
+    with pytest.raises(UnmatchedScope, match="did you mean 'third'"):
+        compress(encoder, layers=[{"scope": {"names": ["thirt"]}, "mode": "int8_sym"}])
+    with pytest.raises(ValidationError, match=r"layers.0: .*mode"):
+        Recipe.model_validate({"steps": [{"method": "weight_compression", "layers": [{"scope": {}, "mode": "int3"}]}]})
 
 
 @pytest.mark.parametrize(
