@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import openvino as ov
@@ -49,7 +50,9 @@ def find_bias(node: ov.Node, channels: int) -> Bias | None:
     constant = add.input_value(port).get_node()
     shape = tuple(constant.shape) if constant.get_type_name() == "Constant" else ()
     aligned = bias_shape(node, channels)[-len(shape) :] if shape else None
-    return Bias(add.friendly_name, port, shape) if shape == aligned and constant.get_element_type() == ov.Type.f32 else None
+    if shape != aligned or prod(shape) != channels or constant.get_element_type() != ov.Type.f32:
+        return None  # one number for all channels is none for each
+    return Bias(add.friendly_name, port, shape)
 
 
 def bias_shape(node: ov.Node, channels: int) -> tuple[int, ...]:
