@@ -40,6 +40,7 @@ from workers.ir.reading.batching import rebatch
 from workers.ir.reading.importer import load
 from workers.jobs.job import JobTask, Kind
 from workers.machine import fingerprint
+from workers.methods import layerwise_pruning
 from workers.methods.solvers import least_squares
 from workers.passes.hidden_frameworks import only_openvino
 from workers.recipe import Preprocessing
@@ -160,6 +161,7 @@ def watched(watch: Stopwatch, methods: Sequence[str]) -> Iterator[None]:
         (moments, "gram", "compress: statistics", gram_operations),
         (moments, "accumulated", "compress: statistics", None),
         (solver, "pose", "compress: unconstrained optimum", pose_operations),
+        (layerwise_pruning, "choose_mask", "compress: choosing masks", None),
         (least_squares, "_by_block", "compress: re-solving", product_operations),
         (least_squares.Relaxation, "__call__", "compress: re-solving", None),
     ]

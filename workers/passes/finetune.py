@@ -14,7 +14,7 @@ from workers.ir.graph.edit import Bias, ensure_bias, read_bias, read_weight, wri
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.reading import batching
 from workers.methods.finetune import Finetune
-from workers.passes.output_error import measure_drift
+from workers.passes.output_error import MEASURED, measure_drift
 from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun
 from workers.statistics.decisions import read
 from workers.training.batches import TrainingBatches
@@ -25,7 +25,6 @@ from workers.training.parametrizations import parametrize
 
 MOST_FEATURES = 8
 MANY, FEW = 64, 16  # samples of a training step, where a machine runs that many at once and where it does not
-MEASURED = 128  # samples on which the layers' errors are measured afterwards
 
 
 @dataclass(frozen=True, slots=True)

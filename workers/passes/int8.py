@@ -25,7 +25,7 @@ from workers.passes.nncf_layers import (
     refusal,
     results_of,
 )
-from workers.passes.output_error import Drift, measure_drift
+from workers.passes.output_error import MEASURED, Drift, measure_drift
 from workers.passes.quiet_nncf import quiet_nncf
 from workers.passes.reversion import taken_back
 from workers.passes.state import CompressionState, RunContext, StepProgress
@@ -59,7 +59,7 @@ def measured(step: Int8, state: CompressionState, context: RunContext) -> Compre
     assert before is not None  # `rewrite` sets it
     chosen = compressed_layers(state.model, tuple(find_layers(before.model)[0]))
     biases = ensure_bias(before.model, chosen)
-    samples = min(step.subset_size, context.samples.count)
+    samples = min(step.subset_size, context.samples.count, MEASURED)
     drifts = _drifts(chosen, biases, before, state.model, context, samples)
     return replace(state, results={**before.results, **results_of(step, before, state.model, drifts, samples, biases)})
 

@@ -23,7 +23,7 @@ from workers.passes.nncf_layers import (
     refusal,
     results_of,
 )
-from workers.passes.output_error import measure_drift
+from workers.passes.output_error import MEASURED, measure_drift
 from workers.passes.quiet_nncf import Tell, quiet_nncf
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
@@ -42,7 +42,7 @@ def rewrite(step: WeightCompression, state: CompressionState, context: RunContex
     if not holds_decoded(compressed):
         raise NotQuantizable("NNCF finds no weights of the model to compress.")
     chosen = compressed_layers(compressed, reach.candidates)
-    few = context.samples.take(range(min(step.subset_size, context.samples.count)))
+    few = context.samples.take(range(min(step.subset_size, context.samples.count, MEASURED)))
     channels = {layer.name: original_channels(state, layer) for layer in chosen}
     outputs = {name: layer for layer in chosen for name in layer.nodes}
     drifts = measure_drift(context.original, compressed, outputs, channels, few, context.threads) if chosen else {}
