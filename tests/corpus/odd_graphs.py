@@ -175,6 +175,17 @@ def half_inside() -> Graph:
     return b.model({"y": ["n", 5]})
 
 
+def near_the_end_of_half() -> Graph:
+    """Columns repeat, so that what is left of a layer takes over its neighbours' share and passes 65,504."""
+    b, half = Build(), np.float16
+    h = b.relu(b.op("MatMul", b.input("x", [32, 12], TensorProto.FLOAT16), b.weight(12, 8, dtype=half), name="stem"))
+    h = b.op("Mul", b.op("Concat", h, h, h, h, axis=1), b.constant(np.array(1e-4, half)))
+    large = np.tile(b.rng.uniform(20_000, 60_000, (8, 6)) * b.rng.choice([-1, 1], (8, 6)), (4, 1))
+    h = b.op("Mul", b.op("MatMul", h, b.constant(large.astype(half)), name="large"), b.constant(np.array(1e-2, half)))
+    b.op("MatMul", b.relu(h), b.weight(6, 3, dtype=half), name="head", out="y")
+    return b.model({"y": [32, 3]}, {"y": TensorProto.FLOAT16})
+
+
 LAYERS: Mapping[Callable[[], Graph], int | str] = {  # that are found, or the code of the refusal
     same_names: 4,
     shared_weight: 3,
@@ -193,5 +204,6 @@ LAYERS: Mapping[Callable[[], Graph], int | str] = {  # that are found, or the co
     recurrent_with_its_state: 1,
     rank_unknown: 1,
     half_inside: 2,
+    near_the_end_of_half: 3,
 }
 SHAPES = {"recurrent_with_its_state": {"x": [5, 1, 6]}, "rank_unknown": {"x": [2, 6]}}

@@ -48,6 +48,7 @@ from workers.run.candidates import Candidate
 from workers.run.exploration import Explored, report_exploration
 from workers.run.int8_search import blame
 from workers.run.reporting.assumptions import assumed
+from workers.run.reporting.shortfall import shortfall
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
 SHEET_COLUMNS = 8
@@ -213,6 +214,7 @@ def _warnings(found: RunResults) -> tuple[str, ...]:
     warnings = [*found.imported.warnings, *found.chosen.warnings, *found.chosen.doubts, *found.failed]
     if found.splits.test.source != "dataset":
         warnings.append("No held-out data was given: fidelity is measured on synthetic samples and says nothing of real ones.")
+    warnings += shortfall(found.chosen.recipe.steps, found.chosen.compressed.results)
     if not found.chosen.compressed.results:
         warnings.append("No layer was compressed.")
     if found.explored.order and found.chosen.verdict and found.chosen.verdict.met is not True:
