@@ -6,7 +6,8 @@
 
 A subject is a model file, the pictures that calibrate it, labelled ones that judge it, and its preprocessing, as the JSON of
 `SUBJECTS` has them; files are relative to the zoo. Every run is `fractune optimize` in a process of its own, so that its
-CPU-seconds hold everything. Figures are merged into `benchmarks/results/accuracy.json`; `--draw` writes the table between the
+CPU-seconds hold everything; with `--images` those that an earlier run has made for the same model are taken from there, and the
+run says so. Figures are merged into `benchmarks/results/accuracy.json`; `--draw` writes the table between the
 marks of `docs/accuracy.md`.
 """
 
@@ -65,6 +66,7 @@ ROWS: dict[str, Steps] = {
     "mcq calibrated, K = 1": [{"method": "mcq", "samples_per_weight": 1, "rounding": "calibrated"}],
     "mlq": [{"method": "mlq"}],
     "ec2t": [{"method": "ec2t"}],
+    "pruning 0.5, finetune": [{"method": "layerwise_pruning", "sparsity_level": 0.5}, {"method": "finetune", "steps": 100}],
     "channels, 30 % of operations": [
         {"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"}
     ],
@@ -83,6 +85,7 @@ def main(
     models: Annotated[str, typer.Option(help="Names of subjects, separated by `;`; all when empty.")] = "",
     sources: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(SOURCES)}.")] = "pictures,none",
     seeds: Annotated[int, typer.Option(help="How many runs of each.")] = 1,
+    images: Annotated[Path | None, typer.Option(help="A folder that keeps images made for a model; none when absent.")] = None,
     draw: Annotated[bool, typer.Option(help="Write the table of all figures into the page, and run nothing.")] = False,
 ) -> None:
     """Run the chosen recipes on the chosen models, or draw what was measured."""
@@ -96,7 +99,7 @@ def main(
             for source in sources.split(","):
                 for seed in range(seeds):
                     run = {"model": name, "row": row, "source": source, "seed": seed}
-                    figures = measure(zoo, found[name], ROWS[row], source, seed)
+                    figures = measure(zoo, found[name], ROWS[row], source, seed, images)
                     typer.echo(json.dumps(run | figures))
                     others = [other for other in recorded() if any(other[key] != run[key] for key in run)]
                     RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, [*others, run | figures])) + "\n]\n")
@@ -107,9 +110,11 @@ def recorded() -> list[dict[str, Any]]:
     return list(json.loads(RESULTS.read_text())) if RESULTS.exists() else []
 
 
-def measure(zoo: Path, subject: dict[str, Any], steps: Steps, source: str, seed: int) -> dict[str, Any]:
+def measure(zoo: Path, subject: dict[str, Any], steps: Steps, source: str, seed: int, images: Path | None) -> dict[str, Any]:
     """Run the command, and read the report: shares with their intervals in percent, CPU-seconds of all its processes."""
     with tempfile.TemporaryDirectory() as folder:
+        kept = images or Path(folder, "data")
+        known = set(kept.rglob("*.images"))
         recipe = {
             "steps": steps,
             "calibration": SOURCES[source],
@@ -122,9 +127,11 @@ def measure(zoo: Path, subject: dict[str, Any], steps: Steps, source: str, seed:
         command += ["--recipe", Path(folder, "recipe.json"), "--out", Path(folder, "out"), "--threads", 1]
         command += ["--eval", zoo / subject["evaluation"]]
         command += ["--data", zoo / subject["calibration"]] if source == "pictures" else []
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "FRACTUNE_DATA_DIR": str(kept.resolve())}
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(list(map(str, command)), check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        subprocess.run(list(map(str, command)), check=True, env=environment)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = source == "none" and known == set(kept.rglob("*.images"))
         report = json.loads(Path(folder, "out", "report.json").read_text())
     fidelity = report["fidelity"]
     shares = {"accuracy": fidelity["accuracy_compressed"], "drop": fidelity["drop"], "agreement": fidelity["agreement"]}
@@ -134,6 +141,7 @@ def measure(zoo: Path, subject: dict[str, Any], steps: Steps, source: str, seed:
         "samples": report["calibration"]["count"],
         "zeros": round(100 * report["sparsity"], 1),
         "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
+        "images_found": found,
     }
 
 
@@ -148,7 +156,7 @@ def table(runs: list[dict[str, Any]]) -> str:
         drop = "{:.1f} [{:.1f}, {:.1f}]".format(*(_mean(same, "drop", end) for end in range(3)))
         data = f"{same[0]['samples']} {source}" if source != "none" else f"none ({same[0]['samples']} made)"
         shares = [f"{_mean(same, key, 0):.1f}" for key in ("accuracy", "agreement")]
-        cost = f"{sum(run['cpu_s'] for run in same) / len(same):.0f}"
+        cost = f"{sum(run['cpu_s'] for run in same) / len(same):.0f}{'*' * any(run.get('images_found') for run in same)}"
         lines.append(f"| {model} | {row} | {data} | {shares[0]} | {drop} | {shares[1]} | {cost} | {len(same)} |")
     return "\n".join(lines)
 

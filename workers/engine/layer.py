@@ -9,7 +9,7 @@ import openvino as ov
 
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.layers import Indices, Layer
-from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Step
+from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, Step
 
 
 class Solves(Protocol):
@@ -49,6 +49,11 @@ class LayerTask:
     def support(self) -> Mask | None:
         """Where the steps before left a weight (g, r, c); None where there were none."""
         return self.weight != 0 if self.earlier and self.earlier.steps else None
+
+    @property
+    def propagation(self) -> float:
+        """How much of what the layers before have lost the target makes up for: as much as any of the methods asks for."""
+        return max((method.propagation for method in self.methods if isinstance(method, Method)), default=1.0)
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -79,19 +79,28 @@ def damped(covariance: Array, added: Array) -> Array:
     return hessian
 
 
-def pose(layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING) -> LayerProblem:
-    """The problem of `layer` with weights `original` (g, r, c), damped towards them."""
+def pose(
+    layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING, propagation: float = 1.0
+) -> LayerProblem:
+    """The problem of `layer` with weights `original` (g, r, c), damped towards them.
+
+    Its target lies between W y, what these weights make of the inputs that the layer gets, and the original's outputs,
+    `propagation` of the way (Arai and Ichikawa 2025, "Quantization Error Propagation").
+    """
     added = prior(moments.covariance, damping, layer.geometry.taps)
     hessian = damped(moments.covariance, added)
     by_tap = original.reshape(*original.shape[:2], -1, layer.geometry.taps)
-    pull = moments.cross + np.einsum("grit,gtu->griu", by_tap, added).reshape(original.shape)
+    own = original @ moments.covariance if propagation < 1 else 0.0
+    cross = propagation * moments.cross + (1 - propagation) * own
+    pull = cross + np.einsum("grit,gtu->griu", by_tap, added).reshape(original.shape)
     return LayerProblem(layer.name, solve_normal_equations(hessian, pull), hessian, original, taps=layer.geometry.taps)
 
 
 def pose_task(task: LayerTask, seen: LayerStatistics, position: Position, options: EngineOptions) -> LayerProblem:
     """The problem of a task, damped as its statistics and its depth ask for."""
     moments = pool(seen.outputs.values())
-    return replace(pose(task.layer, task.weight, moments, damping_of(moments, position, options)), support=task.support)
+    damping = damping_of(moments, position, options)
+    return replace(pose(task.layer, task.weight, moments, damping, task.propagation), support=task.support)
 
 
 def damping_of(moments: LayerMoments, position: Position, options: EngineOptions) -> float:

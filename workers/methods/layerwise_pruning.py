@@ -25,6 +25,7 @@ class LayerwisePruning(Method):
     """Zeros by mask, the surviving weights re-solved against the original layer's output (Lazarevich et al. 2021)."""
 
     family: ClassVar[Family | None] = "masked"
+    propagation: ClassVar[float] = 0.25  # what more the weights that stay could make up for does not hold for other samples
 
     method: Literal["layerwise_pruning"] = "layerwise_pruning"
     sparsity_level: float = Field(gt=0, lt=1, description="Share of the weights set to zero, over all compressed layers.")

@@ -210,6 +210,7 @@ class Method(PerLayer, ABC):
     """A step that compresses layer by layer: a set of allowed weights, and how to choose among them."""
 
     family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
+    propagation: ClassVar[float] = 1.0  # how much of what the layers before have lost its targets make up for
     stores_tables: ClassVar[bool] = False  # whether it has a form for tables whose rows are looked up, not multiplied
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.batching import rebatch
+from workers.methods.inq import Inq
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import LayerSolution, Method
 
@@ -175,6 +176,33 @@ def test_pose_gives_the_optimum_of_the_centred_problem() -> None:
     problem = pose(layer, weight[None], moments)
     np.testing.assert_allclose(problem.target[0], np.linalg.lstsq(y, z, rcond=None)[0].T, atol=1e-3)
     assert moments.error(problem.target) == pytest.approx(np.square(z - y @ problem.target[0].T).mean(axis=0).sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_target_goes_part_of_the_way_from_its_own_weights_to_what_makes_up_for_the_layers_before(share: float) -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(4000, 6)), rng.normal(size=(3, 6))
+    y = x @ (np.eye(6) + 0.2 * rng.normal(size=(6, 6)))  # the inputs, as the layers before have changed them
+    aim = share * (x @ weight.T) + (1 - share) * (y @ weight.T)
+    z = x @ weight.T
+    moments = LayerMoments((y.T @ y / 4000)[None], (z.T @ y / 4000)[None], np.square(z).mean(axis=0)[None])
+    layer = next(layer for layer in find_layers(residual_network())[0] if layer.type == "MatMul")
+    problem = pose(layer, weight[None], moments, propagation=share)
+    np.testing.assert_allclose(problem.target[0], np.linalg.lstsq(y, aim, rcond=None)[0].T, atol=2e-2)
+
+
+def test_pruning_makes_up_for_a_quarter_of_what_the_layers_before_have_lost_and_quantising_for_all() -> None:
+    model = residual_network()
+    layer = find_layers(model)[0][0]
+    pruning, quantising = LayerwisePruning(sparsity_level=0.5), Inq(bits=4)
+    chosen: list[tuple[tuple[Method, ...], float]] = [
+        ((pruning,), 0.25),
+        ((quantising,), 1.0),
+        ((pruning, quantising), 1.0),
+        ((), 1.0),
+    ]
+    for methods, propagation in chosen:
+        assert make_tasks(model, [(layer, methods)])[0].propagation == propagation
 
 
 def test_what_pruning_took_from_the_spread_of_an_output_is_given_back() -> None:
