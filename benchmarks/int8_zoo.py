@@ -29,7 +29,7 @@ from int8_search import timed
 
 from workers.calibration.data_splits import DataSplits, split_data
 from workers.evaluation.model_comparison import Comparison, compare_models, find_task
-from workers.evaluation.model_outputs import sample_outputs
+from workers.evaluation.model_outputs import inference_request, sample_outputs
 from workers.ir.reading.importer import load
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
@@ -167,7 +167,7 @@ def judged(zoo: Path, subject: Subject, made: list[ov.Model]) -> Figures:
     test = samples_of(zoo, subject).test
     began = time.process_time()
     for model in (original, made[0]):
-        sample_outputs(model, test, 1)
+        sample_outputs(inference_request(model, test, 1, 1), test)
     passes = time.process_time() - began
     task = find_task(original, test, 1)
     ours, theirs = (compare_models(original, model, test, batch_size=1, threads=1, task=task) for model in made)
