@@ -1,6 +1,7 @@
 """Everything an operator can set: one frozen object, read from FRACTUNE_* variables, built at the entry points only."""
 
 import os
+import re
 import sys
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -18,7 +19,13 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from workers.errors import InvalidSettings
 
@@ -210,6 +217,13 @@ def read_settings(**values: Any) -> Settings:
     """The settings of this process, `values` before the environment. Raises InvalidSettings that names every fault."""
     try:
         return Settings(**values)
+    except SettingsError as error:  # which names the field alone
+        named = re.search(r'field "(\w+)"', str(error))
+        variable = f"FRACTUNE_{named[1].upper()}: it" if named else "A variable"
+        raise InvalidSettings(
+            f"{variable} is no JSON.",
+            hint="""Lists and mappings are JSON, for example FRACTUNE_WEBHOOK_TARGETS='["10.1.0.0/16"]'.""",
+        ) from error
     except ValidationError as error:
         faults = (
             f"FRACTUNE_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors(include_url=False)

@@ -63,7 +63,9 @@ def forgery_token(token: str) -> str:
 def is_ours(request: Request, token: str, shown: str) -> bool:
     """Whether a request that changes something came from a page of ours: it shows the token, and the browser agrees."""
     site = request.headers.get("sec-fetch-site", "same-origin")
-    return site in ("same-origin", "none") and hmac.compare_digest(forgery_token(token).encode(), shown.encode())
+    return site in ("same-origin", "none") and hmac.compare_digest(
+        forgery_token(token).encode(), shown.encode(errors="replace")
+    )
 
 
 def set_cookie(response: Response, request: Request, token: str, path: str) -> None:
