@@ -4,8 +4,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from uuid import uuid4
 
 BLOCK = 512  # bytes, of st_blocks
@@ -34,6 +35,28 @@ def contents(folder: Path, most: int, deepest: int) -> Contents:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((entry.path, level + 1))
     return Contents(total, entries, depth)
+
+
+def is_plain(path: Path, root: Path) -> bool:
+    """Whether it is a file of its own, to which no link leads from `root`. Raises nothing."""
+    folders = takewhile(lambda folder: folder != root, path.parents)
+    try:
+        return _is_own_file(path.lstat()) and all(stat.S_ISDIR(folder.lstat().st_mode) for folder in folders)
+    except OSError:
+        return False
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A file to be read whose name somebody else may change meanwhile. Raises OSError for a link, and for what is no file."""
+    file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    if not _is_own_file(os.fstat(file.fileno())):
+        file.close()
+        raise FileNotFoundError(f"{path} is no file of its own")
+    return file
+
+
+def _is_own_file(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def remove(path: Path) -> None:

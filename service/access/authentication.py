@@ -170,7 +170,7 @@ class Needs:
 
 async def pass_through(request: Request, principal: Annotated[Principal, Depends(authenticate)]) -> AsyncIterator[None]:
     """A place among the requests of a key that take long, until the answer has left. Raises RateLimited."""
-    with request.app.state.turnstile.passage(principal.id):
+    async with request.app.state.turnstile.passage(principal.id):
         yield
 
 

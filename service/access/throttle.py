@@ -4,12 +4,15 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import sleep
 
 from workers.errors import RateLimited
 
 WINDOW_S = 60.0
+APART_S = 0.01  # between the beginnings of two requests that take long
 MANY = 10_000  # names after which the quiet ones are forgotten
 
 
@@ -35,14 +38,18 @@ class Throttle:
 
 
 class Turnstile:
-    """So many at a time of a name: of requests that take long, which would leave no room to others. For one event loop."""
+    """So many at a time of a name: of requests that take long, which would leave no room to others. For one event loop.
+
+    They begin one after the other, so that a hundred that come at a time leave the process to those that take no time.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._under_way: Counter[str] = Counter()
+        self._next = 0.0  # when one may begin
 
-    @contextmanager
-    def passage(self, name: str) -> Iterator[None]:
+    @asynccontextmanager
+    async def passage(self, name: str) -> AsyncIterator[None]:
         """One more, for the time of the block. Raises RateLimited when it is one too many."""
         if self._under_way[name] >= self._most:
             raise RateLimited(
@@ -52,6 +59,10 @@ class Turnstile:
             )
         self._under_way[name] += 1
         try:
+            now = time.monotonic()
+            mine = max(self._next, now)
+            self._next = mine + APART_S
+            await sleep(mine - now)
             yield
         finally:
             self._under_way[name] -= 1

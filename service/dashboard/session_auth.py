@@ -39,7 +39,7 @@ async def form(request: Request) -> FormData:
 
 async def _pass_through(request: Request, principal: Annotated[Principal, Depends(visitor)]) -> AsyncIterator[None]:
     """A place among the requests of a visitor that take long, until the answer has left. Raises RateLimited."""
-    with request.app.state.turnstile.passage(principal.id):
+    async with request.app.state.turnstile.passage(principal.id):
         yield
 
 

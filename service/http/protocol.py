@@ -1,13 +1,15 @@
 """HTTP connections with limits: what uvicorn's protocol lets a client do without end.
 
 A connection whose request is not there in time, or grows beyond all measure, gets its answer and is closed. When there are too
-many connections, of one address or of all, the oldest that has no request under way makes room.
+many connections, of one address or of all, the oldest that has no request under way makes room. Of many requests that come at
+a time the oldest and the newest begin first.
 """
 
 import asyncio
 import time
 from asyncio import TimerHandle, Transport
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
@@ -16,6 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.http.errors import problem
 from workers.errors import FractuneError, HeadersTooLarge, MalformedRequest, RequestTimedOut, Unavailable
 from workers.settings import ConnectionLimits
+
+AT_ONCE = 4  # requests that begin before the loop looks at anything else
 
 Network = IPv4Network | IPv6Network
 
@@ -62,10 +66,33 @@ class Connections:
             return True
 
 
+class Turns:
+    """Requests that have not begun. The oldest and the newest are next, so that a burst delays neither who came before it nor
+    who comes after it by its whole length."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def wait(self, loop: asyncio.AbstractEventLoop, begin: Callable[[], None]) -> None:
+        """Have `begin` called, soon."""
+        self._waiting.append(begin)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._begin, loop)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        oldest = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+        newest = [self._waiting.pop() for _ in range(min(AT_ONCE, len(self._waiting)))]
+        if self._waiting:
+            loop.call_soon(self._begin, loop)
+        for begin in oldest + newest:
+            begin()
+
+
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with deadlines and sizes; `book` is set by `guarded`."""
+    """uvicorn's protocol with deadlines and sizes; `book` and `turns` are set by `guarded`."""
 
     book: Connections
+    turns: Turns
     _declined = False
     _timer: TimerHandle | None = None
     _stuck: TimerHandle | None = None
@@ -135,6 +162,15 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._within(self._limits.body_s)
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        begin = super()._start_asgi_task
+
+        def begin_unless_gone() -> None:
+            if not cycle.disconnected and not self.transport.is_closing():
+                begin(cycle, app)
+
+        self.turns.wait(self.loop, begin_unless_gone)
+
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         if not self._declined:
@@ -203,5 +239,5 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def guarded(limits: ConnectionLimits, most: int, proxies: Iterable[Network]) -> type[asyncio.Protocol]:
     """The protocol of one process, for uvicorn."""
-    values: dict[str, Any] = {"book": Connections(limits, most, proxies)}
+    values: dict[str, Any] = {"book": Connections(limits, most, proxies), "turns": Turns()}
     return type("Guarded", (GuardedProtocol,), values)

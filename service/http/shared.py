@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 N = TypeVar("N", bound=Hashable)
 T = TypeVar("T")
 OLDEST_S = 1.0  # what is true until some time, is not true for longer
+THREADS = 2
 MANY = 1000  # answers after which the old ones are forgotten
 
 
@@ -18,6 +20,7 @@ class Shared(Generic[N, T]):
 
     def __init__(self, ask: Callable[[N], T], seconds: float) -> None:
         self._ask, self._seconds = ask, seconds
+        self._threads = CapacityLimiter(THREADS)  # of our own, so that nobody waits behind uploads
         self._answers: dict[N, tuple[float, asyncio.Future[T]]] = {}  # since when
 
     async def __call__(self, name: N) -> T:
@@ -27,7 +30,7 @@ class Shared(Generic[N, T]):
         if answer is None or (answer.done() and now - asked >= self._seconds):
             if len(self._answers) >= MANY:
                 self._answers = {other: held for other, held in self._answers.items() if now - held[0] < self._seconds}
-            answer = asyncio.ensure_future(run_sync(self._ask, name))
+            answer = asyncio.ensure_future(run_sync(self._ask, name, limiter=self._threads))
             answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asked may have left
             self._answers[name] = now, answer
         return await asyncio.shield(answer)

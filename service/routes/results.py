@@ -19,6 +19,7 @@ from workers.jobs.records import Artifact, Job
 from workers.jobs.store import Store
 
 POLL_S = 0.5
+LONGEST_LOG = 16 << 20  # bytes; what a worker writes is half as long
 RECONNECT_MS = 2000
 # The report may carry names out of a hostile model: its scripts run in an origin of their own, without our cookies.
 REPORT_POLICY = "; ".join(
@@ -69,8 +70,11 @@ def layers(store: StoreDep, job: Known) -> list[dict[str, Any]]:
 @router.get("/logs", response_class=PlainTextResponse)
 def logs(artifacts: ArtifactsDep, job: Known, attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None) -> str:
     """The log of an attempt, the latest if none is named; empty before it begins."""
-    path = artifacts.log(job.id, attempt or job.attempt)
-    return path.read_text(errors="replace") if path.is_file() else ""
+    file = artifacts.open_log(job.id, attempt or job.attempt)
+    if file is None:
+        return ""
+    with file:
+        return file.read(LONGEST_LOG).decode(errors="replace")
 
 
 @router.get("/report.json")

@@ -18,12 +18,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from workers.digest import file_sha256
 from workers.errors import NotFound
-from workers.folders import remove
+from workers.folders import is_plain, open_plain, remove
 from workers.jobs.blob_store import BlobStore, SharedFolder
 from workers.jobs.incoming import Incoming
 from workers.jobs.records import Artifact, AssetKind
@@ -123,20 +124,30 @@ class Artifacts:
     def log(self, job_id: str, attempt: int) -> Path:
         """Where the child's log goes; of a job elsewhere it is there when the job has ended. Raises Unavailable."""
         path = self._root / "jobs" / job_id / str(attempt) / LOG
-        if not path.is_file():
+        if not is_plain(path, self._root):
             self._blobs.fetch(self._name(path))
         return path
+
+    def open_log(self, job_id: str, attempt: int) -> BinaryIO | None:
+        """The log, to be read; None before it begins, or where the job has put something else. Raises Unavailable."""
+        try:
+            return open_plain(self.log(job_id, attempt))
+        except OSError:
+            return None
 
     def keep_log(self, job_id: str, attempt: int) -> None:
         """The log is complete. Raises Unavailable."""
         path = self._root / "jobs" / job_id / str(attempt) / LOG
-        if path.is_file():
+        if is_plain(path, self._root):
             self._blobs.put(self._name(path))
 
     def seal(self, job_id: str, attempt: int) -> list[Artifact]:
         """Bundle the IR, flush every result to disk, and list them by name. Raises OSError (ENOSPC), Unavailable."""
         out = self._root / "jobs" / job_id / str(attempt) / OUT
-        if all((out / name).is_file() for name in BUNDLED):
+        if not stat.S_ISDIR(out.lstat().st_mode):
+            raise NotADirectoryError("the job has put something else in the place of its folder of results")
+        remove(out / BUNDLE)
+        if all(is_plain(out / name, out) for name in BUNDLED):
             bundle(out)
         names = sorted(_regular_files(out))
         for name in names:
@@ -150,9 +161,9 @@ class Artifacts:
     def result(self, job_id: str, attempt: int, name: str) -> Path:
         """A published file, `name` being that of an Artifact. Raises NotFound, Unavailable."""
         path = self._root / "jobs" / job_id / str(attempt) / OUT / name
-        if not path.is_file():
+        if not is_plain(path, self._root):
             self._blobs.fetch(self._name(path))
-        if not path.is_file():
+        if not is_plain(path, self._root):
             raise NotFound(f"The file {name} of job {job_id} is missing.", hint="Retry the job.")
         return path
 
@@ -224,6 +235,5 @@ def flush(path: Path) -> None:
 def _regular_files(folder: Path) -> Iterator[str]:
     """Relative names; links are left out, whoever made them."""
     for path in folder.rglob("*"):
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        if is_plain(path, folder):
             yield path.relative_to(folder).as_posix()

@@ -178,10 +178,10 @@ def _charts(done: Sequence[JsonObject], total: int) -> tuple[Columns, ...]:
 
 def _log(artifacts: Artifacts, job: Job, start: int | None = None) -> tuple[str, int]:
     """The log from a byte on, its end by default, and where that ends."""
-    path = artifacts.log(job.id, max(1, job.attempt))
-    if not path.is_file():
+    log = artifacts.open_log(job.id, max(1, job.attempt))
+    if log is None:
         return "", start or 0
-    with path.open("rb") as file:
+    with log as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - LOG_TAIL) if start is None else min(start, size))
         content = file.read(LOG_TAIL)

@@ -1,5 +1,6 @@
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -125,6 +126,58 @@ def test_links_are_not_published(artifacts: Artifacts, tmp_path: Path) -> None:
     (out / "soft").symlink_to(secret)
     (out / "hard").hardlink_to(secret)
     assert artifacts.seal("j", 1) == []
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """What no job may publish, nor overwrite."""
+    path = tmp_path / "secret"
+    path.write_text("password")
+    return path
+
+
+def test_no_link_becomes_part_of_the_bundle(artifacts: Artifacts, secret: Path) -> None:
+    out = write_ir(artifacts, "j")
+    (out / "1" / "model.xml").unlink()
+    (out / "1" / "model.xml").symlink_to(secret)
+    assert [file.name for file in artifacts.seal("j", 1)] == ["1/model.bin"]
+
+
+def test_what_lies_in_the_place_of_the_bundle_is_not_written_through(artifacts: Artifacts, secret: Path) -> None:
+    (write_ir(artifacts, "j") / "model.zip").symlink_to(secret)
+    artifacts.seal("j", 1)
+    assert secret.read_text() == "password"
+
+
+@pytest.mark.parametrize("place", ["out", "out/1"])
+def test_a_link_in_the_place_of_a_folder_leads_nowhere(artifacts: Artifacts, secret: Path, place: str) -> None:
+    out = write_ir(artifacts, "j")
+    folder = out.parent / place
+    folder.rename(secret.parent / "moved")
+    folder.symlink_to(secret.parent, target_is_directory=True)
+    try:
+        assert artifacts.seal("j", 1) == []
+    except NotADirectoryError:
+        assert place == "out"
+    with pytest.raises(NotFound):
+        artifacts.result("j", 1, "secret" if place == "out" else "1/secret")
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to])
+def test_a_result_and_a_log_are_files_of_their_own(
+    artifacts: Artifacts, secret: Path, make: Callable[[Path, Path], None]
+) -> None:
+    workdir = artifacts.workdir("j", 1)
+    make(workdir / "log.txt", secret)
+    make(workdir / "out" / "thumbnails.png", secret)
+    assert artifacts.open_log("j", 1) is None
+    with pytest.raises(NotFound):
+        artifacts.result("j", 1, "thumbnails.png")
+
+
+def test_a_log_that_is_a_pipe_is_not_waited_for(artifacts: Artifacts) -> None:
+    os.mkfifo(artifacts.workdir("j", 1) / "log.txt")
+    assert artifacts.open_log("j", 1) is None
 
 
 def test_a_new_attempt_starts_afresh_and_keeps_the_old_log(artifacts: Artifacts) -> None:

@@ -1,4 +1,5 @@
-"""The manifests are valid, pass the restricted security standard, set what Fractune reads, and the board asks what it tells."""
+"""Manifests are valid, restricted and set what Fractune reads; Compose confines; a secret is given to those that need it; the
+board asks for figures that exist. That Compose can read its files is checked by `make check`."""
 
 import json
 import re
@@ -121,3 +122,49 @@ def samples(family: str, kind: str) -> Iterator[str]:
     """The names of a family's samples."""
     suffixes = {"histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
     yield from (family + suffix for suffix in suffixes.get(kind, ("",)))
+
+
+FILES = ["docker-compose.yml", "docker/production.yml", "docker/openid.yml", "docker/cluster.yml", "docker/worker.yml"]
+SECRETS = {"fractune_database_password", "fractune_broker_password", "fractune_storage_secret_key"}
+
+
+class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads past the tags by which one file takes away from another."""
+
+
+def plain(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return None
+
+
+Loader.add_multi_constructor("!", plain)
+
+
+def services(file: str) -> dict[str, Any]:
+    """What a file says of each service."""
+    found: dict[str, Any] = yaml.load((DOCKER.parent / file).read_text(), Loader)["services"]
+    return {name: service or {} for name, service in found.items()}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_only_the_api_hears_of_the_identity_provider(file: str) -> None:
+    assert {name for name, service in services(file).items() if "oidc" in str(service).lower()} <= {"api"}
+
+
+def test_each_has_the_secrets_that_it_needs() -> None:
+    held = {name: set(service.get("secrets", [])) for name, service in services("docker/production.yml").items()}
+    assert held["api"] == held["worker"] == SECRETS == set(services("docker/worker.yml")["worker"]["secrets"])
+    assert held["broker"] | held["database"] | held["objects"] == SECRETS
+    assert [len(held[name]) for name in ("broker", "database", "objects")] == [1, 1, 1]
+    assert services("docker/openid.yml")["api"]["secrets"] == ["fractune_oidc__client_secret"]
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "docker/worker.yml"])
+def test_every_service_is_confined(file: str) -> None:
+    for name, service in services(file).items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["read_only"], name
