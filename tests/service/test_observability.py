@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.http.readiness import Readiness
@@ -29,15 +30,22 @@ def samples(http: httpx.Client) -> dict[tuple[str, ...], float]:
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
 
 
-def test_figures_are_those_of_the_store(fresh: Installation) -> None:
-    store = fresh.store
+@pytest.fixture
+def patient() -> Iterator[Installation]:
+    """Takes no message for lost, however long the test takes."""
+    with installation(requeue_s=3600.0) as service:
+        yield service
+
+
+def test_figures_are_those_of_the_store(patient: Installation) -> None:
+    store = patient.store
     store.assets.add(AssetKind.MODEL, "a" * 64, "m", 1, "me", lambda: None)
     for _ in range(2):
         job = store.jobs.submit(Request(Kind.COMPRESS, "a" * 64, RECIPE), "me")[0]
         store.leases.claim(job.id, "w", 30)
         store.leases.fail(job.id, 1, Failure("OUT_OF_MEMORY", "m", "h"), {Stage.IMPORT: 0.5, Stage.COMPRESS: 2.0})
     store.workers.seen("w", {}, {})
-    with fresh.http() as http:
+    with patient.http() as http:
         found = samples(http)
     assert found["fractune_jobs", "compress", "FAILED"] == 2
     assert found["fractune_jobs", "inspect", "QUEUED"] == 1
@@ -47,12 +55,33 @@ def test_figures_are_those_of_the_store(fresh: Installation) -> None:
     assert found["fractune_queue_messages",] == 0
 
 
-def test_messages_are_counted_in_the_queues_of_all_classes(fresh: Installation) -> None:
-    with fresh.http() as http:
+def test_messages_are_counted_in_the_queues_of_all_classes(patient: Installation) -> None:
+    with patient.http() as http:
         model = http.post("/v1/models", content=b"x").json()["sha256"]
         for runs_on in (None, "gpu=no", "isa=avx2"):
             assert http.post("/v1/jobs", json={"model": model, "recipe": RECIPE, "runs_on": runs_on}).status_code == 202
         assert samples(http)["fractune_queue_messages",] == 4  # with the inspection
+
+
+def test_messages_are_those_that_wait_after_restarts_of_the_broker_and_the_api(fresh: Installation) -> None:
+    with fresh.http() as http:
+        model = http.post("/v1/models", content=b"x").json()["sha256"]
+        for _ in range(2):
+            http.post("/v1/jobs", json={"model": model, "recipe": RECIPE}).raise_for_status()
+        with closing(redis.Redis(unix_socket_path=str(fresh.settings.data_dir / "broker.sock"))) as broker:
+            broker.flushall()
+        until(lambda: samples(http)["fractune_queue_messages",] == 3)  # with the inspection
+    with fresh.api(), fresh.http() as http:
+        assert samples(http)["fractune_queue_messages",] == 3
+
+
+@pytest.mark.parametrize(("part", "file"), [("store", "fractune.db"), ("broker", "broker.sock")])
+def test_a_file_of_the_service_that_was_removed_is_told(fresh: Installation, part: str, file: str) -> None:
+    with fresh.http() as http:
+        assert http.get("/readyz").json()["checks"][part] == "ok"
+        (fresh.settings.data_dir / file).unlink()
+        until(lambda: http.get("/readyz").json()["checks"][part] != "ok")
+        assert http.get("/readyz").status_code == 503
 
 
 def test_requests_are_timed_by_route(fresh: Installation) -> None:
