@@ -203,14 +203,18 @@ def test_strangers_without_number_are_forgotten(clock: Clock, monkeypatch: pytes
 
 
 def test_so_many_at_a_time() -> None:
-    gate = Turnstile(2)
-    with gate.passage("a"), gate.passage("a"), gate.passage("b"):
-        with pytest.raises(RateLimited, match="2 uploads"), gate.passage("a"):
+    async def enter(gate: Turnstile) -> None:
+        async with gate.passage("a"), gate.passage("a"), gate.passage("b"):
+            with pytest.raises(RateLimited, match="2 uploads"):
+                async with gate.passage("a"):
+                    pass
+        with pytest.raises(KeyError):
+            async with gate.passage("a"):
+                raise KeyError("a request that fails leaves as well")
+        async with gate.passage("a"), gate.passage("a"):
             pass
-    with pytest.raises(KeyError), gate.passage("a"):
-        raise KeyError("a request that fails leaves as well")
-    with gate.passage("a"), gate.passage("a"):
-        pass
+
+    asyncio.run(enter(Turnstile(2)))
 
 
 # what clients send
