@@ -85,6 +85,15 @@ def test_a_recipe_declares_what_a_sample_is(tmp_path: Path) -> None:
         load(written(TRAITS["fixed_batch"], tmp_path), batch={"x": 0})
 
 
+@pytest.mark.parametrize(("side", "tried"), [(16, 32), (1200, 600)])
+def test_large_inputs_are_tried_at_a_smaller_size(side: int, tried: int, tmp_path: Path) -> None:
+    """Twice the sides of large pictures would take longer than all that follows."""
+    imported = load(written(TRAITS["open_sides"], tmp_path), {"x": (1, 3, side, side)})
+    assert imported.trial is not None
+    assert imported.trial.shapes == ((2, 3, tried, tried),)
+    assert not imported.warnings
+
+
 def test_a_table_of_embeddings_is_stored_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     onnx.save(text_encoder(words=2000), path)

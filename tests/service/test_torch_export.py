@@ -1,6 +1,7 @@
 """`fractune export`: what a PyTorch module answers is what its file answers, and no pickle is opened."""
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ pytest.importorskip("onnxscript")
 import torch
 
 from service import cli
+from service.client import Client
 from service.torch_export import export_module, load_weights
+from tests.installation import Installation
 from workers.errors import NotExportable
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.importer import load
+from workers.jobs.records import Role
 
 SOURCE = """
 import torch
@@ -41,6 +45,22 @@ def net() -> torch.nn.Module:
     exec(SOURCE, namespace)
     module: torch.nn.Module = namespace["Net"]()
     return module
+
+
+def test_an_exported_module_is_uploaded(
+    service: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.py").write_text(SOURCE)
+    out, key = tmp_path / "net.onnx", service.keys[Role.OPERATOR]
+    words = ["export", f"{tmp_path}/net.py:build", "--shape", "picture[1,3,8,8]", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["fractune", *words, "--upload", "--url", service.url, "--api-key", key])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    identity = capsys.readouterr().out.strip()
+    with Client(service.url, key) as client:
+        assert client.upload_model(out) == identity  # the same file again
+    assert identity == sha256(out.read_bytes()).hexdigest()
 
 
 def test_a_module_and_its_weights_become_a_file_of_any_batch(

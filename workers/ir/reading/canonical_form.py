@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import openvino as ov
@@ -20,6 +21,7 @@ from workers.ir.reading.sampling import Declared, Sampling, settle_sampling
 from workers.ir.reading.validation import check_finite, check_has_layers, check_not_quantized
 
 SEED = 21
+MOST_VALUES = 2**22  # of all inputs, at a size that is tried though nobody asked for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,12 @@ def _try_other_size(
 
 
 def _other_sizes(form: Interface, shapes: Sequence[Shape]) -> Iterator[list[Shape]]:
-    """Open axes twice as long, then half, then the first axes alone twice as long."""
+    """Open axes twice as long, unless that is much to run, then half, then the first axes alone twice as long."""
     if not any(port.open_axes for port in form.inputs):
         return
-    yield [_resized(port, shape, lambda axis, length: 2 * length) for port, shape in zip(form.inputs, shapes, strict=True)]
+    doubled = [_resized(port, shape, lambda axis, length: 2 * length) for port, shape in zip(form.inputs, shapes, strict=True)]
+    if sum(map(prod, doubled)) <= MOST_VALUES:
+        yield doubled
     yield [
         _resized(port, shape, lambda axis, length: length // 2 if axis else 2 * length)
         for port, shape in zip(form.inputs, shapes, strict=True)
