@@ -116,9 +116,8 @@ def restored(weight: Array, moments: LayerMoments) -> Array:
     then answers more timidly than the original (REPAIR, Jordan et al. 2023, does this for merged networks).
     """
     spread = np.einsum("grc,grc->gr", weight @ moments.covariance, weight)
-    factor = np.sqrt(
-        np.maximum(moments.variance, 0) / np.where(spread > 0, spread, np.inf)
-    )  # rounded, a variance may be below 0
+    variance = np.maximum(moments.variance, 0)  # rounded, it may lie below
+    factor = np.sqrt(variance / np.where(spread > 0, spread, np.inf))
     return np.asarray(weight * np.clip(factor, 1 / MOST_RESTORED, MOST_RESTORED)[..., None])
 
 

@@ -1,37 +1,27 @@
 """What a recipe will do to a model, before it is queued: from the model's inspection alone, without touching the model.
 
-Sizes follow from the methods' bits. Time and memory are rough: a model of the work, at the speed of one common core.
+Sizes follow from the methods' bits. Time is a model of the work at the speed that the inspection measured (`cost`); memory is
+rough.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import ceil, log2, prod
+from math import log2
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from workers.methods.finetune import Finetune
-from workers.methods.layerwise_pruning import GRADUAL_STEPS
-from workers.methods.problem import FLOAT_BITS, Method, PerLayer, Step
-from workers.methods.solvers.least_squares import affordable_iterations
+from workers.methods.problem import FLOAT_BITS, PerLayer, Step
 from workers.recipe import Recipe
 from workers.recipe.assumptions import foreseen
-from workers.recipe.recipe import INVERSION_STEPS
+from workers.recipe.cost import columns, job_seconds
 from workers.recipe.scope_matching import Operations, plain_rules
 from workers.recipe.skipped_layer import SkippedLayer
 
-FLOPS = 6e10  # of one core in convolutions and matrix products, f32
-TRAINING_FLOPS = 6e10  # of one core in torch, on whole batches
-PASSES = 4  # forward passes that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
-TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
-GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
-PROBES = 12  # samples through half of the layers, for each of them
-LEVELS = 7  # settings at which `allocation: optimal` solves every layer besides
-JUDGES = 500  # held-out samples, where their number is not known
-BASE_BYTES = 400e6  # of a process that has loaded OpenVINO
-ROWS_PER_COLUMN = 10  # that the statistics of a layer are taken from
+BASE_BYTES = 185e6  # of a process that has loaded OpenVINO
 COPIES = 40  # bytes per weight of the models and solutions in memory
 FRONTIER_BYTES = 2**28  # that the engine lets activations take
-XML_BYTES, XML_INT8_BYTES = 400, 4500  # of model.xml for an operation, and for a layer with quantised activations
+XML_BYTES, XML_LAYER_BYTES, XML_INT8_BYTES = 400, 3000, 4500  # of model.xml: an operation, a layer, one with int8 activations
 GAP_BITS = 8  # of the distance to the next weight that is not zero
 LEFT = "the steps leave it alone by ignored scopes of their own"
 XML_ZIPS = 8  # times smaller when zipped
@@ -61,7 +51,7 @@ class Forecast(BaseModel):
     original_bytes: int
     compressed_bytes: int = Field(description="model.xml and model.bin; layers that are left alone included.")
     zip_bytes: int
-    seconds: float | None = Field(description="On one core, within a factor of three; a search included.")
+    seconds: float | None = Field(description="On one core of the machine that inspected the model; a search included.")
     memory_bytes: int | None = Field(description="Most resident memory, within a factor of two.")
     assumed: str | None = Field(None, description="What the job will take for granted, as far as the inspection tells.")
     notes: tuple[str, ...] = ()
@@ -97,7 +87,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
         rest = round(rest * min(_code(recipe.steps) / (8 * width), 1))
     zeros = _sparsity(recipe.steps)
     xml = XML_BYTES * inspection["operations"]
-    xml += XML_INT8_BYTES * len(planned) if any(step.method == "int8" for step in recipe.steps) else 0
+    xml += len(planned) * (XML_INT8_BYTES if any(step.method == "int8" for step in recipe.steps) else XML_LAYER_BYTES)
     return Forecast(
         layers=planned,
         skipped=tuple(skipped),
@@ -106,7 +96,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
         original_bytes=inspection["bytes"],
         compressed_bytes=round(sum(layer.weights * layer.bits for layer in planned) / 8) + rest + xml,
         zip_bytes=round(sum(layer.weights for layer in planned) * _packed(recipe.steps, zeros) / 8) + rest + xml // XML_ZIPS,
-        seconds=_seconds(chosen, recipe),
+        seconds=job_seconds(inspection, chosen, recipe, data=data),
         memory_bytes=_memory(chosen, inspection, recipe),
         assumed=foreseen(inspection.get("inputs", ()), recipe),
         notes=_notes(recipe, planned),
@@ -162,7 +152,7 @@ def _steps(recipe: Recipe, name: str, number: int, count: int, variants: Sequenc
 
 
 def _planned(layer: Mapping[str, Any], steps: Sequence[Step]) -> Planned:
-    bits = _bits(steps) + max((step.expected_channel_bits for step in steps), default=0.0) / _columns(layer)
+    bits = _bits(steps) + max((step.expected_channel_bits for step in steps), default=0.0) / columns(layer)
     return Planned(
         name=layer["name"], type=layer["type"], weights=layer["weights"], steps=tuple(s.method for s in steps), bits=bits
     )
@@ -189,59 +179,10 @@ def _packed(steps: Sequence[Step], zeros: float) -> float:
     return places + (1 - zeros) * 0.93 * _code(steps)
 
 
-def _seconds(layers: Sequence[Mapping[str, Any]], recipe: Recipe) -> float | None:
-    if any(layer.get("macs") is None for layer in layers):
-        return None
-    forward = 2.0 * sum(int(layer["macs"]) for layer in layers) / FLOPS
-    solve = sum(_solving(int(layer["weights"]), _columns(layer)) for layer in layers) / FLOPS
-    passes = 1 if recipe.calibrate_on == "original" else 2
-    once = passes * recipe.calibration.count * forward + solve + 2 * JUDGES * forward
-    weighing = recipe.calibration.count * forward + 0.1 * LEVELS * solve + PROBES * len(layers) * forward
-    optimal = any(isinstance(step, Method) and step.measures for step in recipe.steps)
-    speed = recipe.benchmark.time if recipe.benchmark else 0.0
-    speed += _inverting(recipe, forward * FLOPS)
-    training = sum(_training(step, forward * FLOPS) for step in recipe.steps if isinstance(step, Finetune))
-    total = _candidates(recipe) * (once + training) + (weighing if optimal else 0.0)
-    if recipe.search:
-        total = min(total, recipe.search.max_time + once)
-    return total + speed + 5
-
-
-def _solving(weights: int, cols: int) -> float:
-    """Operations of the products with H that solving a layer step by step takes, and of the statistics."""
-    products = GRADUAL_STEPS * (1 + affordable_iterations(weights, cols))
-    return 2.0 * products * weights * cols + 2.0 * ROWS_PER_COLUMN * cols**3
-
-
-def _inverting(recipe: Recipe, operations: float) -> float:
-    """Seconds in which fractals become what the model recognises; `operations` are those of one sample."""
-    calibration = recipe.calibration
-    if calibration.source == "dataset" or calibration.inversion_steps == 0:
-        return 0.0
-    passes = 1 + GRADIENT_PASSES * (calibration.inversion_steps or INVERSION_STEPS)
-    return passes * calibration.count * operations / TRAINING_FLOPS
-
-
-def _training(step: Finetune, operations: float) -> float:
-    """Seconds of a distillation; `operations` are those of one sample."""
-    needed = PASSES * step.steps * (step.batch_size or TRAINING_BATCH) * operations / TRAINING_FLOPS
-    return min(needed, step.max_time or needed)
-
-
-def _candidates(recipe: Recipe) -> int:
-    searched = ceil(log2(1 / recipe.search.resolution)) + 1 if recipe.search else 1
-    return searched + (recipe.pareto.points if recipe.pareto else 0)
-
-
-def _columns(layer: Mapping[str, Any]) -> int:
-    """Weights of one output channel; inspections of an earlier version do not tell, and are taken for convolutions."""
-    return int(layer.get("columns") or max(prod(map(int, layer["shape"][1:])), 1))
-
-
 def _memory(layers: Sequence[Mapping[str, Any]], inspection: Mapping[str, Any], recipe: Recipe) -> int | None:
     if any(layer.get("outputs") is None for layer in layers):
         return None
-    widest = max((_columns(layer) for layer in layers), default=0)
+    widest = max((columns(layer) for layer in layers), default=0)
     activations = 3 * 4 * recipe.calibration.count * max((int(layer["outputs"]) for layer in layers), default=0)
     weights = int(inspection["parameters"])
     return round(BASE_BYTES + COPIES * weights + min(activations, FRONTIER_BYTES) + 40 * widest**2)

@@ -2,10 +2,12 @@ from typing import Any
 
 import pytest
 
-from workers.allocation import error_curves
-from workers.engine import capture, sample_schedule
+from workers.allocation import error_attribution, sensitivity_profile
+from workers.calibration import data_splits
+from workers.engine import sample_schedule
 from workers.errors import InvalidRecipe
-from workers.recipe import Recipe
+from workers.evaluation import benchmark
+from workers.recipe import Recipe, cost
 from workers.recipe import forecast as forecasting
 from workers.recipe.forecast import Forecast, foresee
 
@@ -21,6 +23,7 @@ INSPECTION = {
     "precision": "f32",
     "operations": 12,
     "parameters": 10_288,
+    "inputs": [{"name": "x", "shape": [1, 3, 32, 32], "source_shape": [1, 3, 32, 32], "layout": "NCHW", "dtype": "float32"}],
     "layers": LAYERS,
     "skipped": [{"name": "embedding", "type": "Gather", "reason": "not a product"}],
 }
@@ -34,7 +37,7 @@ def forecast(inspection: dict[str, Any] = INSPECTION, **recipe: Any) -> Forecast
 def test_sizes_follow_from_bits() -> None:
     dense = forecast(steps=[{"method": "uniform", "bits": 4}])
     assert all(layer.bits == 4 + 16 / columns for layer, columns in zip(dense.layers, COLUMNS, strict=True))
-    assert dense.compressed_bytes == pytest.approx(10_288 / 2, abs=12 * 500)
+    assert dense.compressed_bytes == pytest.approx(10_288 / 2, abs=12 * 500 + 3 * 3000)  # the graph of a small network
     pruned = forecast()
     assert pruned.layers[0].bits == pytest.approx(0.25 * 32 + 1)
     joined = forecast(steps=[{"method": "layerwise_pruning", "sparsity_level": 0.75}, {"method": "int8"}])
@@ -89,8 +92,10 @@ def test_a_distillation_takes_its_time_and_no_more_than_it_may() -> None:
     plain = forecast().seconds
     long = forecast(steps=[prune, {"method": "finetune", "steps": 2000}])
     longer = forecast(steps=[prune, {"method": "finetune", "steps": 4000}])
+    longest = forecast(steps=[prune, {"method": "finetune", "steps": 6000}])
     limited = forecast(steps=[prune, {"method": "finetune", "steps": 100_000, "max_time": 60}])
-    assert longer.seconds - plain == pytest.approx(2 * (long.seconds - plain))
+    assert plain < long.seconds
+    assert longest.seconds - longer.seconds == pytest.approx(longer.seconds - long.seconds)
     assert limited.seconds == pytest.approx(plain + 60)
     assert any("torch" in note for note in long.notes)
 
@@ -125,22 +130,42 @@ def test_what_will_be_assumed_is_said_before() -> None:
     assert forecast({**INSPECTION, "inputs": [grey]}).assumed == (
         "Assumed: pixels are divided by 255; 'image' is 1 x 1 x 28 x 28. The recipe can say otherwise."
     )
-    assert forecast().assumed is None
+    assert forecast({**INSPECTION, "inputs": []}).assumed is None
 
 
 def test_it_reckons_with_the_figures_of_the_engine() -> None:
-    assert forecasting.ROWS_PER_COLUMN == capture.ROWS_PER_COLUMN
     assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES
-    assert forecasting.LEVELS == len(error_curves.LEVELS)
+    assert cost.JUDGES == data_splits.SYNTHETIC_JUDGES
+    assert cost.PROBES == sensitivity_profile.SAMPLES
+    losses = error_attribution.PASSES, error_attribution.FEWEST_SAMPLES, error_attribution.MOST_SAMPLES
+    assert (cost.LOSSES, cost.FEWEST, cost.MOST) == losses
+    assert (cost.SESSIONS, cost.WAVES) == (benchmark.SESSIONS, benchmark.WAVES)
+
+
+def test_time_goes_by_the_machine_that_inspected() -> None:
+    """A machine on which everything takes twice as long needs twice the time."""
+    once = {"import_s": 0.3, "compile_s": 0.05, "inference_s": 0.001, "sorting_s": 0.0008}
+    twice = {name: 2 * seconds for name, seconds in once.items()}
+    slow, fast = (forecast(INSPECTION | {"speed": speed}, benchmark=None).seconds for speed in (twice, once))
+    assert slow == pytest.approx(2 * fast)
+    alone = {"import_s": 0.3, "compile_s": 0.05, "inference_s": 0.002, "sorting_s": 0.0008}  # a network that is twice as large
+    assert fast < forecast(INSPECTION | {"speed": alone}, benchmark=None).seconds < slow
+
+
+def test_measuring_what_layers_cost_is_foreseen() -> None:
+    prune = {"method": "layerwise_pruning", "sparsity_level": 0.75}
+    uniform, optimal = (forecast(steps=[prune | {"allocation": name}]).seconds for name in ("uniform", "optimal"))
+    assert uniform < optimal
+    assert forecast(benchmark={"hint": "throughput"}).seconds > forecast().seconds > forecast(benchmark=None).seconds
 
 
 def test_images_that_the_network_recognises_take_their_time() -> None:
     def calibrated(**calibration: Any) -> Any:
         return forecast(calibration={"count": 4096, **calibration}).seconds
 
-    plain, few, many = calibrated(inversion_steps=0), calibrated(inversion_steps=2), calibrated(inversion_steps=8)
-    assert many - plain == pytest.approx((few - plain) * 25 / 7)
-    assert plain < calibrated() < many
+    plain, few, some, many = (calibrated(inversion_steps=steps) for steps in (0, 2, 4, 8))
+    assert many - few == pytest.approx(3 * (some - few))  # 7, 13 and 25 passes
+    assert plain < few < calibrated() <= many
     assert calibrated(source="dataset") == plain
     steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.75}], "calibration": {"count": 4096}}
     assert foresee(INSPECTION, Recipe.model_validate(steps), data=True).seconds == plain

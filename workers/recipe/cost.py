@@ -1,0 +1,177 @@
+"""What a job costs in time: so many passes over samples, solves of layers and compilations, at the speed of a machine.
+
+How fast that is the inspection of the model has measured where it was made: one inference, one compilation, and how long it
+takes to sort some numbers, which stands for all that is no inference. Without it, a common core is assumed. The counts below
+were read off runs of `benchmarks/stages.py` and `benchmarks/zoo.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, log2, prod
+from typing import Any
+
+from workers.methods.finetune import Finetune
+from workers.methods.layerwise_pruning import GRADUAL_STEPS
+from workers.methods.problem import Method, Step
+from workers.methods.solvers.least_squares import affordable_iterations
+from workers.recipe import Recipe
+from workers.recipe.recipe import INVERSION_STEPS
+
+Layers = Sequence[Mapping[str, Any]]
+
+FLOPS = 1e11  # of one core in convolutions and matrix products, f32, where the inspection does not tell
+SORTING_S = 8e-4  # that the measuring machine sorts in, for the seconds below
+SOLVING_FLOPS = 2e11  # of one core in products with H
+START_S, START_LAYER_S, START_WEIGHT_S = 1.6, 0.02, 2e-7  # processes, imports, the report; zipping both models
+DRAWN_S, PIXEL_S = 2e-3, 8.4e-8  # of a fractal or a picture from a file, and of each of its pixels
+JUDGES = 256  # held-out samples, where their number is not known
+PASSES = 14  # over all samples that solving layers comes to: both models, rows gathered, statistics
+LAYER_S, EXPORTED_S, EXPORTED_WEIGHT_S = 0.055, 0.012, 1.6e-7  # for each layer, and to write it
+SOLVES = {"inq": 6.0, "slq": 4.0, "mlq": 4.0, "ec2t": 2.0}  # as much work as pruning is 1
+ITERATIVE = {"inq", "slq", "mlq"}  # whose portions cost so much besides
+PORTIONS_S = 0.1
+INT8_S, INT8_LAYER_S, INT8_PASSES = 0.3, 0.055, 20  # NNCF and the drift of layers
+PROFILED_S, PROFILE_PASSES, PROBES = (
+    0.06,
+    5,
+    24,
+)  # so many samples run through what follows each layer
+LOSSES, FEWEST, MOST = 2, 8, 64  # passes that the measuring of losses may cost, and samples of it
+TRAINING_PASSES = 4  # that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
+TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
+TRAINING_START_S = 2.5  # to load torch and translate the model
+GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
+SESSIONS, COMPILED_AGAIN, WAVES = (
+    20,
+    0.5,
+    4,
+)  # of the benchmark: a compilation of what is rewritten already
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds of one core, on the machine that inspected the model."""
+
+    importing: float
+    compiling: float
+    inference: float  # of one sample
+    pace: float  # by which all else is slower than where the constants were read off
+
+    @classmethod
+    def of(cls, inspection: Mapping[str, Any], layers: Layers) -> "Speed":
+        """As measured, or else as common."""
+        found = inspection.get("speed")
+        if found is None:
+            macs = sum(int(layer["macs"]) for layer in layers)
+            return cls(0.3, 0.02 + 0.002 * len(layers), 2.0 * macs / FLOPS, 1.0)
+        return cls(found["import_s"], found["compile_s"], found["inference_s"], max(found["sorting_s"], 1e-5) / SORTING_S)
+
+
+def job_seconds(inspection: Mapping[str, Any], layers: Layers, recipe: Recipe, *, data: bool) -> float | None:
+    """Seconds of one core for the whole job; None where the work of a layer depends on the data."""
+    if any(layer.get("macs") is None for layer in layers):
+        return None
+    speed = Speed.of(inspection, layers)
+    weights = int(inspection["parameters"])
+    once = _compressing(layers, recipe, speed, weights)
+    before = speed.importing + _samples(inspection, recipe, speed, data)
+    before += _profile(layers, recipe, speed) if _waits(recipe) else 0.0
+    after = _benchmark(recipe, speed) + (0.0 if _waits(recipe) else _losses(layers, recipe, speed))
+    after += speed.pace * (START_S + START_LAYER_S * len(layers) + START_WEIGHT_S * weights)
+    many = _candidates(recipe) * once
+    return before + (min(many, recipe.search.max_time + once) if recipe.search else many) + after
+
+
+def _samples(inspection: Mapping[str, Any], recipe: Recipe, speed: Speed, data: bool) -> float:
+    """Drawing or reading the samples, and making fractals into what the model recognises."""
+    pixels = sum(_pixels(entry) for entry in inspection.get("inputs", ()))
+    count = recipe.calibration.count
+    drawn = (count + JUDGES) * speed.pace * (DRAWN_S + PIXEL_S * pixels)
+    if recipe.calibration.source == "dataset" or data or recipe.calibration.inversion_steps == 0 or not pixels:
+        return drawn
+    passes = 1 + GRADIENT_PASSES * (recipe.calibration.inversion_steps or INVERSION_STEPS)
+    return drawn + TRAINING_START_S * speed.pace + passes * count * speed.inference
+
+
+def _pixels(entry: Mapping[str, Any]) -> int:
+    """Of an input that takes images; 0 else."""
+    sides = dict(zip(entry.get("layout") or "", entry["shape"], strict=False))
+    return int(sides.get("H", 0) * sides.get("W", 0))
+
+
+def _compressing(layers: Layers, recipe: Recipe, speed: Speed, weights: int) -> float:
+    """From the samples to a verdict on one model."""
+    written = speed.pace * (EXPORTED_S * len(layers) + EXPORTED_WEIGHT_S * weights)
+    judged = 2 * (JUDGES * speed.inference + 2 * speed.compiling)
+    steps = sum(_step(step, layers, recipe, speed) for step in recipe.steps)
+    return steps + _shared_pass(layers, recipe, speed) + written + judged
+
+
+def _shared_pass(layers: Layers, recipe: Recipe, speed: Speed) -> float:
+    """What consecutive methods share: both models run, and statistics are taken."""
+    if not any(_solves(step) for step in recipe.steps):
+        return 0.0
+    passes = PASSES * (0.7 if recipe.calibrate_on == "original" else 1.0)
+    return speed.pace * LAYER_S * len(layers) + passes * recipe.calibration.count * speed.inference
+
+
+def _solves(step: Step) -> bool:
+    return isinstance(step, Method) and not step.rewrites_graph
+
+
+def _step(step: Step, layers: Layers, recipe: Recipe, speed: Speed) -> float:
+    """What a step costs beside what it shares with others."""
+    if isinstance(step, Finetune):
+        needed = TRAINING_PASSES * step.steps * (step.batch_size or TRAINING_BATCH) * speed.inference
+        return min(TRAINING_START_S * speed.pace + needed, step.max_time or float("inf"))
+    if not _solves(step):
+        overhead = speed.pace * (INT8_S + INT8_LAYER_S * len(layers))
+        return overhead + INT8_PASSES * min(recipe.calibration.count, 300) * speed.inference
+    portions = PORTIONS_S * len(layers) if step.method in ITERATIVE else 0.0
+    return speed.pace * (portions + SOLVES.get(step.method, 1.0) * solving(layers) / SOLVING_FLOPS)
+
+
+def solving(layers: Layers) -> float:
+    """Operations of the products with H that solving every layer step by step takes."""
+    return sum(_products(int(layer["weights"]), columns(layer)) for layer in layers)
+
+
+def _products(weights: int, cols: int) -> float:
+    return 2.0 * GRADUAL_STEPS * (1 + affordable_iterations(weights, cols)) * weights * cols
+
+
+def columns(layer: Mapping[str, Any]) -> int:
+    """Weights of one output channel; inspections of an earlier version do not tell, and are taken for convolutions."""
+    return int(layer.get("columns") or max(prod(map(int, layer["shape"][1:])), 1))
+
+
+def _waits(recipe: Recipe) -> bool:
+    """Whether levels or bits of a step wait for a profile of the layers."""
+    return any(isinstance(step, Method) and step.measures for step in recipe.steps)
+
+
+def _profile(layers: Layers, recipe: Recipe, speed: Speed) -> float:
+    """How much each layer matters: statistics once, coarse solves, and a few samples through what follows each layer."""
+    passes = PROFILE_PASSES * recipe.calibration.count + PROBES * len(layers) / 2
+    return speed.pace * (PROFILED_S * len(layers) + 0.3 * solving(layers) / SOLVING_FLOPS) + passes * speed.inference
+
+
+def _losses(layers: Layers, recipe: Recipe, speed: Speed) -> float:
+    """What each layer alone has cost: the model that follows it compiled and run on a few samples."""
+    few = min(MOST, max(FEWEST, LOSSES * recipe.calibration.count // max(len(layers), 1)))
+    return len(layers) * (speed.compiling + few / 2 * speed.inference)
+
+
+def _benchmark(recipe: Recipe, speed: Speed) -> float:
+    """Both models compiled anew for every session and timed round by round, within the time that there is."""
+    settings = recipe.benchmark
+    if settings is None:
+        return 0.0
+    waves = 2 if settings.hint == "latency" else WAVES + 1
+    rounds = 2 * (settings.niter * waves + 3 * SESSIONS) * settings.batch * speed.inference
+    return 2 * SESSIONS * COMPILED_AGAIN * speed.compiling + min(rounds, settings.time)
+
+
+def _candidates(recipe: Recipe) -> int:
+    searched = ceil(log2(1 / recipe.search.resolution)) + 1 if recipe.search else 1
+    return searched + (recipe.pareto.points if recipe.pareto else 0)
