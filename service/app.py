@@ -6,7 +6,7 @@ from functools import partial
 from importlib.metadata import version
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import State
 
@@ -17,6 +17,7 @@ from service.access.throttle import Throttle, Turnstile
 from service.dashboard.app import PATH, create_dashboard
 from service.http import errors
 from service.http.deadline import Deadline
+from service.http.dependencies import single_values
 from service.http.headers import Careful
 from service.http.metrics import Metrics, Stopwatch
 from service.http.prefix import Prefixed
@@ -86,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Careful)
     app.add_middleware(Prefixed, root_path=settings.root_path)
     for router in ROUTERS:
-        app.include_router(router, max_body_size=JSON_BYTES)
+        app.include_router(router, max_body_size=JSON_BYTES, dependencies=[Depends(single_values)])
     app.mount(PATH, create_dashboard(app.state))
     app.add_api_route("/", to_dashboard, include_in_schema=False)
     return app

@@ -1,12 +1,24 @@
 """What a route may ask for. Coroutines where nothing waits: FastAPI sends plain functions through a thread each."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from workers.errors import InvalidRequest
 from workers.jobs.artifacts import Artifacts
 from workers.settings import Settings
+
+LISTS = {"label"}  # parameters that may be given several times
+
+
+async def single_values(request: Request) -> None:
+    """Raises InvalidRequest where a parameter comes twice of which one value counts: a proxy may have looked at the other."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    repeated = [name for name, count in counts.items() if count > 1 and name not in LISTS]
+    if repeated:
+        raise InvalidRequest(f"The parameter {repeated[0]!r} is given more than once.", hint="Give it once.")
 
 
 async def _settings(request: Request) -> Settings:

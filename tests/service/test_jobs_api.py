@@ -249,3 +249,14 @@ def test_listings_carry_summaries(http: httpx.Client, service: Installation) -> 
 def test_recipes_are_bounded(http: httpx.Client, change: dict[str, object]) -> None:
     refused = http.post("/v1/jobs", json={"model": "0" * 64, "recipe": RECIPE | change})
     assert (refused.status_code, refused.json()["code"]) == (422, "RECIPE_INVALID")
+
+
+@pytest.mark.parametrize("query", ["name=a&name=b", "limit=1&limit=2", "label=a:b&state=QUEUED&state=FAILED"])
+def test_a_parameter_of_which_one_value_counts_comes_once(http: httpx.Client, query: str) -> None:
+    answer = http.get(f"/v1/jobs?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_REQUEST")
+    assert query.rpartition("&")[2].partition("=")[0] in answer.json()["detail"]
+
+
+def test_labels_may_come_several_times(http: httpx.Client) -> None:
+    assert http.get("/v1/jobs?label=a:b&label=c:d").status_code == 200
