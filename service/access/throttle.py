@@ -12,7 +12,8 @@ from anyio import sleep
 from workers.errors import RateLimited
 
 WINDOW_S = 60.0
-APART_S = 0.01  # between the beginnings of two requests that take long
+AT_ONCE = 32  # requests that take long and may begin together; each further one begins
+APART_S = 0.02  # after the one before
 MANY = 10_000  # names after which the quiet ones are forgotten
 
 
@@ -40,13 +41,13 @@ class Throttle:
 class Turnstile:
     """So many at a time of a name: of requests that take long, which would leave no room to others. For one event loop.
 
-    They begin one after the other, so that a hundred that come at a time leave the process to those that take no time.
+    When many come at a time they begin one after the other, so that they leave the process to requests that take no time.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._under_way: Counter[str] = Counter()
-        self._next = 0.0  # when one may begin
+        self._next = 0.0  # when all that have come would have begun
 
     @asynccontextmanager
     async def passage(self, name: str) -> AsyncIterator[None]:
@@ -60,9 +61,8 @@ class Turnstile:
         self._under_way[name] += 1
         try:
             now = time.monotonic()
-            mine = max(self._next, now)
-            self._next = mine + APART_S
-            await sleep(mine - now)
+            self._next = max(self._next, now) + APART_S
+            await sleep(max(0.0, self._next - now - AT_ONCE * APART_S))
             yield
         finally:
             self._under_way[name] -= 1

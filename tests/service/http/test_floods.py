@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.throttle import APART_S, Turnstile
+from service.access.throttle import AT_ONCE as TOGETHER
 from service.http.protocol import AT_ONCE, Turns
 from tests.installation import installation
 from workers.errors import RateLimited
@@ -39,15 +40,16 @@ def test_requests_that_take_long_begin_apart() -> None:
     async def enter(turnstile: Turnstile) -> None:
         async with turnstile.passage("key"):
             begun.append(time.monotonic())
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(5 * APART_S)
 
     async def together() -> list[BaseException | None]:
-        turnstile = Turnstile(5)
-        return await asyncio.gather(*(enter(turnstile) for _ in range(8)), return_exceptions=True)
+        turnstile = Turnstile(TOGETHER + 5)
+        return await asyncio.gather(*(enter(turnstile) for _ in range(TOGETHER + 8)), return_exceptions=True)
 
     refused = [error for error in asyncio.run(together()) if error is not None]
     assert [type(error) for error in refused] == [RateLimited] * 3
     assert begun[-1] - begun[0] >= 4 * APART_S * 0.99
+    assert len(begun) == TOGETHER + 5
 
 
 def test_one_whose_client_leaves_while_it_waits_frees_its_place() -> None:
