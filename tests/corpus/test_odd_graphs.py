@@ -7,7 +7,9 @@ import onnx
 import onnxruntime
 import openvino as ov
 import pytest
+from onnx import TensorProto, helper
 
+from tests.corpus.models import INT64, Build
 from tests.corpus.odd_graphs import LAYERS, SHAPES
 from tests.corpus.test_corpus import STEPS, answers, ports
 from workers.errors import FractuneError
@@ -54,3 +56,22 @@ def test_an_odd_graph_is_compressed_or_the_reason_named(name: str, tmp_path: Pat
     for before, after in zip(expected, answers(result, values), strict=True):
         assert before.shape == after.shape
         assert ((before - after) ** 2).sum() <= 0.9 * (before**2).sum()
+
+
+def test_weights_inside_a_loop_are_named_as_left_alone(tmp_path: Path) -> None:
+    inner = Build(prefix="inner_")
+    flag = inner.op("Identity", "going", out="goes")
+    step = inner.op("Tanh", inner.op("MatMul", "h", inner.weight(8, 8), out="inner_product"), out="inner_h")
+    kinds = {"round": INT64, "going": TensorProto.BOOL, "h": TensorProto.FLOAT, flag: TensorProto.BOOL, step: TensorProto.FLOAT}
+    shapes = {"h": [1, 8], step: [1, 8]}
+    ends = {name: helper.make_tensor_value_info(name, kind, shapes.get(name, [])) for name, kind in kinds.items()}
+    inputs, outputs = [ends[name] for name in ("round", "going", "h")], [ends[flag], ends[step]]
+    body = helper.make_graph(inner.nodes, "body", inputs, outputs, inner.weights)
+    b = Build()
+    rounds, going = b.constant(np.array(3)), b.constant(np.array(True))
+    h = b.op("Loop", rounds, going, b.gemm(b.input("x", [1, 6]), 6, 8, name="before"), name="loop", body=body)
+    b.gemm(h, 8, 4, name="after", out="y")
+    onnx.save(b.model({"y": [1, 4]}), tmp_path / "model.onnx")
+    layers, skipped = find_layers(load(tmp_path / "model.onnx").model)
+    assert [layer.name for layer in layers] == ["before", "after"]
+    assert [(entry.name, entry.reason) for entry in skipped] == [("loop", "weights inside a loop are not reached")]
