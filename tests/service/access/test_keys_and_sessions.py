@@ -75,7 +75,7 @@ def test_anything_else_opens_nothing_and_is_told_nothing(store: Store, change: o
     assert refused.value.message == Unauthenticated().message
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_door(store: Store, text: str) -> None:
     for tried in (text, f"fr_{text}", f"fr_0123456789ab_{text}"):

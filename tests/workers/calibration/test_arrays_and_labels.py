@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.calibration.arrays import image_rows, is_images, length, match_arrays, open_arrays, value_rows
@@ -233,6 +233,7 @@ def test_how_many_classes_a_model_tells_apart(shape: list[int], classes: int | N
     assert classes_of(ov.Model([ops.relu(parameter)], [parameter])) == classes
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.sampled_from([np.int8, np.uint8, np.int32, np.uint64]))
 def test_class_indices_become_int64(labels: list[int], kind: Any) -> None:
     found = check_labels(np.array(labels, kind), len(labels), 10)

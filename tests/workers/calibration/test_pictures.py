@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -110,6 +110,7 @@ def test_damage_is_told_by_name(content: bytes) -> None:
         decode_mask(io.BytesIO(content), "bad.png")
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=80), st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"]), st.integers(0, 200))
 def test_any_damage_is_refused_or_decoded(junk: bytes, form: str, at: int) -> None:
     content = saved(Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)), form).getvalue()
@@ -157,6 +158,7 @@ def test_where_a_picture_comes_to_lie(size: tuple[int, int], how: Any, scaled: t
     assert place.scale == (scaled[0] / size[0], scaled[1] / size[1])
 
 
+@settings(max_examples=30)
 @given(
     width=st.integers(1, 500),
     height=st.integers(1, 500),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.passes.output_error import Drift
@@ -23,6 +23,7 @@ def drift(before: Any, after: Any, axis: int = 1, channels: Any = None) -> float
     return found.relative_error
 
 
+@settings(max_examples=30)
 @given(samples=st.integers(1, 5), channels=st.integers(1, 4), side=st.integers(1, 4), seed=st.integers(0, 99))
 def test_it_is_the_relative_error_about_the_means(samples: int, channels: int, side: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

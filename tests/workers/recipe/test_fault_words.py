@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.errors import InvalidRecipe
@@ -23,6 +23,7 @@ def test_a_list_is_not_blamed_for_its_item() -> None:
     assert places() == []
 
 
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.sampled_from("ab"), max_size=3).map(tuple), max_size=6))
 def test_what_is_left_is_inside_nothing_else_and_covers_everything(given_places: list[tuple[str, ...]]) -> None:
     left = places(*given_places)

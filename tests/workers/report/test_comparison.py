@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.recipe.recipe import parse_recipe
@@ -107,6 +107,7 @@ def test_the_page_shows_names_as_text() -> None:
 # the model card
 
 
+@settings(max_examples=30)
 @given(st.text())
 def test_no_name_is_markup_in_a_card(text: str) -> None:
     for escaped in (escape_markdown(text), code(text)):

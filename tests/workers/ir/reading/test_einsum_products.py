@@ -7,7 +7,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.ir.reading.einsum import Product, matrix_product, write_products
@@ -44,6 +44,7 @@ def test_equations(equation: str, product: Product | None) -> None:
     assert matrix_product(equation) == product
 
 
+@settings(max_examples=30)
 @given(
     lead=st.integers(1, 3),
     contracted=st.integers(1, 2),

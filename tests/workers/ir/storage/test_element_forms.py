@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workers.ir.storage.folding import folded
@@ -78,6 +78,7 @@ def test_every_number_of_an_integer_type_survives(scheme: str, bits: int) -> Non
     assert scheme not in schemes(np.append(values, values[-1] + 1).astype(np.float32))
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
 def test_no_form_is_offered_that_loses_a_number(numbers: list[float]) -> None:
     values = floats(*numbers) + np.float32(0)
@@ -123,6 +124,7 @@ def test_bytes_of_packed_elements(count: int, width: int, size: int) -> None:
     assert packed_bytes(count, width) == size
 
 
+@settings(max_examples=30)
 @given(
     levels=st.integers(1, MOST_LEVELS),
     shape=st.lists(st.integers(1, 9), min_size=1, max_size=3),

@@ -77,6 +77,7 @@ def test_a_row_of_zeros_has_a_positive_step_and_stays() -> None:
     np.testing.assert_array_equal(step * np.rint(weight / step)[:, :1], np.zeros((1, 2, 3)))
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=8), st.sampled_from([1, 7, 127]))
 def test_the_step_is_no_worse_than_that_of_the_largest_weight(values: list[float], reach: int) -> None:
     weight = np.array([[values]])
@@ -160,6 +161,7 @@ def test_other_portions_are_refused_with_an_example(portions: list[float]) -> No
 # least squares
 
 
+@settings(max_examples=30)
 @given(groups=st.integers(1, 3), rows=st.integers(1, 4), columns=st.integers(1, 6), seed=st.integers(0, 99))
 def test_normal_equations_are_solved(groups: int, rows: int, columns: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -255,6 +257,7 @@ def test_fitting_a_codebook_keeps_it_sorted_and_in_half_precision(kind: str) -> 
 # choices
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=10))
 def test_the_nearest_level_is_the_nearest(values: list[float]) -> None:
     levels = np.array([-1.0, 0.0, 0.5, 1.5])
