@@ -67,6 +67,17 @@ def test_int8_is_searched_by_taking_back_what_harms_most_for_its_bytes(tmp_path:
     assert all(layer["relative_error"] > 0 for layer in report["layers"])
 
 
+def test_int8_that_keeps_the_limit_with_room_to_spare_is_not_weighed(tmp_path: Path) -> None:
+    done = optimize(tmp_path, INT8 | {"constraint": {"max_drop": 0.2}}, "--eval", DIGITS)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    (only,) = report["exploration"]["candidates"]
+    assert (only["setting"], only["chosen"], report["constraint"]["met"]) == (0, True, True)
+    assert report["exploration"]["order"] == []
+    assert report["recipe"]["steps"][0].get("reverted", []) == []
+    assert all(layer["relative_error"] > 0 for layer in report["layers"])
+
+
 def test_a_search_finds_the_hardest_setting_that_is_verified(searched: Path) -> None:
     report = json.loads((searched / "out/report.json").read_text())
     explored = report["exploration"]

@@ -18,7 +18,7 @@ from workers.recipe import BenchmarkSettings, Recipe, Search
 from workers.recipe.recipe import RESOLUTION, SEARCH_TIME
 from workers.report.schema import CandidateReport, Exploration, OperationHarm
 from workers.run.candidates import Candidate, CandidateFactory
-from workers.run.int8_search import operation_ladder, quantise_whole, rank_operations, searches_operations
+from workers.run.int8_search import operation_ladder, quantise_whole, rank_operations, searches_operations, whole_ladder
 from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, on_front
 
 WORK = "candidates"  # folder under the task's, gone at the end
@@ -50,6 +50,7 @@ class Explorer:
         self, factory: CandidateFactory, ladder: Ladder, out: Path, deadline: float, make: Maker | None = None
     ) -> None:
         self.made: dict[int, Candidate] = {}
+        self.whole: Candidate | None = None  # of which the others are made, where int8 is searched
         self.failed: dict[int, str] = {}
         self.ladder = ladder
         self._factory, self._make, self._out, self._deadline = factory, make or factory.make, out, deadline
@@ -94,6 +95,8 @@ def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
         settings = _brief(recipe.benchmark, len(front))
         for number in front:
             factory.time(tried[number], settings)
+    if explorer.whole and not order and chosen.verdict and chosen.verdict.met is not True:
+        order = rank_operations(factory, explorer.whole, recipe)  # to say which of them are to blame
     if chosen.compressed.quantised and chosen is not explorer.made.get(ladder.first):
         factory.measure_layers(chosen)
     _publish(chosen, [tried[number] for number in sorted(front)] if recipe.pareto else [], out)
@@ -109,10 +112,11 @@ def _explorer(
         ladder = build_ladder(recipe, recipe.search.resolution if recipe.search else RESOLUTION)
         return Explorer(factory, ladder, out, deadline), ()
     whole = quantise_whole(factory, recipe, out / WORK / "whole")
-    order = rank_operations(factory, whole, recipe)
-    ladder = operation_ladder(recipe, order)
+    enough = recipe.pareto is None and whole.expected is not None and not _in_doubt(whole, factory.splits.test.count)
+    order = () if enough else rank_operations(factory, whole, recipe)
+    ladder = whole_ladder(recipe) if enough else operation_ladder(recipe, order)
     explorer = Explorer(factory, ladder, out, deadline, partial(factory.take_back, whole))
-    explorer.made[ladder.first] = whole
+    explorer.made[ladder.first] = explorer.whole = whole
     return explorer, order
 
 
@@ -231,12 +235,16 @@ def _search(explorer: Explorer, ladder: Ladder, factory: CandidateFactory, searc
 def _make_spare(explorer: Explorer, level: int, n: int) -> None:
     """Milder candidates, for what passed selection by so little that judging may well fail it. Selection alone decides."""
     passed = explorer.made.get(level)
-    if not passed or not passed.expected or not passed.recipe.constraint:
-        return
-    if passed.expected.bound_at(n) > DOUBTFUL * passed.recipe.constraint.max_drop:
+    if passed and _in_doubt(passed, n):
         for milder in explorer.ladder.spare:
             if milder < level and explorer.has_time():
                 explorer.make(milder)
+
+
+def _in_doubt(candidate: Candidate, n: int) -> bool:
+    """Whether `n` samples that judge may well fail a candidate, by those that select."""
+    constraint, expected = candidate.recipe.constraint, candidate.expected
+    return bool(constraint and expected and expected.bound_at(n) > DOUBTFUL * constraint.max_drop)
 
 
 def _promises(explorer: Explorer, n: int) -> Callable[[int], bool]:

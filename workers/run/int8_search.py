@@ -52,6 +52,11 @@ def rank_operations(factory: CandidateFactory, whole: Candidate, recipe: Recipe)
     return tuple(OperationHarm(name=name, harm=harms[name], gain=saved[name]) for name in order)
 
 
+def whole_ladder(recipe: Recipe) -> Ladder:
+    """The recipe as it stands, and nothing else."""
+    return Ladder(KNOB, (0.0,), (_without(recipe, ()),), 0)
+
+
 def operation_ladder(recipe: Recipe, order: tuple[OperationHarm, ...]) -> Ladder:
     """From one quantised operation to all of them; the last is the recipe as it stands."""
     if not order:
