@@ -3,6 +3,7 @@
     python benchmarks/zoo.py FOLDER ... [--shape MODEL:INPUT[1,3,64,64]] --out zoo.jsonl
     python benchmarks/zoo.py FOLDER ... [--shape ...] --renew --out zoo.jsonl
     python benchmarks/zoo.py --table zoo.jsonl
+    python benchmarks/zoo.py --forecasts zoo.jsonl
 
 Every run is `fractune optimize` in a process of its own, on a few made-up samples, held to a time; what `fractune plan`
 foresees of it stands beside the outcome. A line of JSON is appended as soon as a run ends; runs that the file has are not done
@@ -37,10 +38,11 @@ def main(
     limit: Annotated[int, typer.Option(help="Seconds that a run may take.")] = 600,
     renew: Annotated[bool, typer.Option("--renew", help="Foresee again what has been run; nothing is run.")] = False,
     table: Annotated[Path | None, typer.Option(help="Draw the table of these results instead.")] = None,
+    forecasts: Annotated[Path | None, typer.Option(help="Draw what was foreseen beside these results instead.")] = None,
 ) -> None:
-    """Run the recipes over models, or draw the table."""
-    if table:
-        print("\n".join(drawn(read(table))))  # noqa: T201
+    """Run the recipes over models, or draw a table."""
+    if table or forecasts:
+        print("\n".join(drawn(read(table)) if table else foreseen(read(forecasts or out))))  # noqa: T201
         return
     rows = read(out)
     done = {(row["model"], row["recipe"]): row for row in rows}
@@ -157,6 +159,39 @@ def cell(row: dict[str, Any] | None) -> str:
         else "—"
     )
     return f"{fidelity}, {row['cpu_s']:.0f} s"
+
+
+FORESEEN = {  # by its name in a forecast: the outcome's, and how it is told
+    "seconds": ("cpu_s", 1, "s"),
+    "memory_bytes": ("peak_bytes", 1e6, "MB"),
+    "compressed_bytes": ("compressed_bytes", 1e6, "MB"),
+}
+
+
+def foreseen(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A table in Markdown of forecasts, outcomes and their ratios, a run a line, and a sentence on how far off they are."""
+    yield "| model | recipe | time | memory | size |"
+    yield "|---|---|---|---|---|"
+    told = [row for row in rows if row.get("forecast")]
+    for row in told:
+        cells = (compared(row["forecast"][name], row[of], unit, what) for name, (of, unit, what) in FORESEEN.items())
+        yield f"| {row['model']} | {row['recipe']} | {' | '.join(cells)} |"
+    off = sorted(factor(row["forecast"]["seconds"], row["cpu_s"]) for row in told)
+    yield ""
+    yield (
+        f"{sum(each <= 1.5 for each in off)} of {len(off)} forecasts of time lie within a factor of 1.5; "
+        f"the median is off by {off[len(off) // 2]:.2f}, the worst by {off[-1]:.2f}."
+    )
+
+
+def compared(forecast: float, outcome: float, unit: float, what: str) -> str:
+    """Forecast, outcome and their ratio."""
+    return f"{forecast / unit:.3g} / {outcome / unit:.3g} {what}, {forecast / outcome:.2f}"
+
+
+def factor(first: float, second: float) -> float:
+    """By which two numbers differ, 1 or more."""
+    return max(first / second, second / first)
 
 
 if __name__ == "__main__":

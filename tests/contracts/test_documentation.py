@@ -107,15 +107,10 @@ def test_variables_that_pages_name_exist(path: str) -> None:
     assert {name for name in named - known if name not in elsewhere} == set()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "README.md",
-        "docs/tutorial.md",
-        "docs/docker.md",
-        *(f"docs/how-to/{n}.md" for n in ("your-own-model", "pipelines", "air-gapped")),
-    ],
-)
+SHOWN = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))]
+
+
+@pytest.mark.parametrize("path", SHOWN)
 def test_commands_that_pages_show_exist(path: str) -> None:
     for line in re.findall(r"^(?:\.venv/bin/)?fractune (.+)$", (ROOT / path).read_text(), re.MULTILINE):
         name, *arguments = line.split()

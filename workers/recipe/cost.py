@@ -133,14 +133,14 @@ def _step(step: Step, layers: Layers, recipe: Recipe, speed: Speed) -> float:
 
 def solving(layers: Layers) -> float:
     """Operations of the products with H that solving every layer step by step takes."""
-    return sum(_products(int(layer["weights"]), columns(layer)) for layer in layers)
+    return sum(_products(int(layer["weights"]), columns_of(layer)) for layer in layers)
 
 
 def _products(weights: int, cols: int) -> float:
     return 2.0 * GRADUAL_STEPS * (1 + affordable_iterations(weights, cols)) * weights * cols
 
 
-def columns(layer: Mapping[str, Any]) -> int:
+def columns_of(layer: Mapping[str, Any]) -> int:
     """Weights of one output channel; inspections of an earlier version do not tell, and are taken for convolutions."""
     return int(layer.get("columns") or max(prod(map(int, layer["shape"][1:])), 1))
 

@@ -14,7 +14,7 @@ from workers.methods.finetune import Finetune
 from workers.methods.problem import FLOAT_BITS, PerLayer, Step
 from workers.recipe import Recipe
 from workers.recipe.assumptions import foreseen
-from workers.recipe.cost import columns, job_seconds
+from workers.recipe.cost import columns_of, job_seconds
 from workers.recipe.scope_matching import Operations, plain_rules
 from workers.recipe.skipped_layer import SkippedLayer
 
@@ -152,7 +152,7 @@ def _steps(recipe: Recipe, name: str, number: int, count: int, variants: Sequenc
 
 
 def _planned(layer: Mapping[str, Any], steps: Sequence[Step]) -> Planned:
-    bits = _bits(steps) + max((step.expected_channel_bits for step in steps), default=0.0) / columns(layer)
+    bits = _bits(steps) + max((step.expected_channel_bits for step in steps), default=0.0) / columns_of(layer)
     return Planned(
         name=layer["name"], type=layer["type"], weights=layer["weights"], steps=tuple(s.method for s in steps), bits=bits
     )
@@ -182,7 +182,7 @@ def _packed(steps: Sequence[Step], zeros: float) -> float:
 def _memory(layers: Sequence[Mapping[str, Any]], inspection: Mapping[str, Any], recipe: Recipe) -> int | None:
     if any(layer.get("outputs") is None for layer in layers):
         return None
-    widest = max((columns(layer) for layer in layers), default=0)
+    widest = max((columns_of(layer) for layer in layers), default=0)
     activations = 3 * 4 * recipe.calibration.count * max((int(layer["outputs"]) for layer in layers), default=0)
     weights = int(inspection["parameters"])
     return round(BASE_BYTES + COPIES * weights + min(activations, FRONTIER_BYTES) + 40 * widest**2)
