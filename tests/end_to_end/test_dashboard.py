@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import openvino as ov
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -346,6 +347,15 @@ def test_both_files_of_an_ir_are_dropped_together(enter: Callable[..., Page], tm
     expect(page.get_by_role("alert").filter(has_text="together")).to_be_visible()
     page.locator("#file-model").set_input_files([tmp_path / "pair.bin", tmp_path / "pair.xml"])
     expect(page.get_by_role("heading", name="pair.zip")).to_be_visible()
+    expect(page.get_by_role("region", name="Facts")).to_contain_text("Parameters", timeout=END_MS)
+
+
+def test_an_onnx_file_is_dropped_with_its_weights(enter: Callable[..., Page], tmp_path: Path) -> None:
+    apart = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
+    onnx.save_model(onnx.load(MODEL), tmp_path / "net.onnx", **apart)
+    page = enter("models")
+    page.locator("#file-model").set_input_files([tmp_path / "net.onnx.data", tmp_path / "net.onnx"])
+    expect(page.get_by_role("heading", name="net.zip")).to_be_visible()
     expect(page.get_by_role("region", name="Facts")).to_contain_text("Parameters", timeout=END_MS)
 
 

@@ -34,14 +34,16 @@ const arrived = (box, asset) => {
   document.getElementById("update").click();
 };
 
-// What was dropped as one file. Both files of an IR become a zip.
+// What was dropped as one file. Both files of an IR, and an ONNX file with those of its weights, become a zip.
 const together = async (box, files) => {
-  const [xml, bin] = [".xml", ".bin"].map((suffix) => files.find(({ name }) => name.toLowerCase().endsWith(suffix)));
+  const [xml, bin, onnx] = [".xml", ".bin", ".onnx"].map((suffix) => files.find(({ name }) => name.toLowerCase().endsWith(suffix)));
   if (files.length === 1 && !xml && !bin) return files[0];
-  if (files.length !== 2 || !xml || !bin) throw new Error(xml || bin ? "Drop the .xml and the .bin of the IR together." : "Drop one file at a time.");
-  if (xml.size + bin.size > PACKED) throw new Error("Put the .xml and the .bin into a zip, and drop that.");
+  const first = files.length === 2 && bin ? xml : onnx;
+  if (!first || box.dataset.kind !== "model") throw new Error(xml || bin ? "Drop the .xml and the .bin of the IR together." : "Drop one file at a time.");
+  const all = [first, ...files.filter((file) => file !== first)];
+  if (all.reduce((sum, { size }) => sum + size, 0) > PACKED) throw new Error("Put the files into one zip, and drop that.");
   const { pack } = await import(box.dataset.pack);
-  return pack([xml, bin], xml.name.replace(/xml$/i, "zip"));
+  return pack(all, first.name.replace(/\w+$/, "zip"));
 };
 
 const take = async (box, files) => {
