@@ -104,9 +104,9 @@ async def _invalid_request(request: Request, error: Exception) -> HTMLResponse:
 
 async def _http_error(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, HTTPException)
-    return await _page(
-        request, error.status_code, errors.NotFound(f"{request.url.path}: {error.detail}", hint="Start from the list of jobs.")
-    )
+    said = "There is no such page." if error.status_code == 404 else f"{error.detail}."
+    declined = errors.NotFound(said, hint=f"{request.url.path} leads nowhere: start from the jobs.")
+    return await _page(request, error.status_code, declined)
 
 
 async def _unexpected(request: Request, error: Exception) -> HTMLResponse:

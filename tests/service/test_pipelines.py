@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,23 @@ def test_a_wrong_key_ends_it_and_is_not_shown(service: Installation, tmp_path: P
     assert done.returncode == 1
     assert "401" in done.stderr
     assert "fr_0_wrong" not in done.stdout + done.stderr
+
+
+def test_a_registered_model_gets_a_version(service: Installation, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="THE MLFLOW EXAMPLE IS NOT TESTED: pip install mlflow")
+    registry = f"sqlite:///{tmp_path}/mlflow.db"
+    variables = {"FRACTUNE_URL": service.url, "FRACTUNE_API_KEY": service.keys[Role.OPERATOR], "MLFLOW_TRACKING_URI": registry}
+    (tmp_path / "net.onnx").write_text(json.dumps({"compress": "succeed"}))
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
+    client = mlflow.MlflowClient(registry)
+    run = client.create_run(client.create_experiment("nets", artifact_location=str(tmp_path / "artifacts")))
+    client.log_artifact(run.info.run_id, str(tmp_path / "net.onnx"), "model")
+    client.create_registered_model("net")
+    client.create_model_version("net", f"{run.info.artifact_uri}/model", run.info.run_id)
+    command = [sys.executable, str(ROOT / "examples" / "pipelines" / "mlflow_registry.py"), "net", "1", "recipe.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout) == (0, "net version 2\n"), done.stderr
+    made = client.get_model_version("net", "2")
+    assert made.tags["fractune.source_version"] == "1"
+    assert float(made.tags["fractune.sparsity"]) == 0.5
+    assert {"recipe.json", "openvino"} == {file.path for file in client.list_artifacts(made.run_id)}
