@@ -269,7 +269,9 @@ def test_what_was_assumed_is_said_before_and_after(enter: Callable[..., Page], c
 
 
 def test_a_session_that_ends_elsewhere_is_said(enter: Callable[..., Page]) -> None:
-    page, other = enter(), enter("workers")
+    page = enter()
+    other = page.context.new_page()
+    other.goto(page.url)
     other.get_by_role("button", name="Sign out").click()
     expect(page.get_by_text("Your session has ended: this page")).to_be_visible()
     page.get_by_role("link", name="Sign in again").click()
@@ -351,8 +353,8 @@ def test_both_files_of_an_ir_are_dropped_together(enter: Callable[..., Page], tm
 
 
 def test_an_onnx_file_is_dropped_with_its_weights(enter: Callable[..., Page], tmp_path: Path) -> None:
-    apart = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
-    onnx.save_model(onnx.load(MODEL), tmp_path / "net.onnx", **apart)
+    model, path = onnx.load(MODEL), tmp_path / "net.onnx"
+    onnx.save_model(model, path, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
     page = enter("models")
     page.locator("#file-model").set_input_files([tmp_path / "net.onnx.data", tmp_path / "net.onnx"])
     expect(page.get_by_role("heading", name="net.zip")).to_be_visible()
