@@ -84,7 +84,7 @@ def main(
     rows: Annotated[str, typer.Option(help="Names of rows, separated by `;`; all when empty.")] = "",
     models: Annotated[str, typer.Option(help="Names of subjects, separated by `;`; all when empty.")] = "",
     sources: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(SOURCES)}.")] = "pictures,none",
-    seeds: Annotated[int, typer.Option(help="How many runs of each.")] = 1,
+    seeds: Annotated[str, typer.Option(help="Comma-separated: a run of each.")] = "0",
     images: Annotated[Path | None, typer.Option(help="A folder that keeps images made for a model; none when absent.")] = None,
     draw: Annotated[bool, typer.Option(help="Write the table of all figures into the page, and run nothing.")] = False,
 ) -> None:
@@ -97,7 +97,7 @@ def main(
     for name in models.split(";") if models else found:
         for row in rows.split(";") if rows else ROWS:
             for source in sources.split(","):
-                for seed in range(seeds):
+                for seed in map(int, seeds.split(",")):
                     run = {"model": name, "row": row, "source": source, "seed": seed}
                     figures = measure(zoo, found[name], ROWS[row], source, seed, images)
                     typer.echo(json.dumps(run | figures))
