@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.terminal import exit_codes, options
-from service.terminal.console import complain, output, print_json
+from service.terminal.console import complain, messages, output, print_json
 from service.terminal.local import run_locally
+from service.terminal.progress import StageProgress
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
 from workers.settings import read_settings
@@ -24,23 +25,25 @@ def inspect(
     as_json: options.AsJson = False,
 ) -> None:
     """Show the inputs, outputs, layers and size of MODEL, or why it is refused; or what is in a dataset."""
-    inspection = found_by(JobTask(Kind.INSPECT_DATASET, "", "", data=str(model.resolve()))) if dataset else inspection_of(model)
+    task = JobTask(Kind.INSPECT_DATASET, "", "", data=str(model.resolve()))
+    inspection = found_by(task, as_json) if dataset else inspection_of(model, quiet=as_json)
     if as_json:
         print_json(inspection)
     else:
         output.print(*_tables(inspection), sep="\n")
 
 
-def inspection_of(model: Path, recipe: Recipe | None = None) -> dict[str, Any]:
+def inspection_of(model: Path, recipe: Recipe | None = None, quiet: bool = False) -> dict[str, Any]:
     """What the sandboxed child finds in a model, shapes as a recipe gives them; exits where it is refused."""
     instructions = recipe.model_dump(mode="json", by_alias=True) if recipe else None
-    return found_by(JobTask(Kind.INSPECT, str(model.resolve()), "", instructions))
+    return found_by(JobTask(Kind.INSPECT, str(model.resolve()), "", instructions), quiet)
 
 
-def found_by(task: JobTask) -> dict[str, Any]:
-    """What the sandboxed child finds at an inspection; exits where it refuses."""
+def found_by(task: JobTask, quiet: bool = False) -> dict[str, Any]:
+    """What the sandboxed child finds at an inspection, with its progress shown meanwhile; exits where it refuses."""
     with TemporaryDirectory(prefix="fractune-") as folder:
-        failure = run_locally(replace(task, out=folder), read_settings(), lambda _: None)
+        with StageProgress(quiet or not messages.is_terminal) as progress:
+            failure = run_locally(replace(task, out=folder), read_settings(), progress.show)
         if failure:
             complain(failure)
             raise typer.Exit(exit_codes.of_failure(failure.code))

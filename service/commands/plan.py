@@ -26,7 +26,7 @@ def plan(
     """Tell which layers of MODEL a recipe would change, and the size, memory and time to expect; nothing is compressed."""
     steps = short_steps(prune, int8)
     instructions = read_recipe(recipe, goal=goal, steps=steps, max_drop=max_drop, shapes=shape, knobs=knobs)
-    forecast = foresee(inspection_of(model, instructions), instructions)
+    forecast = foresee(inspection_of(model, instructions, as_json), instructions)
     if as_json:
         output.print_json(forecast.model_dump_json())
         return
