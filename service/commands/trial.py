@@ -64,7 +64,8 @@ def bench(
         return
     output.print(speed_table(found))
     for line in (*([found["verdict"]] if other else []), *found["notes"]):
-        messages.print(line, markup=False, highlight=False)
+        told = line.replace("compressed model", "second model").replace("original", "first")  # any two, and no job's
+        messages.print(told, markup=False, highlight=False)
 
 
 def predict(
