@@ -46,10 +46,8 @@ def bench(
     second is faster. Inputs are the first samples of --data, or fractal images.
     """
     document = read_recipe(recipe_beside(model), shapes=shape).model_dump(mode="json", by_alias=True)
-    document["benchmark"] = {
-        **{"hint": hint, "batch": batch, "nstreams": nstreams, "nireq": nireq, "nthreads": nthreads, "niter": niter},
-        **{"time": time, "infer_precision": infer_precision, "pc": False},
-    }
+    document["benchmark"] = {"hint": hint, "batch": batch, "nstreams": nstreams, "nireq": nireq, "nthreads": nthreads}
+    document["benchmark"] |= {"niter": niter, "time": time, "infer_precision": infer_precision, "pc": False}
     task = JobTask(
         Kind.BENCHMARK,
         model=str(model.resolve()),
