@@ -263,7 +263,8 @@ class Method(PerLayer, ABC):
         if found is None:
             return None
         knob, values = found
-        place = values.index(getattr(self, knob))
+        own = getattr(self, knob)
+        place = values.index(own) if own in values else 0  # a share of a budget can be milder than what a recipe can ask for
         return (knob, values[place - 1]) if place else None
 
     @property

@@ -52,3 +52,8 @@ def test_rows_of_any_size_are_served_alike() -> None:
     scale = np.exp2(np.arange(-8, 8, 2.0))[:, None]
     small = Slq(bits=3).solve(posed.in_units_of(scale), np.random.default_rng(0)).weight
     np.testing.assert_allclose(small * scale, Slq(bits=3).solve(posed, np.random.default_rng(0)).weight)
+
+
+def test_a_layer_with_more_bits_than_a_recipe_can_ask_for_has_no_milder_setting() -> None:
+    assert Slq(bits=4).at_bits(8).milder() is None
+    assert Slq(bits=4).at_bits(5).milder() == ("bits", 6)
