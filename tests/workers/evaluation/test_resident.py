@@ -18,9 +18,9 @@ MIB = 2**20
 
 def test_memory_that_is_written_to_is_anonymous(tmp_path: Path) -> None:
     before = resident(tmp_path / "none")
-    held = np.ones(32 * MIB, np.uint8)
+    held = np.ones(256 * MIB, np.uint8)  # beside which it is little what else this process may take or give back
     after = resident(tmp_path / "none")
-    assert 30 * MIB < after.anonymous - before.anonymous < 40 * MIB
+    assert 200 * MIB < after.anonymous - before.anonymous < 312 * MIB
     assert after.total >= after.anonymous
     assert (after.file, held[0]) == (0, 1)
 
