@@ -19,7 +19,7 @@ from workers.settings import Settings, read_settings
 
 MOST_DESCRIPTORS = 65536
 BACKLOG = 2048  # connections that wait to be taken in
-AT_ONCE = 8  # of them, before the loop looks at anything else
+AT_ONCE = 32  # of them, before the loop looks at anything else
 THREADS = 16  # that ask the store and write files; each more makes the loop wait longer for its turn
 PAUSE_S = 0.5  # without taking in anybody, when no descriptor is free
 SWITCH_S = 0.0002  # after which a thread lets others go on: for one query it has to wait for the interpreter ten times

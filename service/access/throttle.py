@@ -12,7 +12,7 @@ from anyio import sleep
 from workers.errors import RateLimited
 
 WINDOW_S = 60.0
-AT_ONCE = 32  # requests that take long and may begin together; each further one begins
+AT_ONCE = 8  # requests that take long and may begin together; each further one begins
 APART_S = 0.02  # after the one before
 MANY = 10_000  # names after which the quiet ones are forgotten
 

@@ -19,7 +19,7 @@ from service.http.errors import problem
 from workers.errors import FractuneError, HeadersTooLarge, MalformedRequest, RequestTimedOut, Unavailable
 from workers.settings import ConnectionLimits
 
-AT_ONCE = 4  # requests that begin before the loop looks at anything else
+AT_ONCE = 1  # requests that begin before the loop looks at anything else
 
 Network = IPv4Network | IPv6Network
 
