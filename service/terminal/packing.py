@@ -10,21 +10,22 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from workers.errors import UnreadableModel
 
 WEIGHTS = {".xml": ".bin", ".pdmodel": ".pdiparams"}  # of a graph that keeps them in a file beside it
+EXTERNAL = (".data", "_data")  # after the name of an ONNX file: what exporters call a file of weights beside it
 
 
 @contextmanager
 def as_file(path: Path) -> Iterator[Path]:
     """`path` as one file: a folder, or a graph with its weights, as a zip. The same content gives the same bytes."""
-    if path.is_file() and path.suffix not in WEIGHTS:
+    weights = _weights_of(path)
+    if path.is_file() and not weights:
         yield path
         return
     with TemporaryDirectory() as folder:
         packed = Path(folder) / f"{path.stem}.zip"
-        weights = WEIGHTS.get(path.suffix, "")
-        files = [path, path.with_suffix(weights)] if weights else sorted(path.rglob("*"))
+        files = [path, *weights] if weights else sorted(path.rglob("*"))
         missing = [file for file in (path, *files) if not file.exists()]
         if missing:
-            raise UnreadableModel(f"{missing[0]} is missing.", hint=_remedy(path.suffix, weights))
+            raise UnreadableModel(f"{missing[0]} is missing.", hint=_remedy(path.suffix))
         root = path.parent if path.is_file() else path
         with ZipFile(packed, "w") as archive:
             for file in files:
@@ -33,8 +34,16 @@ def as_file(path: Path) -> Iterator[Path]:
         yield packed
 
 
-def _remedy(graph: str, weights: str) -> str:
-    return f"Give the {graph} with its {weights} beside it." if weights else "Check the path."
+def _weights_of(path: Path) -> list[Path]:
+    """The files beside a graph that hold its weights: one that must be there, or what an ONNX file may have."""
+    if path.suffix in WEIGHTS:
+        return [path.with_suffix(WEIGHTS[path.suffix])]
+    beside = [path.with_name(path.name + ending) for ending in EXTERNAL] if path.suffix == ".onnx" else []
+    return [file for file in beside if file.is_file()]
+
+
+def _remedy(graph: str) -> str:
+    return f"Give the {graph} with its {WEIGHTS[graph]} beside it." if graph in WEIGHTS else "Check the path."
 
 
 def _add(archive: ZipFile, file: Path, name: str) -> None:

@@ -22,7 +22,7 @@ def in_words(fault: Fault, schema: Mapping[str, Any]) -> str:
     *_, last = where = [str(part) for part in fault["loc"]] or ["recipe"]
     said = str(fault["msg"])
     if fault["type"] == "extra_forbidden":
-        said = "there is no such knob. " + did_you_mean(last, knobs_of(schema))
+        said = f"there is no such knob. {did_you_mean(last, knobs_of(schema, where))}".rstrip(" .")
     if fault["type"] == "union_tag_invalid":
         tags = fault["ctx"]["expected_tags"].replace("'", "")
         said = (
@@ -31,9 +31,11 @@ def in_words(fault: Fault, schema: Mapping[str, Any]) -> str:
     return f"{'.'.join(where)}: {said.rstrip()}"
 
 
-def knobs_of(schema: Mapping[str, Any]) -> set[str]:
-    """The names of all that a recipe and its parts can hold."""
+def knobs_of(schema: Mapping[str, Any], where: Sequence[str] = ()) -> set[str]:
+    """The names of all that a recipe and its parts can hold; of a method alone, where `where` leads through it."""
     parts = [schema, *schema.get("$defs", {}).values()]
+    own = [part for part in parts if part.get("properties", {}).get("method", {}).get("const") in where]
+    parts = own or parts
     return {name for part in parts for name in part.get("properties", {})}
 
 

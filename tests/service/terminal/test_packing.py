@@ -65,3 +65,11 @@ def test_the_zip_is_gone_afterwards(tmp_path: Path) -> None:
     with as_file(tmp_path / "folder") as file:
         assert file.name == "folder.zip"
     assert not file.exists()
+
+
+@pytest.mark.parametrize("ending", [".data", "_data"])
+def test_an_onnx_file_travels_with_its_weights(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"graph")
+    (tmp_path / f"m.onnx{ending}").write_bytes(b"weights")
+    with as_file(tmp_path / "m.onnx") as file, ZipFile(file) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {"m.onnx": b"graph", f"m.onnx{ending}": b"weights"}

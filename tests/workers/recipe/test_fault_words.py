@@ -79,3 +79,10 @@ def test_every_fault_is_told_with_its_place(document: Any, words: list[str]) -> 
     for word in words:
         assert word in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_a_knob_is_sought_among_those_of_its_method() -> None:
+    schema = Recipe.model_json_schema()
+    fault = {"loc": ("steps", 0, "int8", "sparsity"), "msg": "", "type": "extra_forbidden"}
+    assert in_words(fault, schema) == "steps.0.int8.sparsity: there is no such knob"
+    assert "`sparsity_level`?" in in_words({**fault, "loc": ("steps", 0, "layerwise_pruning", "sparsity")}, schema)

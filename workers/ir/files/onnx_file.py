@@ -68,7 +68,7 @@ def _location(model: Path, tensor: memoryview) -> Iterator[Path]:
     yield path
 
 
-TOGETHER = "Pack the .onnx file and the files of its weights into one zip."
+TOGETHER = "Keep the files of its weights beside the .onnx file, or pack them together into one zip."
 
 
 def _entries(tensor: memoryview) -> dict[str, str]:
