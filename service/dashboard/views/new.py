@@ -74,6 +74,8 @@ def _draft(fields: Form) -> Draft:
 def _wanted(draft: Draft) -> JobCreate:
     """Raises InvalidRequest."""
     given = {name: draft.values.get(name) or None for name in ("model", "dataset", "evaluation")}
+    if given["model"] is None:
+        raise InvalidRequest("No model is chosen.", hint="Upload one, or choose one that is there; a refused file is none.")
     try:
         return JobCreate.model_validate({**given, "recipe": draft.recipe(), "name": draft.values.get("name", "")})
     except ValidationError as error:

@@ -36,6 +36,13 @@ def test_a_sample_makes_the_first_job_by_one_click(service: Installation, http: 
     assert (second["model"], second["id"] == first["id"]) == (first["model"], False)
 
 
+def test_a_form_without_a_model_says_so(service: Installation) -> None:
+    with signed_in(service, Role.OPERATOR) as browser:
+        form = browser.get("/ui/new")
+        fields = {"csrf": token(form), "action": "submit", "steps.0.method": "int8"}
+        assert "No model is chosen. Upload one" in browser.post("/ui/new", data=fields).text
+
+
 def test_a_viewer_is_not_offered_it(service: Installation) -> None:
     with signed_in(service, Role.VIEWER) as browser:
         page = browser.get("/ui/?q=nothing+fits")
