@@ -15,8 +15,7 @@ import openvino as ov
 
 from workers.allocation.assignment import optimal_bits
 from workers.allocation.error_curves import SMALLEST, pose_halves
-from workers.allocation.sensitivity import output_errors
-from workers.allocation.sensitivity_profile import LayerMethods, foretold_errors, unseen
+from workers.allocation.sensitivity_profile import LayerMethods, errors_of_probes, foretold_errors
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
@@ -79,16 +78,7 @@ def profile_bits(
         rounded.append((posed.layer, solved[REFERENCE]))
         plain[posed.layer.name] = posed.plain_error(solved[REFERENCE])
         progress(len(plain), 2 * len(layers), posed.layer.name)
-    few = samples.take(unseen(samples.count, options.batch_size))
-    size = min(options.batch_size, few.count)
-    lost = output_errors(
-        batched(model, size),
-        rounded,
-        few,
-        batch_size=size,
-        threads=options.threads,
-        progress=lambda done, total, layer: progress(total + done, 2 * total, layer),
-    )
+    lost = errors_of_probes(model, rounded, samples, options, progress)
     names, sizes = tuple(layer.name for layer in layers), tuple(layer.size for layer in layers)
     sensitivities = tuple(lost[name] / max(plain[name], SMALLEST) for name in names)
     return BitProfile(names, sizes, sensitivities, np.array([errors[name] for name in names]))

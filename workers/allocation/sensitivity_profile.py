@@ -74,16 +74,7 @@ def profile_sensitivities(
     judged = [layer for layer in layers if layer.name not in spared]
     curves = error_curves(whole, judged, samples, options, lambda done, total, layer: progress(done, 2 * total, layer))
     pruned = [(curve.layer, curve.weight) for curve in curves]
-    few = samples.take(unseen(samples.count, options.batch_size))
-    size = min(options.batch_size, few.count)
-    lost = output_errors(
-        batched(model, size),
-        pruned,
-        few,
-        batch_size=size,
-        threads=options.threads,
-        progress=lambda done, total, layer: progress(total + done, 2 * total, layer),
-    )
+    lost = errors_of_probes(model, pruned, samples, options, progress)
     sensitivities = {curve.layer.name: lost[curve.layer.name] / max(curve.error, SMALLEST) for curve in curves}
     harms = {curve.layer.name: sensitivities[curve.layer.name] * curve.errors_at(GRID) for curve in curves}
     return SensitivityProfile(
@@ -91,6 +82,27 @@ def profile_sensitivities(
         tuple(layer.size for layer in layers),
         tuple(sensitivities.get(layer.name, LAST) for layer in layers),
         np.array([harms.get(layer.name, LAST * GRID) for layer in layers]),
+    )
+
+
+def errors_of_probes(
+    model: ov.Model,
+    changed: Sequence[tuple[Layer, Array]],
+    samples: Samples,
+    options: EngineOptions,
+    progress: Callable[[int, int, str], None],
+) -> dict[str, float]:
+    """Relative error of the outputs with one layer's weights (g, r, c) changed at a time, by layer name, on a few samples that
+    did not solve it. `progress` counts the second half of a profile."""
+    few = samples.take(unseen(samples.count, options.batch_size))
+    size = min(options.batch_size, few.count)
+    return output_errors(
+        batched(model, size),
+        changed,
+        few,
+        batch_size=size,
+        threads=options.threads,
+        progress=lambda done, total, layer: progress(total + done, 2 * total, layer),
     )
 
 

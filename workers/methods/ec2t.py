@@ -25,6 +25,7 @@ class Ec2t(Method):
     """Two centroids and zero, assigned at a price for information (Marban et al. 2020)."""
 
     family: ClassVar[Family | None] = "priced_ternary"
+    effort: ClassVar[float] = 2.0
 
     method: Literal["ec2t"] = "ec2t"
     gamma: float = Field(default=0.05, ge=0, le=1, description="Share of the largest useful λ; more gives more zeros.")

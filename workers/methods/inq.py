@@ -35,6 +35,8 @@ class Inq(Method):
     """Zero or ±2ⁿ, frozen portion by portion while the free weights are re-solved (Zhou et al. 2017)."""
 
     family: ClassVar[Family | None] = "powers"
+    effort: ClassVar[float] = 6.0
+    in_portions: ClassVar[bool] = True
 
     method: Literal["inq"] = "inq"
     bits: Literal[2, 3, 4, 5] = Field(

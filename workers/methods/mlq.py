@@ -21,6 +21,8 @@ class Mlq(Method):
     """Ternary weights with two centroids of different size, layer after layer (Xu et al. 2018)."""
 
     family: ClassVar[Family | None] = "ternary"
+    effort: ClassVar[float] = 4.0
+    in_portions: ClassVar[bool] = True
 
     method: Literal["mlq"] = "mlq"
     sensitive_bits: int | None = Field(

@@ -211,6 +211,8 @@ class Method(PerLayer, ABC):
 
     family: ClassVar[Family | None] = None  # of the set of allowed weights; None where `finetune` cannot follow
     propagation: ClassVar[float] = 1.0  # how much of what the layers before have lost its targets make up for
+    effort: ClassVar[float] = 1.0  # of solving a layer, where that of pruning it is 1: for the forecast of time
+    in_portions: ClassVar[bool] = False  # whether a layer is solved portion by portion, each of which costs some time besides
     stores_tables: ClassVar[bool] = False  # whether it has a form for tables whose rows are looked up, not multiplied
 
     @model_validator(mode="after")

@@ -27,6 +27,8 @@ class Slq(Method):
     """k-means clusters including zero, frozen from the most lossy on while the free weights are re-solved (Xu et al. 2018)."""
 
     family: ClassVar[Family | None] = "codebook"
+    effort: ClassVar[float] = 4.0
+    in_portions: ClassVar[bool] = True
 
     method: Literal["slq"] = "slq"
     bits: int = Field(default=5, ge=2, le=6, description="2^(bits-1) + 1 clusters, one of them at zero.")

@@ -8,7 +8,7 @@ were read off runs of `benchmarks/stages.py` and `benchmarks/zoo.py`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log2, prod
-from typing import Any
+from typing import Any, TypeGuard
 
 from workers.methods.finetune import Finetune
 from workers.methods.layerwise_pruning import GRADUAL_STEPS
@@ -27,25 +27,17 @@ DRAWN_S, PIXEL_S = 2e-3, 8.4e-8  # of a fractal or a picture from a file, and of
 JUDGES = 256  # held-out samples, where their number is not known
 PASSES = 14  # over all samples that solving layers comes to: both models, rows gathered, statistics
 LAYER_S, EXPORTED_S, EXPORTED_WEIGHT_S = 0.055, 0.012, 1.6e-7  # for each layer, and to write it
-SOLVES = {"inq": 6.0, "slq": 4.0, "mlq": 4.0, "ec2t": 2.0}  # as much work as pruning is 1
-ITERATIVE = {"inq", "slq", "mlq"}  # whose portions cost so much besides
-PORTIONS_S = 0.1
+PORTIONS_S = 0.1  # of a layer that is solved portion by portion, besides
 INT8_S, INT8_LAYER_S, INT8_PASSES = 0.3, 0.055, 20  # NNCF and the drift of layers
-PROFILED_S, PROFILE_PASSES, PROBES = (
-    0.06,
-    5,
-    24,
-)  # so many samples run through what follows each layer
+PROFILED_S, PROFILE_PASSES = 0.06, 5  # of a profile, for each layer, and over all samples
+PROBES = 24  # samples that run through what follows each layer
 LOSSES, FEWEST, MOST = 2, 8, 64  # passes that the measuring of losses may cost, and samples of it
 TRAINING_PASSES = 4  # that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
 TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
 TRAINING_START_S = 2.5  # to load torch and translate the model
 GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
-SESSIONS, COMPILED_AGAIN, WAVES = (
-    20,
-    0.5,
-    4,
-)  # of the benchmark: a compilation of what is rewritten already
+SESSIONS, WAVES = 20, 4  # of the benchmark
+COMPILED_AGAIN = 0.5  # of a compilation, where the model is rewritten already
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +107,7 @@ def _shared_pass(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     return speed.pace * LAYER_S * len(layers) + passes * recipe.calibration.count * speed.inference
 
 
-def _solves(step: Step) -> bool:
+def _solves(step: Step) -> TypeGuard[Method]:
     return isinstance(step, Method) and not step.rewrites_graph
 
 
@@ -127,8 +119,8 @@ def _step(step: Step, layers: Layers, recipe: Recipe, speed: Speed) -> float:
     if not _solves(step):
         overhead = speed.pace * (INT8_S + INT8_LAYER_S * len(layers))
         return overhead + INT8_PASSES * min(recipe.calibration.count, 300) * speed.inference
-    portions = PORTIONS_S * len(layers) if step.method in ITERATIVE else 0.0
-    return speed.pace * (portions + SOLVES.get(step.method, 1.0) * solving(layers) / SOLVING_FLOPS)
+    portions = PORTIONS_S * len(layers) if step.in_portions else 0.0
+    return speed.pace * (portions + step.effort * solving(layers) / SOLVING_FLOPS)
 
 
 def solving(layers: Layers) -> float:
