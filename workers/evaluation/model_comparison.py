@@ -180,6 +180,9 @@ def _notes(outputs: Sequence[OutputComparison], task: Task, samples: HeldOutSamp
     """What a reader of the figures must know."""
     yield from (output.note for output in outputs if output.note)
     yield from task.notes
+    headline = _headline([output for output in outputs if output.comparable and output.parts])
+    if headline and task.name == "classification" and samples.count > 1 and len(np.unique(headline.rows["before"])) == 1:
+        yield f"The original names one class for all {samples.count} samples: that decisions are unchanged tells little."
     if samples.target_kind is not None and samples.target_kind not in task.answers:
         yield f"The labels are not used: the task is {task.name}, and they are of the kind {samples.target_kind.value!r}."
 

@@ -205,3 +205,9 @@ def test_progress_is_told() -> None:
 def test_the_same_seed_gives_the_same_figures() -> None:
     comparison = compared(vectors(20), model(WEIGHT), model(OTHER))
     assert summarise(comparison, np.random.default_rng(3)) == summarise(comparison, np.random.default_rng(3))
+
+
+def test_an_original_that_names_one_class_for_all_is_told_of() -> None:
+    same = Vectors(np.tile(np.random.default_rng(2).standard_normal((1, 8)).astype(np.float32), (6, 1)))
+    assert any("one class for all 6 samples" in note for note in compared(same, model(WEIGHT), model(OTHER)).notes)
+    assert not compared(vectors(64), model(WEIGHT), model(OTHER)).notes
