@@ -43,7 +43,7 @@ from workers.run.compression import (
     waits_for_profile,
 )
 from workers.run.plan import CompressionPlan
-from workers.statistics.constraint import Drop, Verdict, measured_drop, verify_constraint
+from workers.statistics.constraint import CONFIDENCE, Drop, Verdict, measured_drop, verify_constraint
 
 PROBE = 23  # of the seed of values on which a written model is compared with what was meant
 
@@ -68,6 +68,13 @@ class Candidate:
     benchmark: Benchmark | None = None
     warnings: tuple[str, ...] = ()  # of what it does not keep of the original's interface
     doubts: tuple[str, ...] = ()  # whether the runtime answers a sample alike however it is given
+
+    @property
+    def seen(self) -> Comparison:
+        """On the samples that select; on those that judge for one that was judged at once."""
+        seen = self.estimate or self.comparison
+        assert seen is not None  # made by an Explorer
+        return seen
 
     @property
     def sparsity(self) -> float:
@@ -95,6 +102,7 @@ class CandidateFactory:
     on_layer: Callable[[LayerResult], None]
     cache: JobCache
     profiles: ProfileCache = field(default_factory=ProfileCache)
+    confidence: float = CONFIDENCE  # of the bounds by which candidates are judged
 
     def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
         """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
@@ -153,7 +161,7 @@ class CandidateFactory:
         """Estimate the fidelity of a candidate on samples that select."""
         candidate.estimate = self._compare(candidate, samples)
         constraint = candidate.recipe.constraint
-        candidate.expected = measured_drop(constraint, candidate.estimate.outcomes) if constraint else None
+        candidate.expected = measured_drop(constraint, candidate.estimate.outcomes, self.confidence) if constraint else None
 
     def judge(self, candidate: Candidate) -> None:
         """Compare a candidate with the original on the samples that judge, and decide on its constraint."""
@@ -162,8 +170,8 @@ class CandidateFactory:
         candidate.doubts = doubts(candidate.read(), self.splits.test, size, self.threads)
         if self.splits.fractal_holdout is not None:
             candidate.on_fractals = self._compare(candidate, self.splits.fractal_holdout)
-        constraint = candidate.recipe.constraint
-        candidate.verdict = verify_constraint(constraint, candidate.comparison.outcomes) if constraint else None
+        if constraint := candidate.recipe.constraint:
+            candidate.verdict = verify_constraint(constraint, candidate.comparison.outcomes, self.confidence)
 
     def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
         """Time a candidate beside the original."""

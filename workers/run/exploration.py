@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits
 from workers.errors import BudgetOutOfReach, JobFailure
 from workers.evaluation.fidelity import summarise
@@ -18,12 +19,14 @@ from workers.recipe import BenchmarkSettings, Recipe, Search
 from workers.recipe.recipe import RESOLUTION, SEARCH_TIME
 from workers.report.schema import CandidateReport, Exploration, OperationHarm
 from workers.run.candidates import Candidate, CandidateFactory
-from workers.run.int8_search import operation_ladder, quantise_whole, rank_operations, searches_operations, whole_ladder
+from workers.run.int8_search import operation_ladder, rank_operations, searches_operations, whole_ladder
 from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, on_front
+from workers.statistics.constraint import attainable
 
 WORK = "candidates"  # folder under the task's, gone at the end
 DOUBTFUL = 0.5  # of the limit: a bound above it, on the samples that select, may lie beyond the limit on those that judge
 POINTS = "points"  # folder of the front's models
+TWICE = 0.975  # confidence of each of two chances to be verified, which together leave 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
         candidate = factory.make(recipe, out)
         factory.judge(candidate)
         return Explored(candidate)
+    if _has_two_chances(recipe, factory.splits.test):
+        factory = replace(factory, confidence=TWICE)
     began = time.monotonic()
     deadline = began + (recipe.search.max_time if recipe.search else SEARCH_TIME)
     explorer, order = _explorer(factory, recipe, out, deadline)
@@ -111,13 +116,30 @@ def _explorer(
     if not searches_operations(recipe):
         ladder = build_ladder(recipe, recipe.search.resolution if recipe.search else RESOLUTION)
         return Explorer(factory, ladder, out, deadline), ()
-    whole = quantise_whole(factory, recipe, out / WORK / "whole")
-    enough = recipe.pareto is None and whole.expected is not None and not _in_doubt(whole, factory.splits.test.count)
+    whole = factory.make(recipe.model_copy(update={"search": None, "pareto": None}), out / WORK / "whole")
+    enough = _is_enough(factory, whole) and recipe.pareto is None
     order = () if enough else rank_operations(factory, whole, recipe)
     ladder = whole_ladder(recipe) if enough else operation_ladder(recipe, order)
     explorer = Explorer(factory, ladder, out, deadline, partial(factory.take_back, whole))
     explorer.made[ladder.first] = explorer.whole = whole
     return explorer, order
+
+
+def _has_two_chances(recipe: Recipe, judging: Samples) -> bool:
+    """Whether a search tests int8 everywhere before anything is weighed, and only then, should it fail, what is milder."""
+    if not recipe.search or recipe.search.max_bytes or recipe.pareto or not recipe.constraint or judging.source != "dataset":
+        return False
+    return searches_operations(recipe) and attainable(recipe.constraint, judging.count, TWICE)
+
+
+def _is_enough(factory: CandidateFactory, whole: Candidate) -> bool:
+    """Whether int8 everywhere keeps the constraint: by the samples that judge, or where it has no chance there, that select."""
+    if factory.confidence == TWICE:
+        factory.judge(whole)
+        if whole.verdict and whole.verdict.met is True:
+            return True
+    factory.select(whole, factory.splits.validation)
+    return whole.verdict is None and whole.expected is not None and not _in_doubt(whole, factory.splits.test.count)
 
 
 def report_exploration(explored: Explored, requested: Recipe, splits: DataSplits) -> Exploration:
@@ -139,8 +161,7 @@ def report_exploration(explored: Explored, requested: Recipe, splits: DataSplits
 
 
 def _row(candidate: Candidate, explored: Explored, best: bool, judging: int, kept: bool) -> CandidateReport:
-    assert candidate.estimate is not None  # made by an Explorer
-    seen = summarise(candidate.estimate, generator(candidate.recipe.seed, Stream.ESTIMATE))
+    seen = summarise(candidate.seen, generator(candidate.recipe.seed, Stream.ESTIMATE))
     speed = candidate.benchmark if candidate.benchmark and candidate.benchmark.ratio.low is not None else None
     return CandidateReport(
         setting=candidate.setting,
@@ -165,8 +186,7 @@ def _row(candidate: Candidate, explored: Explored, best: bool, judging: int, kep
 
 def _place(candidate: Candidate) -> tuple[float, float]:
     """Size, and distance from the original on the samples that select."""
-    assert candidate.estimate is not None
-    headline = candidate.estimate.headline
+    headline = candidate.seen.headline
     if headline is None:
         return candidate.exported.size.zip_bytes, 0.0
     rows = headline.rows
@@ -209,6 +229,8 @@ def _search(explorer: Explorer, ladder: Ladder, factory: CandidateFactory, searc
     largest = search.max_bytes
     n = factory.splits.test.count
     first = explorer.make(ladder.first)
+    if first and first.verdict and first.verdict.met is True:
+        return first
     if first and largest is None and first.expected is None:  # no other candidate can be told from it
         factory.judge(first)
         return first
@@ -248,11 +270,11 @@ def _in_doubt(candidate: Candidate, n: int) -> bool:
 
 
 def _promises(explorer: Explorer, n: int) -> Callable[[int], bool]:
-    """Whether a level, with the rates of the samples that select, would be verified on `n` samples."""
+    """Whether a level that was not judged yet, with the rates of the samples that select, would be verified on `n` samples."""
 
     def keeps(level: int) -> bool:
         candidate = explorer.make(level)
-        if candidate is None or candidate.expected is None or candidate.recipe.constraint is None:
+        if candidate is None or candidate.verdict or candidate.expected is None or candidate.recipe.constraint is None:
             return False
         return candidate.expected.bound_at(n) <= candidate.recipe.constraint.max_drop
 

@@ -6,7 +6,6 @@ the same model with more and more operations taken back, in that order.
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
@@ -30,13 +29,6 @@ SPARE = (0.125, 0.5)  # of the harm
 def searches_operations(recipe: Recipe) -> bool:
     """Whether what is searched, or spread over a front, is which operations `int8` quantises."""
     return isinstance(recipe.steps[-1], Int8) and not any(step.ladder(1.0) for step in recipe.steps)
-
-
-def quantise_whole(factory: CandidateFactory, recipe: Recipe, out: Path) -> Candidate:
-    """The recipe as it stands, with its estimated fidelity."""
-    whole = factory.make(recipe.model_copy(update={"search": None, "pareto": None}), out)
-    factory.select(whole, factory.splits.validation)
-    return whole
 
 
 def rank_operations(factory: CandidateFactory, whole: Candidate, recipe: Recipe) -> tuple[OperationHarm, ...]:

@@ -1,4 +1,4 @@
-"""Whether a constraint is met: decided by the one-sided 95 % bound of the drop, never by the drop alone."""
+"""Whether a constraint is met: decided by the one-sided bound of the drop, 95 % by default, never by the drop alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from workers.recipe import Constraint
+from workers.recipe.recipe import UNBOUNDED
 from workers.statistics.intervals import (
     Interval,
     Paired,
@@ -20,9 +21,9 @@ from workers.statistics.intervals import (
     upper_mean,
     wilson,
 )
-from workers.statistics.measures import Resampled
+from workers.statistics.measures import Resampled, least_bound
 
-ONE_SIDED = 0.90  # a two-sided 90 % interval ends at the one-sided 95 % bound
+CONFIDENCE = 0.95  # of a one-sided bound
 MOST_SAMPLES = 10**9
 FEWEST_VALUES = 30  # below, a mean of skewed values has no bound worth the name
 NO_VERDICT = {
@@ -66,7 +67,8 @@ class Verdict(BaseModel):
     drop_type: Literal["absolute", "relative"]
     met: Met
     achieved: float | None = Field(description="Observed drop, in the unit of max_drop.")
-    bound: float | None = Field(description="One-sided 95 % upper bound of the drop.")
+    bound: float | None = Field(description="One-sided upper bound of the drop.")
+    confidence: float = Field(default=CONFIDENCE, description="That the bound holds.")
     n: int = Field(description="Samples that decided.")
     samples_needed: int | None = Field(description="Samples that would decide, should the further ones be like these.")
     reason: str
@@ -101,13 +103,18 @@ class Drop:
         return high
 
 
-def verify_constraint(constraint: Constraint, outcomes: Outcomes) -> Verdict:
-    """Judge the drop of `constraint.metric` on held-out samples."""
-    drop = measured_drop(constraint, outcomes)
+def attainable(constraint: Constraint, n: int, confidence: float = CONFIDENCE) -> bool:
+    """Whether `n` samples without any loss could verify a constraint; of metrics without a bound they always could."""
+    return constraint.metric in UNBOUNDED or least_bound(n, 2 * confidence - 1) <= constraint.max_drop
+
+
+def verify_constraint(constraint: Constraint, outcomes: Outcomes, confidence: float = CONFIDENCE) -> Verdict:
+    """Judge the drop of `constraint.metric` on held-out samples by its one-sided bound with `confidence`."""
+    drop = measured_drop(constraint, outcomes, confidence)
     met: Met = "unverified"
     reason = _undefined(constraint, outcomes)
     if drop:
-        met, reason = _judge(drop, constraint.max_drop, outcomes.synthetic)
+        met, reason = _judge(drop, constraint.max_drop, outcomes.synthetic, f"{100 * confidence:g} %")
     needed = drop.samples_needed(constraint.max_drop) if drop and met == "unverified" else None
     return Verdict(
         headline=_headline(met, needed - drop.n if drop and needed else None, outcomes.synthetic),
@@ -117,33 +124,35 @@ def verify_constraint(constraint: Constraint, outcomes: Outcomes) -> Verdict:
         met=met,
         achieved=drop.achieved if drop else None,
         bound=drop.bound if drop and isfinite(drop.bound) else None,
+        confidence=confidence,
         n=drop.n if drop else 0,
         samples_needed=needed,
         reason=reason,
     )
 
 
-def measured_drop(constraint: Constraint, outcomes: Outcomes) -> Drop | None:
-    """The drop in the constraint's metric and unit; None where the outcomes do not define it."""
+def measured_drop(constraint: Constraint, outcomes: Outcomes, confidence: float = CONFIDENCE) -> Drop | None:
+    """The drop in the constraint's metric and unit, its bound one-sided; None where the outcomes do not define it."""
+    relative, level = constraint.drop_type == "relative", 2 * confidence - 1  # of the two-sided interval with the same end
     if constraint.metric == "kl_divergence":
-        return _divergence(outcomes.divergence)
+        return _divergence(outcomes.divergence, level)
     if constraint.metric == "agreement" and outcomes.agreement is not None:
-        return _lost_agreement(outcomes.agreement)
+        return _lost_agreement(outcomes.agreement, level)
     if constraint.metric == "accuracy" and outcomes.right_before is not None and outcomes.right_after is not None:
-        return _lost_accuracy(Paired.count(outcomes.right_before, outcomes.right_after), constraint.drop_type == "relative")
+        return _lost_accuracy(Paired.count(outcomes.right_before, outcomes.right_after), relative, level)
     found = outcomes.measure(constraint.metric)
-    return _lost_measure(found, constraint.drop_type == "relative") if found else None
+    return _lost_measure(found, relative, level) if found else None
 
 
-def _lost_accuracy(paired: Paired, relative: bool) -> Drop | None:
+def _lost_accuracy(paired: Paired, relative: bool, level: float) -> Drop | None:
     if not paired.n or (relative and not paired.both + paired.lost):
         return None
     interval_of = paired_relative_drop if relative else paired_difference
     unit = _percent if relative else _points
-    return Drop(int(paired.n), interval_of(paired).value, lambda n: _high(interval_of(paired.scaled(n), ONE_SIDED)), unit=unit)
+    return Drop(int(paired.n), interval_of(paired).value, lambda n: _high(interval_of(paired.scaled(n), level)), unit=unit)
 
 
-def _lost_measure(found: Resampled, relative: bool) -> Drop | None:
+def _lost_measure(found: Resampled, relative: bool, level: float) -> Drop | None:
     """The drop of a task's metric, by the bootstrap."""
     achieved, measure = float(found.losses(relative=relative)[0]), found.measure
     if not isfinite(achieved):
@@ -151,26 +160,26 @@ def _lost_measure(found: Resampled, relative: bool) -> Drop | None:
     change = "drop" if measure.higher_is_better else "rise"
     what = f"{change} of {measure.name} {AGAINST[measure.reference]} of"
     unit = _percent if relative else _points if measure.bounded else _plain
-    return Drop(measure.n, achieved, lambda n: found.bound(n, relative=relative), what, unit)
+    return Drop(measure.n, achieved, lambda n: found.bound(n, relative=relative, level=level), what, unit)
 
 
-def _lost_agreement(agreement: Values | None) -> Drop | None:
+def _lost_agreement(agreement: Values | None, level: float) -> Drop | None:
     """The original agrees with itself, so the relative drop of agreement is the absolute one."""
     if agreement is None or not len(agreement):
         return None
     n, lost, worth = len(agreement), 1 - float(np.mean(agreement)), effective_samples(agreement)
-    return Drop(n, lost, lambda other: _high(wilson(lost, worth * other / n, ONE_SIDED)))
+    return Drop(n, lost, lambda other: _high(wilson(lost, worth * other / n, level)))
 
 
-def _divergence(values: Values | None) -> Drop | None:
+def _divergence(values: Values | None, level: float) -> Drop | None:
     """The mean of non-negative values with a long tail."""
     if values is None or len(values) < FEWEST_VALUES or np.isnan(values).any():
         return None
     mean, moments = float(values.mean()), (float(values.std(ddof=1)), float(np.mean((values - values.mean()) ** 3)))
-    return Drop(len(values), mean, lambda n: upper_mean(mean, *moments, n, ONE_SIDED), "divergence of", _nats)
+    return Drop(len(values), mean, lambda n: upper_mean(mean, *moments, n, level), "divergence of", _nats)
 
 
-def _judge(drop: Drop, limit: float, synthetic: bool) -> tuple[Met, str]:
+def _judge(drop: Drop, limit: float, synthetic: bool, sure: str) -> tuple[Met, str]:
     show = drop.unit
     seen = f"{drop.what} {show(drop.achieved)} on {drop.n:,} samples"
     if synthetic:
@@ -178,7 +187,7 @@ def _judge(drop: Drop, limit: float, synthetic: bool) -> tuple[Met, str]:
     if drop.achieved > limit:
         return False, f"A {seen} exceeds the limit of {show(limit)}."
     if drop.bound <= limit:
-        return True, f"A {seen}: with 95 % confidence it is at most {show(drop.bound)}, and the limit is {show(limit)}."
+        return True, f"A {seen}: with {sure} confidence it is at most {show(drop.bound)}, and the limit is {show(limit)}."
     needed = drop.samples_needed(limit)
     remedy = f"about {needed:,} such samples would tell." if needed else "no number of such samples would tell."
     if not isfinite(drop.bound):

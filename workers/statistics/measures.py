@@ -111,17 +111,20 @@ class Resampled:
             losses: Values = lost / np.abs(before) if relative else lost
             return losses
 
-    def bound(self, n: float, *, relative: bool = False) -> float:
-        """The one-sided 95 % upper bound of the drop, had the same been seen on `n` samples; infinite for too few."""
+    def bound(self, n: float, *, relative: bool = False, level: float = ONE_SIDED) -> float:
+        """The upper end of the two-sided interval at `level` of the drop, had the same been seen on `n` samples.
+
+        Infinite for too few; by default it is the one-sided 95 % bound.
+        """
         if self.measure.n < FEWEST_SAMPLES:
             return float("inf")
         if self.measure.outcomes:
             interval_of = paired_relative_drop if relative else paired_difference
-            return _end(interval_of(self.measure.outcomes.scaled(n * self.measure.outcomes.n / self.measure.n), ONE_SIDED))
+            return _end(interval_of(self.measure.outcomes.scaled(n * self.measure.outcomes.n / self.measure.n), level))
         losses = self.losses(relative=relative)
-        width = _quantile(losses, self.measure.n, ONE_SIDED) - losses[0]
+        width = _quantile(losses, self.measure.n, level) - losses[0]
         scaled = float(losses[0] + width * sqrt(self.measure.n / n))
-        return max(scaled, _least_bound(n)) if self.measure.bounded else scaled
+        return max(scaled, least_bound(n, level)) if self.measure.bounded else scaled
 
 
 def draw_resamples(n: int, rng: np.random.Generator) -> Values:
@@ -157,9 +160,9 @@ def both(metric: Callable[[Any, Values], Values], before: Any, after: Any) -> Sc
     return lambda counts: np.stack([metric(before, counts), metric(after, counts)], axis=1)
 
 
-def _least_bound(n: float) -> float:
+def least_bound(n: float, level: float) -> float:
     """The bound of `n` yes/no outcomes without a no, by Wilson."""
-    square = normal_quantile(ONE_SIDED) ** 2
+    square = normal_quantile(level) ** 2
     return square / (n + square)
 
 
