@@ -61,7 +61,8 @@ def test_int8_is_searched_by_taking_back_what_harms_most_for_its_bytes(tmp_path:
     assert step["reverted"] == [each["name"] for each in explored["order"]][: len(step["reverted"])]
     whole = explored["candidates"][-1]
     assert whole["setting"] == 0
-    assert whole["expected_bound"] > 0.0005, "int8 everywhere would have lost too much"
+    assert whole["verdict"]["met"] is not True, "int8 everywhere, which is judged first, has lost too much"
+    assert {whole["verdict"]["confidence"], chosen["verdict"]["confidence"]} == {0.975}, "two chances share the error of one"
     assert whole["compressed_bytes"] < chosen["compressed_bytes"]
     assert set(step["reverted"]) >= {layer["name"] for layer in report["skipped"] if "taken back" in layer["reason"]}
     assert all(layer["relative_error"] > 0 for layer in report["layers"])
@@ -73,6 +74,7 @@ def test_int8_that_keeps_the_limit_with_room_to_spare_is_not_weighed(tmp_path: P
     report = json.loads((tmp_path / "out/report.json").read_text())
     (only,) = report["exploration"]["candidates"]
     assert (only["setting"], only["chosen"], report["constraint"]["met"]) == (0, True, True)
+    assert only["n"] == report["constraint"]["n"], "those that judge have told, none has selected"
     assert report["exploration"]["order"] == []
     assert report["recipe"]["steps"][0].get("reverted", []) == []
     assert all(layer["relative_error"] > 0 for layer in report["layers"])

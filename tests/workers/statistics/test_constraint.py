@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.recipe import Constraint
-from workers.statistics.constraint import Outcomes, Verdict, verify_constraint
+from workers.statistics.constraint import Outcomes, Verdict, attainable, verify_constraint
 from workers.statistics.intervals import Paired, paired_difference
 
 LIMIT = Constraint(max_drop=0.02)
@@ -116,3 +116,30 @@ def test_a_divergence_is_judged_by_its_upper_bound() -> None:
 def test_a_relative_divergence_is_refused() -> None:
     with pytest.raises(ValueError, match="absolute"):
         Constraint(metric="kl_divergence", max_drop=0.1, drop_type="relative")
+
+
+def test_a_surer_verdict_has_a_wider_bound_and_says_how_sure_it_is() -> None:
+    constraint, seen = Constraint(max_drop=0.01), outcomes(600, 4, 3, 43)
+    usual, surer = verify_constraint(constraint, seen), verify_constraint(constraint, seen, 0.975)
+    assert usual.bound is not None
+    assert surer.bound is not None
+    assert usual.bound < surer.bound
+    assert (usual.confidence, surer.confidence) == (0.95, 0.975)
+    assert surer.bound == pytest.approx(paired_difference(Paired(600, 4, 3, 43)).high)  # a two-sided 95 % interval ends there
+    assert "with 97.5 % confidence" in verify_constraint(Constraint(max_drop=0.1), seen, 0.975).reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "n", "confidence", "possible"),
+    [
+        ("accuracy", 300, 0.95, True),
+        ("accuracy", 300, 0.975, False),
+        ("agreement", 650, 0.975, True),
+        ("mAP", 64, 0.95, False),
+        ("kl_divergence", 30, 0.975, True),
+    ],
+)
+def test_a_constraint_is_attainable_where_samples_without_a_loss_would_verify_it(
+    metric: str, n: int, confidence: float, possible: bool
+) -> None:
+    assert attainable(Constraint(metric=metric, max_drop=0.01), n, confidence) is possible
