@@ -34,6 +34,7 @@ from rich.table import Table
 from workers.allocation import sensitivity_profile
 from workers.calibration import from_fractals
 from workers.engine import moments, solver
+from workers.engine.gram import Gram
 from workers.ir.graph import frontier
 from workers.ir.graph.layers import ConvolutionGeometry, MatMulGeometry
 from workers.ir.reading.batching import rebatch
@@ -133,10 +134,14 @@ def segment_operations(runner: frontier.Runner, batch: frontier.Batch) -> float:
     return model_operations(runner._segment.model)
 
 
-def gram_operations(left: Any, right: Any) -> float:
-    """leftᵀ right; half where BLAS takes the symmetric product."""
-    whole = 2.0 * left.shape[0] * left.shape[1] * left.shape[2] * right.shape[2]
-    return float(whole / 2 if left is right and left.shape[0] == 1 else whole)
+def product_of_rows(left: Any, right: Any) -> float:
+    """leftᵀ right."""
+    return 2.0 * float(left.size * right.shape[2])
+
+
+def gram_operations(gram: Gram, rows: Any) -> float:
+    """rowsᵀ rows; half where BLAS takes the symmetric product."""
+    return product_of_rows(rows, rows) / (2 if rows.shape[0] == 1 else 1)
 
 
 def pose_operations(layer: Any, original: Any, *others: Any) -> float:
@@ -158,8 +163,8 @@ def watched(watch: Stopwatch, methods: Sequence[str]) -> Iterator[None]:
         (frontier.Runner, "__init__", "compress: compiling segments", None),
         (ConvolutionGeometry, "input_rows", "compress: gathering rows", None),
         (MatMulGeometry, "input_rows", "compress: gathering rows", None),
-        (moments, "gram", "compress: statistics", gram_operations),
-        (moments, "accumulated", "compress: statistics", None),
+        (Gram, "add", "compress: statistics", gram_operations),
+        (moments, "cross_product", "compress: statistics", product_of_rows),
         (solver, "pose", "compress: unconstrained optimum", pose_operations),
         (layerwise_pruning, "choose_mask", "compress: choosing masks", None),
         (least_squares, "_by_block", "compress: re-solving", product_operations),

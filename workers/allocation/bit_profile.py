@@ -74,8 +74,8 @@ def profile_bits(
     errors, rounded, plain = {}, [], {}
     for posed in pose_halves(batched(model, options.batch_size), layers, samples, options):
         solved = [uniform_grid(posed.problem, bits, rounds=0)[0] for bits in BITS]
-        errors[posed.layer.name] = [posed.error(weight) for weight in solved]
-        rounded.append((posed.layer, solved[REFERENCE]))
+        errors[posed.layer.name] = posed.errors(solved)
+        rounded.append((posed.layer, solved[REFERENCE].astype(np.float32)))
         plain[posed.layer.name] = posed.plain_error(solved[REFERENCE])
         progress(len(plain), 2 * len(layers), posed.layer.name)
     lost = errors_of_probes(model, rounded, samples, options, progress)

@@ -6,7 +6,7 @@ from typing import Any
 
 import openvino as ov
 
-from workers.allocation.sensitivity import output_errors
+from workers.allocation.sensitivity import affordable_samples, output_errors
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.ir.graph.layers import find_layers
@@ -17,8 +17,7 @@ from workers.report.schema import LayerProfile, LayerReport, NextRun
 Milder = Mapping[str, tuple[int, tuple[str, float]]]  # by layer: a step of the recipe, and a knob with its value
 
 NOTHING_MILDER: Milder = MappingProxyType({})
-MOST_SAMPLES, FEWEST_SAMPLES = 64, 8
-PASSES = 2  # that the whole measurement may cost, in forward passes over the calibration samples
+MOST_SAMPLES = 64
 ENOUGH = 0.5  # of the total error: what leaving a few layers alone should give back
 TOO_DEAR = 0.2  # of all bytes saved: what it may not cost
 
@@ -44,7 +43,7 @@ def output_errors_per_layer(
     ]
     if not weights:
         return {}
-    count = min(MOST_SAMPLES, max(FEWEST_SAMPLES, PASSES * samples.count // len(weights)), samples.count)
+    count = affordable_samples(samples.count, len(weights), MOST_SAMPLES)
     size = min(batch_size, count)
     count -= count % size  # whole batches
     few = samples.take(range(count))

@@ -13,7 +13,7 @@ from workers.engine.layer import LayerTask, make_tasks
 from workers.engine.sample_schedule import BatchStream, SampleSource
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.frontier import Batch, Runner, kept
-from workers.ir.graph.layers import Layer, nodes_by_name
+from workers.ir.graph.layers import Float32, Layer, nodes_by_name
 from workers.ir.graph.segments import Key, Segment, cut, every, tensor_key
 from workers.methods.problem import Array
 
@@ -21,11 +21,18 @@ Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
 
 TOGETHER = 6  # layers, one after another, that run as one: a compilation costs as much as the inference of a few of them
 MEAN_ROWS = 256  # of a batch, that show the mean input of a layer
+FEWEST = 8  # samples that a layer's effect is measured on
+PASSES = 2  # over all samples that the layers may run through together; each runs half of the model, on average
+
+
+def affordable_samples(count: int, layers: int, most: int) -> int:
+    """On how many of `count` samples the effects of so many layers are measured, `most` at the most."""
+    return min(max(PASSES * count // max(layers, 1), FEWEST), most, count)
 
 
 def output_errors(
     batched: ov.Model,
-    weights: Sequence[tuple[Layer, Array]],
+    weights: Sequence[tuple[Layer, Float32]],
     samples: SampleSource,
     *,
     batch_size: int,
@@ -66,7 +73,7 @@ class _Change:
     """A layer that is to have other weights."""
 
     task: LayerTask
-    weight: Array  # (g, r, c)
+    weight: Float32  # (g, r, c)
     means: Means
 
 

@@ -14,15 +14,15 @@ import openvino as ov
 
 from workers.allocation.assignment import GRID, optimal_levels
 from workers.allocation.error_curves import SMALLEST, error_curves
-from workers.allocation.sensitivity import output_errors
+from workers.allocation.sensitivity import affordable_samples, output_errors
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
-from workers.ir.graph.layers import Layer
+from workers.ir.graph.layers import Float32, Layer
 from workers.ir.reading.batching import batched
 from workers.methods.problem import Array, Method
 
-SAMPLES = 24  # that show how much one layer matters
+MOST_SAMPLES = 24  # that show how much one layer matters
 SPARED = 0.01  # of all weights, in the smallest layers: these are pruned last
 LAST = 1e6  # what they cost at any level, in units of the output
 
@@ -87,14 +87,16 @@ def profile_sensitivities(
 
 def errors_of_probes(
     model: ov.Model,
-    changed: Sequence[tuple[Layer, Array]],
+    changed: Sequence[tuple[Layer, Float32]],
     samples: Samples,
     options: EngineOptions,
     progress: Callable[[int, int, str], None],
 ) -> dict[str, float]:
     """Relative error of the outputs with one layer's weights (g, r, c) changed at a time, by layer name, on a few samples that
     did not solve it. `progress` counts the second half of a profile."""
-    few = samples.take(unseen(samples.count, options.batch_size))
+    wanted = affordable_samples(samples.count, len(changed), MOST_SAMPLES)
+    wanted -= wanted % min(options.batch_size, wanted)  # whole batches
+    few = samples.take(unseen(samples.count, options.batch_size, wanted))
     size = min(options.batch_size, few.count)
     return output_errors(
         batched(model, size),
@@ -113,10 +115,10 @@ def smallest(layers: Sequence[Layer], share: float) -> set[str]:
     return {layer.name for layer, so_far in zip(ordered, held, strict=True) if so_far < share * held[-1]}
 
 
-def unseen(count: int, batch_size: int) -> list[int]:
-    """Some samples of the half that judges curves, every second batch, spread over all."""
+def unseen(count: int, batch_size: int, wanted: int) -> list[int]:
+    """At most so many samples of the half that judges curves, every second batch, spread over all."""
     second = [number for number in range(count) if number // batch_size % 2] or list(range(count))
-    return [second[round(at)] for at in np.linspace(0, len(second) - 1, min(SAMPLES, len(second)))]
+    return [second[round(at)] for at in np.linspace(0, len(second) - 1, min(wanted, len(second)))]
 
 
 def needs_profile(methods: LayerMethods) -> bool:

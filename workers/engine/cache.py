@@ -149,17 +149,17 @@ def _packed(result: LayerResult) -> dict[str, Any]:
     arrays: dict[str, Any] = {BIAS + name: vector for name, vector in result.biases.items()}
     if result.scale is not None:
         arrays["scale"] = result.scale
-    return {**arrays, "weight": result.weight.astype(np.float32), "figures": np.array(json.dumps(figures))}
+    return {**arrays, "weight": result.weight, "figures": np.array(json.dumps(figures))}
 
 
 def _unpacked(task: LayerTask, arrays: dict[str, Array]) -> LayerResult:
-    weight = arrays["weight"].astype(np.float64)
-    if weight.shape != task.weight.shape:
+    weight = arrays["weight"].astype(np.float32)
+    if weight.shape != task.values.shape:
         raise ValueError
     return LayerResult(
         layer=task.layer,
         steps=task.steps,
-        original=task.earlier.original if task.earlier else task.weight,
+        original=task.original,
         weight=weight,
         scale=arrays.get("scale"),
         biases={name.removeprefix(BIAS): vector for name, vector in arrays.items() if name.startswith(BIAS)},

@@ -14,6 +14,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from workers.engine.gram import gram_bytes
 from workers.engine.layer import LayerTask
 from workers.engine.moments import ImpliedOutputs, InputMoments, OutputMoments, Outputs
 from workers.ir.graph.edit import Bias
@@ -45,7 +46,7 @@ def find_sites(model: ov.Model, tasks: Sequence[LayerTask], biases: Mapping[str,
     nodes = nodes_by_name(model)
     sites = []
     for task in tasks:
-        layer, weight = task.layer, task.weight.astype(np.float32)
+        layer, weight = task.layer, task.values
         for name in layer.nodes:
             port = 1 - layer.port if layer.type == "MatMul" else 0
             source = tensor_key(nodes[name].input_value(port))
@@ -158,6 +159,12 @@ def _target(site: Site, dense: Batch, index: Indices, inputs: Float32) -> Float3
 def target_bytes(site: Site) -> int:
     """What all targets of a site take at the most."""
     return 4 * _wanted(site) * site.layer.channels
+
+
+def moment_bytes(site: Site) -> int:
+    """What the second moments of the inputs of a site take, of both halves of the samples."""
+    groups, _, cols = site.weight.shape
+    return 2 * gram_bytes(groups, cols)
 
 
 def _wanted(site: Site) -> int:

@@ -4,23 +4,24 @@ from collections.abc import Callable, Iterator, Sequence
 
 import openvino as ov
 
-from workers.engine.capture import StatisticsCollector, find_sites
+from workers.engine.capture import StatisticsCollector, find_sites, moment_bytes
 from workers.engine.layer import LayerTask
-from workers.engine.sample_schedule import BatchStream, SampleSource, schedule
+from workers.engine.moments import pool
+from workers.engine.sample_schedule import TOGETHER, BatchStream, SampleSource, schedule, stride
 from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose_task
 from workers.ir.graph.edit import ensure_bias
 from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier
 from workers.ir.graph.layers import Layer
-from workers.ir.graph.segments import cut, every
+from workers.ir.graph.segments import cut, layer_phases
 from workers.methods.problem import LayerProblem
 
-TOGETHER = 6  # layers, one after another, whose inputs one run tells where nobody shares the work
+MOMENT_BYTES = 2**28  # that the second moments of the phases may take which are run as one
 
 
 class StatisticsPass:
     """One pass over the samples, for the layers of `batched`, a model for `options.batch_size` samples that is consumed.
 
-    The inputs of so many layers as `together` says are told by one run, and claimed at once.
+    The inputs of so many phases as `together` says, and as MOMENT_BYTES hold, are told by one run, and claimed at once.
     """
 
     def __init__(
@@ -35,10 +36,19 @@ class StatisticsPass:
         self._sites = find_sites(batched, tasks, ensure_bias(batched, layers))
         nodes = [site.node for site in self._sites]
         sources = [site.source for site in self._sites]
-        self._model, self._parts = batched, cut(batched.clone(), nodes, sources, every(together))
+        self._model = batched
+        self._parts = cut(batched.clone(), nodes, sources, self._merged(together))
         self._stream = BatchStream(samples, options.batch_size)
         self._options = options
         self.layers = sorted(layers, key=self.phase)
+
+    def _merged(self, together: int) -> Callable[[int], int]:
+        """The run in which each phase takes part."""
+        phases = layer_phases(self._model, [site.node for site in self._sites])
+        sizes = [0] * max(phases.values(), default=0)
+        for site in self._sites:
+            sizes[phases[site.node] - 1] += moment_bytes(site)
+        return stride(sizes, MOMENT_BYTES, together).__getitem__
 
     def phase(self, layer: Layer) -> int:
         """The phase in which a layer is seen, from 1."""
@@ -77,4 +87,4 @@ def pose_layers(
     by_name = {task.layer.name: task for task in tasks}
     statistics = StatisticsPass(batched, tasks, samples, options)
     for layer, seen in statistics.collect():
-        yield pose_task(by_name[layer.name], seen, statistics.position(layer), options)
+        yield pose_task(by_name[layer.name], pool(seen.outputs.values()), statistics.position(layer), options)

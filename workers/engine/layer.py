@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 
 from workers.ir.graph.edit import read_weight
-from workers.ir.graph.layers import Indices, Layer
+from workers.ir.graph.layers import Float32, Indices, Layer
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask, Method, Step
 
 
@@ -25,8 +25,8 @@ class LayerResult:
 
     layer: Layer
     steps: tuple[Step, ...]  # that changed it
-    original: Array  # (g, r, c)
-    weight: Array  # (g, r, c), float32 values
+    original: Float32  # (g, r, c)
+    weight: Float32  # (g, r, c)
     scale: Array | None  # LayerSolution.scale of the last method
     biases: Mapping[str, Array]  # (channels,) by operation
     relative_error: float  # E‖z − Ŵ y‖² / E‖z‖², about the means
@@ -42,13 +42,23 @@ class LayerTask:
 
     layer: Layer
     methods: tuple[Solves, ...]
-    weight: Array = field(repr=False)  # (g, r, c)
+    values: Float32 = field(repr=False)  # (g, r, c), as the model holds them
     earlier: LayerResult | None = None  # of the steps before
+
+    @property
+    def weight(self) -> Array:
+        """The weights W (g, r, c) for calculations."""
+        return self.values.astype(np.float64)
+
+    @property
+    def original(self) -> Float32:
+        """The weights (g, r, c) before all steps."""
+        return self.earlier.original if self.earlier else self.values
 
     @property
     def support(self) -> Mask | None:
         """Where the steps before left a weight (g, r, c); None where there were none."""
-        return self.weight != 0 if self.earlier and self.earlier.steps else None
+        return self.values != 0 if self.earlier and self.earlier.steps else None
 
     @property
     def propagation(self) -> float:
@@ -68,7 +78,4 @@ NOTHING_YET: Mapping[str, LayerResult] = {}
 
 def make_tasks(model: ov.Model, plan: LayerPlan, earlier: Mapping[str, LayerResult] = NOTHING_YET) -> list[LayerTask]:
     """The tasks of a plan on `model`; `earlier` are the results of the steps before, by layer name."""
-    return [
-        LayerTask(layer, methods, read_weight(model, layer).astype(np.float64), earlier.get(layer.name))
-        for layer, methods in plan
-    ]
+    return [LayerTask(layer, methods, read_weight(model, layer), earlier.get(layer.name)) for layer, methods in plan]

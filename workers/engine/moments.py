@@ -4,16 +4,16 @@ Sums are taken about a reference point (the mean of the first batch), so that fl
 mean is large against the spread.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
-from workers.methods.problem import Array, Work, working_precision
+from workers.engine.gram import Float32, Gram, cross_product
+from workers.methods.problem import Array, Work
 
-Float32 = NDArray[np.float32]
+ROWS_AT_ONCE = 512  # of a covariance, that are centred
 
 
 class InputMoments:
@@ -26,20 +26,19 @@ class InputMoments:
         self._counts = np.zeros(2)  # rows of each half
         self._origin: Float32 | None = None  # (g, 1, c)
         self._sums: Array = np.zeros((2, 1, 1))  # (2, g, c) of y - origin
-        self._gram: Array = np.zeros(())  # (g, c, c) of y - origin
-        self._contrast: Work = np.zeros((), np.float32)  # (g, c, c)  that of the first half less that of the second
+        self._grams: list[Gram] = []  # of y - origin, of each half
 
     def add(self, rows: Float32, half: int = 0) -> Float32:
         """Count the rows (g, n, c) of a batch of one half, which are moved: returns them about the origin."""
+        groups, _, cols = rows.shape
         if self._origin is None:
             self._origin = rows.mean(axis=1, keepdims=True)
-            self._sums = np.zeros((2, rows.shape[0], rows.shape[2]))
+            self._sums = np.zeros((2, groups, cols))
+            self._grams = [Gram(groups, cols), Gram(groups, cols)]
         rows -= self._origin
         self._counts[half] += rows.shape[1]
         self._sums[half] += rows.sum(axis=1)
-        product = gram(rows, rows)
-        self._gram = accumulated(self._gram, product)
-        self._contrast = accumulated(self._contrast, np.negative(product, out=product) if half else product)
+        self._grams[half].add(rows)
         return rows
 
     @property
@@ -59,18 +58,19 @@ class InputMoments:
         return self._origin[:, 0] + self.offset
 
     @property
-    def covariance(self) -> Array:
+    def covariance(self) -> Work:
         """E[(y - E y)(y - E y)ᵀ], (g, c, c)."""
-        return self._gram / self.count - self.offset[:, :, None] * self.offset[:, None, :]
+        return _centred(self._grams[0].whole(self._grams[1]), self.count, self.offset)
 
     @property
-    def halves(self) -> tuple[Array, Array]:
+    def halves(self) -> tuple[Work, Work]:
         """The covariance of each half of the samples; twice that of all where there is but one."""
         if not self._counts.all():
             return self.covariance, self.covariance
-        means = self._sums / self._counts[:, None, None]
-        grams = (self._gram + self._contrast) / 2, (self._gram - self._contrast) / 2
-        first, second = (g / n - m[:, :, None] * m[:, None, :] for g, n, m in zip(grams, self._counts, means, strict=True))
+        first, second = (
+            _centred(gram.whole(), count, total / count)
+            for gram, count, total in zip(self._grams, self._counts, self._sums, strict=True)
+        )
         return first, second
 
     @property
@@ -81,22 +81,25 @@ class InputMoments:
         """
         if not self._counts.all():
             return 0.0
-        first, second = self._counts
-        both, apart = (1 / first - 1 / second) / 2, (1 / first + 1 / second) / 2  # H of one half less that of the other
-        square = _inner(self._gram, self._gram)
-        gap = both**2 * square + apart**2 * _inner(self._contrast, self._contrast)
-        gap += 2 * both * apart * _inner(self._gram, self._contrast)
-        size = np.einsum("gcc->g", self._gram) / self.count / self._gram.shape[1]  # of the diagonal, on average
-        spread = square / self.count**2 - self._gram.shape[1] * size**2
+        (one, other), (first, second) = self._grams, self._counts
+        squares = one.inner(one), one.inner(other), other.inner(other)
+        gap = squares[0] / first**2 - 2 * squares[1] / (first * second) + squares[2] / second**2  # ‖H₁ − H₂‖²
+        cols = self._sums.shape[2]
+        size = (one.diagonal + other.diagonal).sum(axis=1) / self.count / cols  # of the diagonal, on average
+        spread = (squares[0] + 2 * squares[1] + squares[2]) / self.count**2 - cols * size**2
         live = size > 0
         chance = float(np.sum(gap[live] / size[live] ** 2)) * first * second / self.count**2
         total = float(np.sum(spread[live] / size[live] ** 2))
-        return min(chance / total, 1.0) if total > 0 else 0.0
+        return min(max(chance, 0.0) / total, 1.0) if total > 0 else 0.0
 
 
-def _inner(one: Work, other: Work) -> Array:
-    """Σ over both axes of matrices (g, c, c), by group."""
-    return np.asarray(np.einsum("gij,gij->g", one, other, dtype=np.float64))
+def _centred(gram: Work, count: float, offset: Array) -> Work:
+    """`gram` (g, c, c) of so many rows as their covariance, in place; `offset` (g, c) is their mean."""
+    gram /= count
+    for matrix, mean in zip(gram, offset.astype(gram.dtype), strict=True):
+        for start in range(0, len(mean), ROWS_AT_ONCE):  # an outer product takes as much memory as the matrix
+            matrix[start : start + ROWS_AT_ONCE] -= mean[start : start + ROWS_AT_ONCE, None] * mean
+    return gram
 
 
 class OutputMoments:
@@ -115,7 +118,7 @@ class OutputMoments:
             self._origin = rows.mean(axis=1, keepdims=True)
         rows -= self._origin
         self._sum = self._sum + rows.sum(axis=1)
-        self._cross = accumulated(self._cross, gram(rows, shifted_inputs))
+        self._cross = self._cross + cross_product(rows, shifted_inputs)
         self._square = self._square + np.einsum("gnr,gnr->gr", rows, rows)
 
     @property
@@ -155,7 +158,7 @@ class ImpliedOutputs:
     @cached_property
     def covariance(self) -> Array:
         """E[(z - E z)(y - E y)ᵀ] = W H, (g, r, c)."""
-        return np.asarray(self._weight @ self.inputs.covariance)
+        return in_metric(self._weight, self.inputs.covariance)
 
     @property
     def variance(self) -> Array:
@@ -163,23 +166,11 @@ class ImpliedOutputs:
         return np.asarray(np.einsum("grc,grc->gr", self.covariance, self._weight))
 
 
-def accumulated(total: Work, part: Float32) -> Work:
-    """total + part, in the memory of `total` once it has the shape; H of a large layer takes 170 MB."""
-    return np.add(total, part, out=total if total.ndim else None)
-
-
-def gram(left: Float32, right: Float32) -> Float32:
-    """leftᵀ right over the rows: (g, n, a), (g, n, b) -> (g, a, b). One group alone takes BLAS's symmetric product."""
-    if left.shape[0] > 1:
-        return np.asarray(np.matmul(left.swapaxes(1, 2), right))
-    return np.asarray((left[0].T @ right[0])[None])
-
-
 @dataclass(frozen=True, slots=True)
 class LayerMoments:
     """The pooled, centred statistics of one layer over all operations that share its weight."""
 
-    covariance: Array  # (g, c, c)  H, not damped
+    covariance: Work  # (g, c, c)  H, not damped, in the precision of products with it
     cross: Array  # (g, r, c)  E[z yᵀ]
     variance: Array  # (g, r)  of every row of z
     noise: float = 0.0  # share of H that is chance
@@ -196,15 +187,18 @@ class LayerMoments:
 
     def error(self, weight: Array) -> float:
         """E‖z − Ŵ y‖² about the means, for `weight` (g, r, c)."""
-        quadratic = np.sum((weight @ self.covariance) * weight)
+        quadratic = np.sum(in_metric(weight, self.covariance) * weight)
         return max(float(self.energy - 2 * np.sum(weight * self.cross) + quadratic), 0.0)
 
 
-def output_energy(weight: Array, metric: Array) -> float:
+def in_metric(weight: Array, metric: Work) -> Array:
+    """W H of weights (g, r, c) and a metric H (g, c, c), in the metric's precision."""
+    return np.asarray(weight.astype(metric.dtype, copy=False) @ metric, np.float64)
+
+
+def output_energy(weight: Array, metric: Work) -> float:
     """tr(W H Wᵀ) of weights (g, r, c) in a metric H (g, c, c), summed over the groups."""
-    dtype = working_precision(metric)
-    rows = weight.astype(dtype)
-    return float(np.sum((rows @ metric.astype(dtype)) * rows, dtype=np.float64))
+    return float(np.sum(in_metric(weight, metric) * weight))
 
 
 Outputs = Mapping[str, OutputMoments | ImpliedOutputs]  # by operation
@@ -213,20 +207,34 @@ Outputs = Mapping[str, OutputMoments | ImpliedOutputs]  # by operation
 def pool(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> LayerMoments:
     """Merge the statistics of the operations that share a weight, each about its own mean."""
     outputs = list(outputs)
-    counts = [moments.inputs.count for moments in outputs]
-    share = [count / sum(counts) for count in counts]
+    shares = _shares(outputs)
     return LayerMoments(
-        covariance=sum((p * m.inputs.covariance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
-        cross=sum((p * m.covariance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
-        variance=sum((p * m.variance for p, m in zip(share, outputs, strict=True)), start=np.zeros(())),
-        noise=sum(p * m.inputs.noise for p, m in zip(share, outputs, strict=True)),
+        covariance=_mean(shares, (moments.inputs.covariance for moments in outputs)),
+        cross=_mean(shares, (moments.covariance for moments in outputs)),
+        variance=_mean(shares, (moments.variance for moments in outputs)),
+        noise=pool_noise(outputs),
     )
 
 
-def pool_halves(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> tuple[Array, Array]:
+def pool_noise(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> float:
+    """The share of H that is chance, over the operations that share a weight."""
+    outputs = list(outputs)
+    return sum(share * moments.inputs.noise for share, moments in zip(_shares(outputs), outputs, strict=True))
+
+
+def pool_halves(outputs: Iterable[OutputMoments | ImpliedOutputs]) -> tuple[Work, Work]:
     """The covariance (g, c, c) of the inputs of such operations in each half of the samples."""
-    inputs = [moments.inputs for moments in outputs]
-    total = sum(entry.count for entry in inputs)
-    parts = [(entry.count / total, entry.halves) for entry in inputs]
-    first, second = (sum((share * halves[half] for share, halves in parts), start=np.zeros(())) for half in (0, 1))
-    return first, second
+    outputs = list(outputs)
+    first, second = zip(*(moments.inputs.halves for moments in outputs), strict=True)
+    return _mean(_shares(outputs), first), _mean(_shares(outputs), second)
+
+
+def _shares(outputs: Sequence[OutputMoments | ImpliedOutputs]) -> list[float]:
+    """The part of all rows that each has seen."""
+    counts = [moments.inputs.count for moments in outputs]
+    return [count / sum(counts) for count in counts]
+
+
+def _mean(shares: Iterable[float], parts: Iterable[Work]) -> Work:
+    """Σ p x; a single part is not copied, it may be large."""
+    return reduce(np.add, (part if share == 1 else share * part for share, part in zip(shares, parts, strict=True)))

@@ -17,6 +17,7 @@ from workers.ir.graph.frontier import Batch
 
 FRONTIER_BYTES = 2**28  # that the tensors between two phases may take, of both models together
 FEWEST_BATCHES = 8  # that take part all the same
+TOGETHER = 6  # phases that run as one at the most, where nothing is solved between them
 
 
 class SampleSource(Protocol):
@@ -44,6 +45,21 @@ def schedule(held: Sequence[int], total: int) -> list[int]:
             active = room
         batches.append(active)
     return batches
+
+
+def stride(sizes: Sequence[int], room: int, together: int, batches: Sequence[int] = ()) -> list[int]:
+    """The stride, from 1, in which a model runs each phase, from 0, which is before all of them.
+
+    Phases of one stride follow one another, `together` at the most. What is kept of them, `sizes` of phases 1 and on, takes
+    up to `room` bytes, and where `batches` are given as many of these take part in each.
+    """
+    strides, taken, held = [0], 0, 0
+    for number, size in enumerate(sizes):
+        alike = not batches or batches[number] == batches[number - 1]
+        fits = number and taken < together and held + size <= room and alike
+        strides.append(strides[-1] if fits else strides[-1] + 1)
+        taken, held = (taken + 1, held + size) if fits else (1, size)
+    return strides
 
 
 class BatchStream:

@@ -13,9 +13,8 @@ import openvino as ov
 
 from workers.engine.cache import NO_CACHE, LayerCache
 from workers.engine.capture import Site, StatisticsCollector, find_sites, target_bytes
-from workers.engine.collect import TOGETHER
 from workers.engine.layer import LayerResult, LayerTask
-from workers.engine.sample_schedule import BatchStream, SampleSource, schedule
+from workers.engine.sample_schedule import TOGETHER, BatchStream, SampleSource, schedule, stride
 from workers.engine.solver import EngineOptions, LayerSolver, LayerStatistics, Position
 from workers.ir.graph.edit import ensure_bias
 from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier, run_phase
@@ -83,7 +82,8 @@ class TwinModels:
         self._sites: dict[int, list[Site]] = {phase: [] for phase in self.phases()}
         for site in sites:
             self._sites[self._compressed.phases[site.node]].append(self._beside(site))
-        self._strides = stride(self._batches, [sum(map(target_bytes, here)) for here in self._sites.values()])
+        sizes = [sum(map(target_bytes, here)) for here in self._sites.values()]
+        self._strides = stride(sizes, TARGET_BYTES, TOGETHER, self._batches)
         exposed = [key for site in chain(*self._sites.values()) for key in (site.source, site.skip) if key is not None]
         self._original = cut(batched.clone(), nodes, exposed, self._strides.__getitem__)
         self._dense: Frontier = []
@@ -153,17 +153,3 @@ class TwinModels:
         parts, key = self._compressed, site.skip
         known = key is not None and parts.born.get(key, 0) < parts.phases[site.node] <= parts.last_use.get(key, 0)
         return site if known else replace(site, skip=None)
-
-
-def stride(batches: Sequence[int], sizes: Sequence[int]) -> list[int]:
-    """The stride, from 1, in which the original runs each phase, from 0, which is before all of them.
-
-    `batches` and `sizes` are of phases 1 and on: how many take part, and what the targets take. Phases of one stride follow one
-    another, TOGETHER at the most, with as many batches each and targets of up to TARGET_BYTES.
-    """
-    strides, taken, held = [0], 0, 0
-    for number, (count, size) in enumerate(zip(batches, sizes, strict=True)):
-        fits = number and taken < TOGETHER and held + size <= TARGET_BYTES and count == batches[number - 1]
-        strides.append(strides[-1] if fits else strides[-1] + 1)
-        taken, held = (taken + 1, held + size) if fits else (1, size)
-    return strides

@@ -7,11 +7,11 @@ import numpy as np
 import openvino as ov
 
 from workers.engine.layer import LayerResult, LayerTask
-from workers.engine.moments import ImpliedOutputs, LayerMoments, OutputMoments, Outputs, pool
+from workers.engine.moments import ImpliedOutputs, LayerMoments, OutputMoments, Outputs, in_metric, pool
 from workers.engine.normal_equations import solve_normal_equations
 from workers.ir.graph.edit import ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.layers import Layer, nodes_by_name
-from workers.methods.problem import Array, LayerProblem
+from workers.methods.problem import Array, LayerProblem, Work
 from workers.randomness import Stream, generator
 
 DAMPING = 1e-3  # of the mean diagonal of H, at least
@@ -56,7 +56,7 @@ class LayerStatistics:
     samples: int  # that they were taken from
 
 
-def prior(covariance: Array, damping: float, taps: int) -> Array:
+def prior(covariance: Work, damping: float, taps: int) -> Array:
     """What is added to H (g, c, c) for every input channel, (g, taps, taps).
 
     It is `damping` times the mean covariance of the taps of a channel: how pixels beside one another go together is known from
@@ -64,12 +64,12 @@ def prior(covariance: Array, damping: float, taps: int) -> Array:
     """
     groups, cols, _ = covariance.shape
     by_tap = covariance.reshape(groups, cols // taps, taps, cols // taps, taps)
-    level = DAMPING * np.einsum("gcc->g", covariance) / cols
+    level = DAMPING * np.einsum("gcc->g", covariance, dtype=np.float64) / cols
     ridge = np.where(level > 0, level, 1.0)[:, None, None] * np.eye(taps)
     return np.asarray(ridge + max(damping - DAMPING, 0.0) * np.einsum("gitiu->gtu", by_tap) / (cols // taps))
 
 
-def damped(covariance: Array, added: Array) -> Array:
+def damped(covariance: Work, added: Array) -> Work:
     """H (g, c, c) with `added` (g, taps, taps) in the block of every input channel."""
     groups, cols, _ = covariance.shape
     taps = added.shape[1]
@@ -90,23 +90,22 @@ def pose(
     added = prior(moments.covariance, damping, layer.geometry.taps)
     hessian = damped(moments.covariance, added)
     by_tap = original.reshape(*original.shape[:2], -1, layer.geometry.taps)
-    own = original @ moments.covariance if propagation < 1 else 0.0
+    own = in_metric(original, moments.covariance) if propagation < 1 else 0.0
     cross = propagation * moments.cross + (1 - propagation) * own
     pull = cross + np.einsum("grit,gtu->griu", by_tap, added).reshape(original.shape)
     return LayerProblem(layer.name, solve_normal_equations(hessian, pull), hessian, original, taps=layer.geometry.taps)
 
 
-def pose_task(task: LayerTask, seen: LayerStatistics, position: Position, options: EngineOptions) -> LayerProblem:
+def pose_task(task: LayerTask, moments: LayerMoments, position: Position, options: EngineOptions) -> LayerProblem:
     """The problem of a task, damped as its statistics and its depth ask for."""
-    moments = pool(seen.outputs.values())
-    damping = damping_of(moments, position, options)
+    damping = damping_of(moments.noise, position, options)
     return replace(pose(task.layer, task.weight, moments, damping, task.propagation), support=task.support)
 
 
-def damping_of(moments: LayerMoments, position: Position, options: EngineOptions) -> float:
+def damping_of(noise: float, position: Position, options: EngineOptions) -> float:
     """The damping, as a share of H's mean diagonal: as much as there is chance in H, and at least what the depth asks for."""
     least = DAMPING * (options.last_damping / DAMPING) ** min(position.depth / RISE, 1.0)
-    return float(max(least, min(moments.noise / max(1 - moments.noise, 1e-9), LARGEST_DAMPING)))
+    return float(max(least, min(noise / max(1 - noise, 1e-9), LARGEST_DAMPING)))
 
 
 def restored(weight: Array, moments: LayerMoments) -> Array:
@@ -115,7 +114,7 @@ def restored(weight: Array, moments: LayerMoments) -> Array:
     Least squares leaves out of an output what it cannot explain, so that the outputs vary less with every layer; the network
     then answers more timidly than the original (REPAIR, Jordan et al. 2023, does this for merged networks).
     """
-    spread = np.einsum("grc,grc->gr", weight @ moments.covariance, weight)
+    spread = np.einsum("grc,grc->gr", in_metric(weight, moments.covariance), weight)
     variance = np.maximum(moments.variance, 0)  # rounded, it may lie below
     factor = np.sqrt(variance / np.where(spread > 0, spread, np.inf))
     return np.asarray(weight * np.clip(factor, 1 / MOST_RESTORED, MOST_RESTORED)[..., None])
@@ -131,23 +130,23 @@ class LayerSolver:
 
     def solve(self, task: LayerTask, seen: LayerStatistics, position: Position) -> LayerResult:
         """The layer of a task, solved by its methods one after another."""
-        problem = pose_task(task, seen, position, self._options)
+        moments = pool(seen.outputs.values())
+        problem = pose_task(task, moments, position, self._options)
         rng = generator(self._options.seed, Stream.SOLVING, position.phase, position.number)
         statistics = dict(task.earlier.statistics) if task.earlier else {}
         for method in task.methods:
             solution = method.solve(problem, rng)
             problem = replace(problem, original=solution.weight, support=solution.weight != 0)
             statistics |= solution.statistics
-        moments = pool(seen.outputs.values())
         solved = restored(solution.weight, moments) if solution.free else solution.weight
         kind = self._options.stored if solution.scale is None and _fits(solved, self._options.stored) else np.float32
         weight = solved.astype(kind).astype(np.float64) + 0.0  # no negative zeros
-        original = task.earlier.original if task.earlier else task.weight
+        original = task.original.astype(np.float64)
         return LayerResult(
             layer=task.layer,
             steps=task.steps,
-            original=original,
-            weight=weight,
+            original=task.original,
+            weight=weight.astype(np.float32),
             scale=solution.scale,
             biases={node: self._bias(node, weight, moment) for node, moment in seen.outputs.items()},
             relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,

@@ -41,7 +41,7 @@ class LayerProblem:
 
     name: str
     target: Array  # (g, r, c)  W*, the unconstrained optimum
-    hessian: Array  # (g, c, c)  H = E[y yᵀ], centred and damped: positive definite
+    hessian: Work  # (g, c, c)  H = E[y yᵀ], centred and damped: positive definite; float32 where products with it are
     original: Array  # (g, r, c)  W, off which codebooks and importance are read
     support: Mask | None = None  # (g, r, c)  where an earlier step allows a non-zero; None allows all
     taps: int = 1  # columns of one input channel, which follow one another: the positions of a kernel
@@ -53,7 +53,8 @@ class LayerProblem:
     def row_errors(self, weight: Array) -> Array:
         """The same of every row, (g, r)."""
         deviation = weight - self.target
-        return np.asarray(np.einsum("grc,grc->gr", deviation @ self.hessian, deviation))
+        image = deviation.astype(self.hessian.dtype, copy=False) @ self.hessian
+        return np.asarray(np.einsum("grc,grc->gr", image, deviation), np.float64)
 
     def in_units_of(self, scale: Array) -> "LayerProblem":
         """The problem with every row divided by its `scale` (g, r, 1): errors are then relative to it."""
@@ -72,7 +73,7 @@ class LayerSolution:
     free: bool = False  # whether a weight that is left may take any value
 
 
-def working_precision(hessian: Array) -> type[np.floating[Any]]:
+def working_precision(hessian: Work) -> type[np.floating[Any]]:
     """The type in which a solver holds products with `hessian` (g, c, c)."""
     return np.float32 if hessian.shape[-1] > SINGLE_PRECISION_FROM else np.float64
 

@@ -23,7 +23,7 @@ def _stored(
 ) -> LayerResult:
     table = read_weight(state.model, layer).astype(np.float64)
     earlier = state.results.get(layer.name)
-    original = earlier.original if earlier else table
+    original = earlier.original.astype(np.float64) if earlier else table
     for method in methods:
         solution = method.store(table)
         table = single(solution.weight)
@@ -31,8 +31,8 @@ def _stored(
     result = LayerResult(
         layer=layer,
         steps=(*(earlier.steps if earlier else ()), *methods),
-        original=original,
-        weight=table,
+        original=original.astype(np.float32),
+        weight=table.astype(np.float32),
         scale=solution.scale,
         biases={},
         relative_error=_row_error(original, table),

@@ -106,7 +106,7 @@ def _name_constants(model: ov.Model) -> None:
 
 def _untouched(model: ov.Model, layer: Layer) -> LayerResult:
     """A layer that no step has changed yet."""
-    weight = read_weight(model, layer).astype(np.float64)
+    weight = read_weight(model, layer)
     return LayerResult(layer, (), weight, weight, None, {}, 0.0, 0, {})
 
 

@@ -128,8 +128,8 @@ def _result(
     return LayerResult(
         layer=layer,
         steps=(*earlier.steps, step) if earlier else (step,),
-        original=earlier.original if earlier else read_weight(state.model, layer).astype(np.float64),
-        weight=read_weight(decoded, layer).astype(np.float64),
+        original=earlier.original if earlier else read_weight(state.model, layer),
+        weight=read_weight(decoded, layer),
         scale=None,
         biases={name: read_bias(decoded, biases[name]).astype(np.float64) for name in layer.nodes if name in biases},
         relative_error=drift.relative_error,

@@ -30,8 +30,8 @@ LAYER_S, EXPORTED_S, EXPORTED_WEIGHT_S = 0.055, 0.012, 1.6e-7  # for each layer,
 PORTIONS_S = 0.1  # of a layer that is solved portion by portion, besides
 INT8_S, INT8_LAYER_S, INT8_PASSES = 0.3, 0.055, 20  # NNCF and the drift of layers
 PROFILED_S, PROFILE_PASSES = 0.06, 5  # of a profile, for each layer, and over all samples
-PROBES = 24  # samples that run through what follows each layer
-LOSSES, FEWEST, MOST = 2, 8, 64  # passes that the measuring of losses may cost, and samples of it
+PROBES, LOSSES = 24, 64  # samples at the most that run through what follows each layer, for a profile or the layers' losses
+PROBE_PASSES, FEWEST = 2, 8  # over all samples that all of them may cost, and the fewest samples
 TRAINING_PASSES = 4  # that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
 TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
 TRAINING_START_S = 2.5  # to load torch and translate the model
@@ -144,14 +144,18 @@ def _waits(recipe: Recipe) -> bool:
 
 def _profile(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """How much each layer matters: statistics once, coarse solves, and a few samples through what follows each layer."""
-    passes = PROFILE_PASSES * recipe.calibration.count + PROBES * len(layers) / 2
+    passes = PROFILE_PASSES * recipe.calibration.count + _probes(layers, recipe, PROBES) * len(layers) / 2
     return speed.pace * (PROFILED_S * len(layers) + 0.3 * solving(layers) / SOLVING_FLOPS) + passes * speed.inference
 
 
 def _losses(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """What each layer alone has cost: the model that follows it compiled and run on a few samples."""
-    few = min(MOST, max(FEWEST, LOSSES * recipe.calibration.count // max(len(layers), 1)))
-    return len(layers) * (speed.compiling + few / 2 * speed.inference)
+    return len(layers) * (speed.compiling + _probes(layers, recipe, LOSSES) / 2 * speed.inference)
+
+
+def _probes(layers: Layers, recipe: Recipe, most: int) -> int:
+    """Samples that run through what follows each layer."""
+    return min(most, max(FEWEST, PROBE_PASSES * recipe.calibration.count // max(len(layers), 1)))
 
 
 def _benchmark(recipe: Recipe, speed: Speed) -> float:

@@ -220,7 +220,7 @@ def _probes(imported: Imported) -> list[NDArray[Any]]:
 
 def _without_original(result: LayerResult) -> LayerResult:
     """A result that knows how many weights there were, not which: candidates are kept side by side."""
-    return replace(result, original=np.broadcast_to(0.0, result.original.shape))
+    return replace(result, original=np.broadcast_to(np.float32(0), result.original.shape))
 
 
 def _metadata(recipe: Recipe, imported: Imported) -> dict[str, str]:

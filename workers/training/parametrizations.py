@@ -247,12 +247,12 @@ def parametrize(result: LayerResult) -> QuantizedParameter:
     if step is not None and family is None:
         raise NotTrainable(f"finetune cannot follow {step.method} ({result.layer.name!r}).")
     pruned = any(isinstance(each, Method) and each.family == "masked" for each in result.steps)
-    weight = _tensor(result, result.weight)
+    weight = _tensor(result, result.weight.astype(np.float64))
     start = result.original if result.original.shape == result.weight.shape else result.weight  # channels may be gone
     mask = weight != 0 if pruned else np.ones(weight.shape, np.bool_)
     if step is None or family is None:
         return MaskedParameter(weight, mask)
-    return FAMILIES[family](step, (weight, _tensor(result, start), mask, result))
+    return FAMILIES[family](step, (weight, _tensor(result, start.astype(np.float64)), mask, result))
 
 
 def _step(result: LayerResult) -> Values:

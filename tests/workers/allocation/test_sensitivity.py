@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.engine.test_sequential import Images, compress, outputs, residual_network
+from workers.allocation import error_curves as error_curves_module
 from workers.allocation.error_curves import LEVELS, error_curves
-from workers.allocation.sensitivity import output_errors
+from workers.allocation.sensitivity import affordable_samples, output_errors
 from workers.allocation.sensitivity_profile import (
-    SAMPLES,
     assign_levels,
     needs_profile,
     profile_sensitivities,
@@ -74,6 +74,24 @@ def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone() -> None:
     assert known == pytest.approx(curves["second"].errors[3], rel=0.05)
 
 
+def test_a_curve_can_be_told_by_some_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(400, 64)).astype(np.float32) @ rng.normal(size=(64, 64)).astype(np.float32)
+    x = ops.parameter([1, 64], name="x")
+    x.output(0).set_names({"x"})
+    weight = ops.constant(rng.normal(size=(320, 64)).astype(np.float32))
+    model = ov.Model([ops.result(ops.matmul(x, weight, False, True, name="head"))], [x])
+    samples = Samples("dataset", {"x": lambda numbers: values[numbers]}, np.arange(len(values)))
+    layers = find_layers(model)[0]
+    (whole,) = error_curves(rebatch(model, 4), layers, samples, EngineOptions(4, 0, 1))
+    monkeypatch.setattr(error_curves_module, "EFFORT", 0.0)
+    (part,) = error_curves(rebatch(model, 4), layers, samples, EngineOptions(4, 0, 1))
+    np.testing.assert_allclose(part.errors, whole.errors, rtol=0.1)
+    changed = np.any(part.weight[0] != read_weight(model, layers[0])[0], axis=1)
+    assert np.count_nonzero(changed) == error_curves_module.FEWEST_ROWS
+    assert part.error == pytest.approx(whole.error * changed.mean(), rel=0.1)  # the other rows have lost nothing
+
+
 def test_optimal_levels_replace_the_one_that_was_asked_for() -> None:
     model, images = normalised(), Images()
     samples = Samples("synthetic", {"x": lambda numbers: images.values[numbers]}, np.arange(images.count))
@@ -131,9 +149,16 @@ def test_layers_that_hold_next_to_nothing_stay_whole_while_others_can_give() -> 
 
 @given(count=st.integers(1, 400), batch_size=st.integers(1, 64))
 def test_few_samples_are_of_the_half_that_judges(count: int, batch_size: int) -> None:
-    chosen = unseen(count, batch_size)
-    assert 1 <= len(chosen) <= SAMPLES
+    chosen = unseen(count, batch_size, 24)
+    assert 1 <= len(chosen) <= 24
     assert sorted(set(chosen)) == chosen
     assert chosen[-1] < count
     if count > batch_size:
         assert all(number // batch_size % 2 for number in chosen)
+
+
+def test_many_layers_are_measured_on_fewer_samples() -> None:
+    assert affordable_samples(1024, 20, 24) == 24  # the most
+    assert affordable_samples(300, 50, 24) == 12  # half a model each: one pass over all samples together
+    assert affordable_samples(300, 500, 24) == 8  # the fewest
+    assert affordable_samples(5, 500, 24) == 5

@@ -11,10 +11,10 @@ import pytest
 
 from tests.workers.ir.tiny import named
 from workers.engine import sequential
-from workers.engine.collect import TOGETHER
 from workers.engine.layer import LayerResult, make_tasks
 from workers.engine.moments import LayerMoments
-from workers.engine.sequential import TARGET_BYTES, compress_sequentially, stride
+from workers.engine.sample_schedule import stride
+from workers.engine.sequential import compress_sequentially
 from workers.engine.solver import DAMPING, MOST_RESTORED, EngineOptions, damped, pose, prior, restored
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
@@ -246,10 +246,10 @@ def test_damping_makes_a_dead_layer_definite() -> None:
 
 def test_the_original_strides_over_phases_as_far_as_their_targets_fit() -> None:
     mega = 2**20
-    assert stride([4, 4, 4], [mega] * 3) == [0, 1, 1, 1]
-    assert stride([4, 4, 9, 9], [mega] * 4) == [0, 1, 1, 2, 2]  # samples join between
-    assert stride([4] * 4, [TARGET_BYTES, mega, TARGET_BYTES - mega, mega]) == [0, 1, 2, 2, 3]
-    assert max(map(stride([4] * 20, [1] * 20).count, range(1, 5))) == TOGETHER
+    assert stride([mega] * 3, 9 * mega, 6, [4, 4, 4]) == [0, 1, 1, 1]
+    assert stride([mega] * 4, 9 * mega, 6, [4, 4, 9, 9]) == [0, 1, 1, 2, 2]  # samples join between
+    assert stride([9 * mega, mega, 8 * mega, mega], 9 * mega, 6) == [0, 1, 2, 2, 3]
+    assert max(map(stride([1] * 20, mega, 6).count, range(1, 5))) == 6
 
 
 def test_strides_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

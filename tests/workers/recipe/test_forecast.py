@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from workers.allocation import error_attribution, sensitivity_profile
+from workers.allocation import error_attribution, sensitivity, sensitivity_profile
 from workers.calibration import data_splits
 from workers.engine import sample_schedule
 from workers.errors import InvalidRecipe
@@ -136,9 +136,9 @@ def test_what_will_be_assumed_is_said_before() -> None:
 def test_it_reckons_with_the_figures_of_the_engine() -> None:
     assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES
     assert cost.JUDGES == data_splits.SYNTHETIC_JUDGES
-    assert cost.PROBES == sensitivity_profile.SAMPLES
-    losses = error_attribution.PASSES, error_attribution.FEWEST_SAMPLES, error_attribution.MOST_SAMPLES
-    assert (cost.LOSSES, cost.FEWEST, cost.MOST) == losses
+    assert cost.PROBES == sensitivity_profile.MOST_SAMPLES
+    assert cost.LOSSES == error_attribution.MOST_SAMPLES
+    assert (cost.PROBE_PASSES, cost.FEWEST) == (sensitivity.PASSES, sensitivity.FEWEST)
     assert (cost.SESSIONS, cost.WAVES) == (benchmark.SESSIONS, benchmark.WAVES)
 
 

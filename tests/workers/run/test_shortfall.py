@@ -13,10 +13,10 @@ from workers.run.reporting.shortfall import shortfall
 
 def result(kept: int, *steps: Step) -> LayerResult:
     """One of the layers of a hundred weights."""
-    weight = np.zeros((1, 10, 10))
+    weight = np.zeros((1, 10, 10), np.float32)
     weight.flat[:kept] = 1
     layer = Layer("layer", "MatMul", ("layer",), 1, (10, 10), MatMulGeometry(True, False, False))
-    return LayerResult(layer, steps, np.ones((1, 10, 10)), weight, None, {}, 0.1, 8, {})
+    return LayerResult(layer, steps, np.ones_like(weight), weight, None, {}, 0.1, 8, {})
 
 
 @pytest.mark.parametrize(("level", "kept", "said"), [(0.999, 2, True), (0.98, 2, False), (0.5, 50, False), (0.9, 20, True)])

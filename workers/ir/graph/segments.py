@@ -60,6 +60,13 @@ def cut(
     return Cut(segments, layer_phases, born, last_use, held)
 
 
+def layer_phases(model: ov.Model, layer_nodes: Iterable[str]) -> dict[str, int]:
+    """The phase of each layer operation, from 1, where none count as one."""
+    names = set(layer_nodes)
+    phases = _phases(model, names)
+    return {name: phases[name] for name in names}
+
+
 def every(count: int) -> Callable[[int], int]:
     """So many phases count as one; 0, before any layer, is none of them."""
     return lambda phase: -(-phase // count)

@@ -25,7 +25,7 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
     Sparsity takes the rising `levels` one by one, and stays at the last until the mask has settled. `project` keeps what scores
     highest: H_jj w², what a weight would cost if no other made up for it.
     """
-    unit = np.sqrt(np.einsum("gcc->gc", problem.hessian))
+    unit = np.sqrt(np.einsum("gcc->gc", problem.hessian), dtype=np.float64)
     metric = (problem.hessian / (unit[:, :, None] * unit[:, None, :])).astype(np.float32)
     target = (problem.target * unit[:, None, :]).astype(np.float32)
     values, vectors = np.linalg.eigh(metric)

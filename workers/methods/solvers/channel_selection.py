@@ -37,7 +37,9 @@ def elimination(readers: Sequence[Reader], most: int) -> tuple[Indices, Array]:
     """
     channels = readers[0].columns.shape[0]
     alive = np.arange(channels)
-    states = [(reader.problem.target[0].copy(), np.linalg.inv(reader.problem.hessian[0])) for reader in readers]
+    states = [
+        (reader.problem.target[0].copy(), np.linalg.inv(reader.problem.hessian[0].astype(np.float64))) for reader in readers
+    ]
     order: list[int] = []
     costs: list[float] = []
     while len(order) < most:
@@ -76,7 +78,8 @@ def solve_kept_columns(problem: LayerProblem, kept: Mask) -> Array:
     if problem.support is not None:
         return masked_least_squares(problem, problem.support & kept, np.zeros_like(problem.target))
     weight = np.zeros_like(problem.target)
-    pull = (problem.target @ problem.hessian)[:, :, kept]
-    hessian = problem.hessian[:, kept][:, :, kept]
+    whole = problem.hessian.astype(np.float64, copy=False)
+    pull = (problem.target @ whole)[:, :, kept]
+    hessian = whole[:, kept][:, :, kept]
     weight[:, :, kept] = np.linalg.solve(hessian, pull.swapaxes(1, 2)).swapaxes(1, 2)
     return weight

@@ -24,7 +24,7 @@ def column_pass(problem: LayerProblem, choose: Choose) -> Array:
     Eq. 2-3, which needs no inverse of H.
     """
     order = np.argsort(-np.einsum("gcc->c", problem.hessian), kind="stable")
-    feedback = _feedback(problem.hessian[:, order][:, :, order])
+    feedback = _feedback(problem.hessian[:, order][:, :, order].astype(np.float64))
     target = np.ascontiguousarray(problem.target[:, :, order].swapaxes(1, 2))  # (g, c, r)
     chosen = np.empty_like(target)
     gap = np.zeros(target.shape, feedback.dtype)  # target - chosen

@@ -76,7 +76,7 @@ def _inverse_blocks(problem: LayerProblem) -> Array:
     groups, cols, _ = problem.hessian.shape
     channels = cols // problem.taps
     by_tap = problem.hessian.reshape(groups, channels, problem.taps, channels, problem.taps)
-    return np.linalg.inv(np.einsum("gitiu->gitu", by_tap))
+    return np.linalg.inv(np.einsum("gitiu->gitu", by_tap).astype(np.float64))
 
 
 def _by_block(rows: Work, blocks: Work) -> Work:
