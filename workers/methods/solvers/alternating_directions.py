@@ -9,13 +9,15 @@ Models", and Meng et al. 2024, "ALPS").
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import inv
 
 from workers.methods.problem import Array, LayerProblem, Mask
 
-MOST_COLUMNS = 1536  # of a layer: the eigenvectors of a larger H cost more than they save
+MOST_COLUMNS = 1536  # of a layer: the inverses of a larger H cost more than they save
 ITERATIONS = 30  # at the most
 SETTLED, PATIENCE = 1e-4, 3  # part of the mask that still changes in a turn, and for how many turns, once it has settled
 PENALTY, GROWTH = 0.1, 1.13  # of the distance between both copies, H having ones on its diagonal; from turn to turn
+TURNS = 3  # at one penalty: each needs an inverse
 Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
 
 
@@ -28,20 +30,20 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
     unit = np.sqrt(np.einsum("gcc->gc", problem.hessian), dtype=np.float64)
     metric = (problem.hessian / (unit[:, :, None] * unit[:, None, :])).astype(np.float32)
     target = (problem.target * unit[:, None, :]).astype(np.float32)
-    values, vectors = np.linalg.eigh(metric)
-    values = np.maximum(values, 0)[:, None, :]
-    back = vectors.swapaxes(1, 2)
+    ones = np.eye(metric.shape[1], dtype=np.float32)
     pull, multiplier, penalty = target @ metric, np.zeros_like(target), PENALTY
     kept = project(np.square(target, dtype=np.float64), float(levels[0]))
     masked, still = np.where(kept, target, 0), 0
     for turn in range(max(ITERATIONS, len(levels))):
-        free = ((pull + penalty * masked - multiplier) @ vectors / (values + penalty)) @ back
+        if turn % TURNS == 0:
+            penalty *= GROWTH**TURNS if turn else 1
+            inverse = inv(metric + np.float32(penalty) * ones, assume_a="pos", check_finite=False, overwrite_a=True)
+        free = (pull + penalty * masked - multiplier) @ inverse
         wanted = free + multiplier / penalty
         before, kept = kept, project(np.square(wanted, dtype=np.float64), float(levels[min(turn, len(levels) - 1)]))
         masked = np.where(kept, wanted, 0)
         still = still + 1 if turn >= len(levels) and np.mean(kept != before) < SETTLED else 0
         if still == PATIENCE:
             break
-        multiplier = multiplier + np.float32(penalty) * (free - masked)
-        penalty *= GROWTH
+        multiplier = multiplier + penalty * (free - masked)
     return kept, masked / unit[:, None, :]
