@@ -13,7 +13,13 @@ from pydantic import Field, model_validator
 
 from workers.methods.problem import Array, Family, Ladder, LayerProblem, LayerSolution, Mask, Method, Work
 from workers.methods.solvers.alternating_directions import MOST_COLUMNS, choose_mask
-from workers.methods.solvers.least_squares import TOLERANCE, Relaxation, masked_least_squares
+from workers.methods.solvers.least_squares import (
+    FEWEST_BETWEEN,
+    TOLERANCE,
+    Relaxation,
+    affordable_iterations,
+    masked_least_squares,
+)
 
 GRADUAL_STEPS = 8
 MILDEST, HARDEST = 0.1, 0.95  # levels between which a search looks
@@ -141,14 +147,17 @@ def prune_gradually(
     """The weights (g, r, c) at every one of the rising sparsity `levels`; each begins where the one before has ended."""
     relax = Relaxation(problem)
     weight, pull = problem.target, np.zeros_like(problem.target)
-    for level in levels:
+    between = affordable_iterations(weight.size, weight.shape[2], FEWEST_BETWEEN)
+    levels = list(levels)
+    for number, level in enumerate(levels, start=1):
         scores = _score(problem, weight, pull)
         if pattern in ZEROS:
             kept = keep_in_blocks(scores, *ZEROS[pattern], problem.taps, 2 * level)
             kept = kept if problem.support is None else kept & problem.support
         else:
             kept = keep_highest(scores, level, problem.support)
-        weight, pull = relax(kept, np.where(kept, weight, 0.0), tolerance=tolerance)
+        iterations = between if number < len(levels) else None
+        weight, pull = relax(kept, np.where(kept, weight, 0.0), iterations, tolerance)
         yield weight
 
 

@@ -20,13 +20,17 @@ def read_weight(model: ov.Model, layer: Layer) -> Float32:
 
 
 def write_weight(model: ov.Model, layer: Layer, matrix: NDArray[np.floating]) -> None:
-    """Replace the weight of a layer by `matrix` (g, r, c), for all operations of the model that share it."""
+    """Replace the weight of a layer by `matrix` (g, r, c), for all operations of the model that share it.
+
+    The model keeps a float32 matrix where it lies, if it can, and so do others that it is written to: nobody may change it then.
+    """
     nodes = nodes_by_name(model)
     users = [nodes[name] for name in layer.nodes if name in nodes]
     if not users:
         return
     name = users[0].input_value(layer.port).get_node().friendly_name
-    new = ops.constant(layer.geometry.tensor(matrix.astype(np.float32), layer.shape), name=name)
+    tensor = np.ascontiguousarray(layer.geometry.tensor(matrix.astype(np.float32, copy=False), layer.shape))
+    new = ops.constant(tensor, name=name, shared_memory=True)
     for user in users:
         user.input(layer.port).replace_source_output(new.output(0))
 

@@ -10,6 +10,7 @@ from workers.methods.problem import Array, LayerProblem, Mask, Work, working_pre
 EFFORT = 5e9  # operations in products with H that one solve may take
 ITERATIONS = (4, 60)  # fewest and most, whatever they take
 ENOUGH = 20  # iterations for weights that will move again
+FEWEST_BETWEEN = 2  # of these, whatever they take
 TOLERANCE = 1e-3  # of a row's residual: what is left of its error is a millionth
 
 
@@ -88,10 +89,9 @@ def _by_block(rows: Work, blocks: Work) -> Work:
     return np.asarray((parts @ blocks).swapaxes(1, 2).reshape(rows.shape))
 
 
-def affordable_iterations(weights: int, cols: int) -> int:
-    """How many products of so many weights, `cols` to a row, with H make up EFFORT, within ITERATIONS."""
-    fewest, most = ITERATIONS
-    return min(max(int(EFFORT / (2 * weights * cols)), fewest), most)
+def affordable_iterations(weights: int, cols: int, fewest: int = ITERATIONS[0]) -> int:
+    """How many products of so many weights, `cols` to a row, with H make up EFFORT; `fewest` to the most of ITERATIONS."""
+    return min(max(int(EFFORT / (2 * weights * cols)), fewest), ITERATIONS[1])
 
 
 def _dot(a: Work, b: Work) -> Work:
