@@ -22,7 +22,7 @@ def read_weight(model: ov.Model, layer: Layer) -> Float32:
 def write_weight(model: ov.Model, layer: Layer, matrix: NDArray[np.floating]) -> None:
     """Replace the weight of a layer by `matrix` (g, r, c), for all operations of the model that share it.
 
-    The model keeps a float32 matrix where it lies, if it can, and so do others that it is written to: nobody may change it then.
+    The model keeps a float32 matrix where it lies, if it can, as do others that it is written to: nobody may change it then.
     """
     nodes = nodes_by_name(model)
     users = [nodes[name] for name in layer.nodes if name in nodes]
