@@ -7,11 +7,11 @@ Models", and Meng et al. 2024, "ALPS").
 """
 
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
-from scipy.linalg import inv
 
-from workers.methods.problem import Array, LayerProblem, Mask
+from workers.methods.problem import Array, LayerProblem, Mask, Work
 
 MOST_COLUMNS = 1536  # of a layer: the inverses of a larger H cost more than they save
 ITERATIONS = 30  # at the most
@@ -37,7 +37,7 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
     for turn in range(max(ITERATIONS, len(levels))):
         if turn % TURNS == 0:
             penalty *= GROWTH**TURNS if turn else 1
-            inverse = inv(metric + np.float32(penalty) * ones, assume_a="pos", check_finite=False, overwrite_a=True)
+            inverse = _inverse(metric + np.float32(penalty) * ones)
         free = (pull + penalty * masked - multiplier) @ inverse
         wanted = free + multiplier / penalty
         before, kept = kept, project(np.square(wanted, dtype=np.float64), float(levels[min(turn, len(levels) - 1)]))
@@ -47,3 +47,8 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
             break
         multiplier = multiplier + penalty * (free - masked)
     return kept, masked / unit[:, None, :]
+
+
+def _inverse(metric: Work) -> Work:
+    """Of positive definite matrices (g, c, c), by Cholesky decomposition. Clients know the methods without SciPy."""
+    return np.asarray(import_module("scipy.linalg").inv(metric, assume_a="pos", check_finite=False, overwrite_a=True))
