@@ -75,11 +75,19 @@ def wait(task: dict[str, Any], out: Path) -> None:
     succeed(task, out)
 
 
+def share(task: dict[str, Any], out: Path) -> None:
+    """Say which candidates will be wanted, one of them twice."""
+    say("parts", levels=[4, 2])
+    say("parts", levels=[2, 7])
+    succeed(task, out)
+
+
 ACTS: dict[str, Callable[[dict[str, Any], Path], object]] = {
     "succeed": succeed,
     "refuse": refuse,
     "hang": hang,
     "wait": wait,
+    "share": share,
     "crash": lambda task, out: os.kill(os.getpid(), signal.SIGSEGV),
     "be killed": lambda task, out: os.kill(os.getpid(), signal.SIGKILL),
     "exhaust": lambda task, out: bytearray(1 << 40),

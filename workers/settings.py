@@ -160,6 +160,7 @@ class Settings(BaseSettings):
     requeue_s: PositiveFloat = Field(default=30.0, description="Age at which a waiting job's message counts as lost.")
     max_attempts: PositiveInt = Field(default=3, description="How many workers a job may take down.")
     threads: PositiveInt | None = Field(default=None, description="Threads per job; what the machine allows when absent.")
+    parts: PositiveInt = Field(default=8, description="How many workers may share a job, if they are idle; 1 shares none.")
     worker_labels: dict[Label, Label] = Field(
         default_factory=dict, description="Classes that a worker belongs to, beside `cpu` and `isa`; a job may ask for one."
     )

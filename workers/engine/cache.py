@@ -4,18 +4,19 @@ A layer's solution follows from the model, the samples, the steps so far, the se
 The model and the samples are the job's own, and so is the folder; the rest is hashed into the name of a file.
 """
 
-import fcntl
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
 
 from workers.engine.layer import LayerResult, LayerTask
+from workers.jobs.claims import Claims
 from workers.methods.problem import Array
 
 BIAS = "bias/"  # before an operation's name, in the names of arrays
@@ -65,6 +66,7 @@ class JobCache:
     def __init__(self, folder: Path | None) -> None:
         self.reused = 0  # layers that were not solved again
         self._folder = folder
+        self._claims = Claims(folder) if folder else None
 
     def folder(self, place: Mapping[str, Any]) -> Path | None:
         """Where a part of the job keeps what it has reached; `place` is all that tells it from others, in JSON values."""
@@ -76,6 +78,50 @@ class JobCache:
         folder = self.folder(place)
         return DiskLayerCache(folder, self._count) if folder else NO_CACHE
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes can take part in the job."""
+        return self._claims is not None
+
+    @contextmanager
+    def sole(self, work: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Keep other processes from a piece of work until it is done; `waiting` is called where one of them is at it."""
+        if self._claims is None:
+            yield
+            return
+        if not self._claims.take(work):
+            waiting()
+            self._claims.take(work, wait=True)  # until it has ended, one way or another
+        try:
+            yield
+        finally:
+            self._claims.close(work)
+            self._claims.release(work)
+
+    @contextmanager
+    def part(self, work: str) -> Iterator[bool]:
+        """Take a piece of work for the process that does the job; False where another one is at it."""
+        taken = self._claims is not None and self._claims.take(work)
+        try:
+            yield taken
+        finally:
+            if taken and self._claims is not None:
+                self._claims.release(work)
+
+    def taken(self, work: str) -> bool:
+        """Whether another process is at a piece of work."""
+        with self.part(work) as free:
+            return self.shared and not free
+
+    def closed(self, work: str) -> bool:
+        """Whether no process needs to do it any more."""
+        return self._claims is not None and self._claims.closed(work)
+
+    def close(self, work: str) -> None:
+        """No process needs to do it any more."""
+        if self._claims is not None:
+            self._claims.close(work)
+
     def _count(self) -> None:
         self.reused += 1
 
@@ -85,7 +131,7 @@ class DiskLayerCache:
 
     def __init__(self, folder: Path, on_reuse: Callable[[], None] = lambda: None) -> None:
         self._folder, self._on_reuse = folder, on_reuse
-        self._claims: dict[str, BinaryIO] = {}
+        self._claims = Claims(folder)
 
     def restore(self, task: LayerTask) -> LayerResult | None:
         """The result kept for a task; None where none can be read."""
@@ -110,30 +156,18 @@ class DiskLayerCache:
         partial.replace(path)
 
     def claim(self, layer: str, wait: bool = False) -> bool:
-        """Lock the layer's file for this process, or see that another one has it; the system lets go of what a dead one had.
-
-        False also where the folder is gone, which means that the job has ended. Raises FileNotFoundError for that if it waits.
-        """
-        path = self._path(layer)
+        """Lock a layer for this process, as `Claims.take` does."""
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            file = path.with_suffix(".lock").open("wb")
+            self._folder.mkdir(mode=0o700, exist_ok=True)
         except FileNotFoundError:
             if wait:
                 raise
             return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return False
-        self._claims[layer] = file
-        return True
+        return self._claims.take(layer, wait)
 
     def release(self, layer: str) -> None:
-        """Close the file of a claim, which unlocks it."""
-        if file := self._claims.pop(layer, None):
-            file.close()
+        """Let another process have it."""
+        self._claims.release(layer)
 
     def _path(self, layer: str) -> Path:
         return self._folder / f"{sha256(layer.encode()).hexdigest()}.npz"

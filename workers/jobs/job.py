@@ -77,6 +77,7 @@ class JobTask:
     decoder: str | None = None  # path of a model that decodes the outputs
     metric: str | None = None  # FILE:NAME of a function of the user's; only on the user's own machine
     helping: bool = False  # solve layers for the process that does the job, and leave the rest to it
+    level: int | None = None  # of the candidate whose layers these are, where it helps with a search or a front
     other: str | None = None  # path of a model that is timed beside the first
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from workers.allocation.profile_cache import ProfileCache
 from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits
 from workers.engine.cache import JobCache
@@ -34,7 +35,6 @@ from workers.report import Benchmark
 from workers.run.clock import Clock
 from workers.run.compression import (
     Compressed,
-    ProfileCache,
     batch_size,
     compress_model,
     compressed_by,
@@ -107,14 +107,18 @@ class CandidateFactory:
     def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
         """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
         began = time.perf_counter()
+        self.profile(recipe)
         plan = self.plan.with_steps(recipe.steps)
-        context = self._context(recipe)
+        with self.clock.run(Stage.COMPRESS, plan.work):
+            compressed = compress_model(plan, self._context(recipe), self.clock.progress, self.profiles, self.cache)
+        return self._export(compressed, recipe, folder, setting, began)
+
+    def profile(self, recipe: Recipe) -> None:
+        """Make the profile that levels or bits of a recipe wait for; one serves all candidates."""
+        plan = self.plan.with_steps(recipe.steps)
         if waits_for_profile(plan) and self.profiles.empty:
             with self.clock.run(Stage.SENSITIVITY):
-                profile_first(plan, context, self.profiles, self.clock.progress)
-        with self.clock.run(Stage.COMPRESS, plan.work):
-            compressed = compress_model(plan, context, self.clock.progress, self.profiles, self.cache)
-        return self._export(compressed, recipe, folder, setting, began)
+                profile_first(plan, self._context(recipe), self.profiles, self.clock.progress)
 
     def take_back(self, whole: Candidate, recipe: Recipe, folder: Path, setting: float) -> Candidate:
         """The model that `recipe` makes, from `whole`, which differs in what its `int8` takes back to floating point alone."""

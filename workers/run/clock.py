@@ -16,6 +16,7 @@ class Clock:
     def __init__(self, tell: Tell) -> None:
         self.tell = tell
         self.stage = Stage.IMPORT
+        self.note = ""  # told with all progress that says nothing of its own
         self.spent: dict[str, dict[str, float]] = {}  # stage -> {wall_s, cpu_s}
 
     @contextmanager
@@ -33,4 +34,5 @@ class Clock:
 
     def progress(self, done: int, total: int, layer: str | None = None, message: str = "") -> None:
         """Say how far the stage is."""
-        self.tell({"event": "progress", "stage": self.stage, "done": done, "total": total, "layer": layer, "message": message})
+        told = {"done": done, "total": total, "layer": layer, "message": message or self.note}
+        self.tell({"event": "progress", "stage": self.stage, **told})

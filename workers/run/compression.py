@@ -1,18 +1,17 @@
 """A plan carried out: its parts taken one after another, each on what the one before has left."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
 
 from workers.allocation.bit_profile import assign_bits, profile_bits, shared_bits
+from workers.allocation.profile_cache import ProfileCache
 from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profile_sensitivities
 from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
-from workers.engine.solver import EngineOptions
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import TABLE, Layer, find_layers, find_tables
 from workers.ir.reading.importer import Imported
@@ -26,9 +25,6 @@ from workers.run.plan import CompressionPlan, LayerMethods, Part
 MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
 
-T = TypeVar("T")
-Profiler = Callable[[ov.Model, Sequence[Layer], Samples, EngineOptions, StepProgress], T]
-
 UNTOUCHED = "the recipe's steps leave this layer as it is"
 
 
@@ -41,42 +37,6 @@ class Compressed:
     skipped: tuple[SkippedLayer, ...]
     training: TrainingRun | None = None
     quantised: CompressionState | None = None  # the last state, where operations can still be taken back from int8
-
-
-class ProfileCache:
-    """The profiles of a model's layers, each made when it is first asked for; after other steps they are made anew."""
-
-    def __init__(self) -> None:
-        self._known: dict[Profiler[Any], Any] = {}
-
-    @property
-    def empty(self) -> bool:
-        """Whether none has been asked for yet."""
-        return not self._known
-
-    def of(
-        self,
-        profiler: Profiler[T],
-        layers: Sequence[Layer],
-        state: CompressionState,
-        context: RunContext,
-        progress: StepProgress = tell_nobody,
-    ) -> T:
-        """What `profiler` finds of these layers in the model as it stands."""
-        if profiler in self._known and not state.results:
-            known: T = self._known[profiler]
-            return known
-        made = profiler(state.model, layers, context.samples, context.engine, progress)
-        if not state.results:
-            self._known[profiler] = made
-        return made
-
-    def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
-        """What the known profiles say that each layer's new weights alone cost the outputs, by layer name."""
-        found: dict[str, float] = {}
-        for profile in self._known.values():
-            found |= profile.foretold(results)
-        return found
 
 
 def make_context(
@@ -163,6 +123,12 @@ def help_compression(plan: CompressionPlan, context: RunContext, cache: JobCache
     state = CompressionState(plan.imported.model.clone(), {}, plan.skipped)
     layers = [(layer, methods) for layer, methods in _left(part, state, context, ProfileCache()) if layer.geometry is not TABLE]
     help_solving(state, layers, context, cache.at(_place(plan, 0, context)))
+
+
+def solve_ahead(plan: CompressionPlan, context: RunContext, cache: JobCache, progress: StepProgress) -> None:
+    """Solve the layers of a plan for the process that does the job; steps after the last of them are left to it."""
+    last = max(number for number, part in enumerate(plan.parts) if not isinstance(part, Step))
+    compress_model(replace(plan, parts=plan.parts[: last + 1]), context, progress, ProfileCache(cache), cache)
 
 
 def batch_size(imported: Imported, samples: Samples) -> int:

@@ -14,13 +14,15 @@ from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits
 from workers.errors import BudgetOutOfReach, JobFailure
 from workers.evaluation.fidelity import summarise
+from workers.jobs.claims import candidate_name
+from workers.jobs.job import Stage
 from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe, Search
-from workers.recipe.recipe import RESOLUTION, SEARCH_TIME
+from workers.recipe.recipe import SEARCH_TIME
 from workers.report.schema import CandidateReport, Exploration, OperationHarm
 from workers.run.candidates import Candidate, CandidateFactory
 from workers.run.int8_search import operation_ladder, rank_operations, searches_operations, whole_ladder
-from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, on_front
+from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, may_follow, on_front
 from workers.statistics.constraint import attainable
 
 WORK = "candidates"  # folder under the task's, gone at the end
@@ -56,7 +58,11 @@ class Explorer:
         self.whole: Candidate | None = None  # of which the others are made, where int8 is searched
         self.failed: dict[int, str] = {}
         self.ladder = ladder
+        self.planned = 0  # candidates, where their number is known
         self._factory, self._make, self._out, self._deadline = factory, make or factory.make, out, deadline
+        self._shares = make is None and factory.cache.shared and factory.plan.solves
+        self._told: set[int] = set()
+        self._ahead: set[int] = set()  # of those, what bisection may ask for
 
     def has_time(self) -> bool:
         """Whether a further candidate may start: the first one always may."""
@@ -65,16 +71,53 @@ class Explorer:
     def make(self, level: int) -> Candidate | None:
         """The candidate at a level with its estimated fidelity; None where it breaks down."""
         if level not in self.made and level not in self.failed:
+            clock = self._factory.clock
+            clock.note = f"candidate {len(self.made) + 1}" + (f" of {self.planned}" if self.planned else "")
             try:
-                folder = self._out / WORK / str(level)
-                candidate = self._make(self.ladder.recipes[level], folder, self.ladder.settings[level])
-                self._factory.select(candidate, self._factory.splits.validation)
+                with self._factory.cache.sole(candidate_name(level), self._say_waiting):
+                    folder = self._out / WORK / str(level)
+                    candidate = self._make(self.ladder.recipes[level], folder, self.ladder.settings[level])
+                    self._factory.select(candidate, self._factory.splits.validation)
                 self.made[level] = candidate
             except (JobFailure, BudgetOutOfReach) as error:
                 self.failed[level] = error.message
                 if not self.made:
                     raise
+            clock.note = ""
         return self.made.get(level)
+
+    def make_all(self, levels: Sequence[int]) -> None:
+        """The candidates at these levels, those first that no other worker is at."""
+        left = [level for level in levels if level not in self.made]
+        while left and self.has_time():
+            free = (level for level in left if not self._factory.cache.taken(candidate_name(level)))
+            level = next(free, left[0])
+            self.make(level)
+            left.remove(level)
+
+    def share(self, levels: Sequence[int]) -> None:
+        """Say which candidates will be wanted, for other workers to solve their layers."""
+        fresh = [level for level in levels if level not in self._told and level not in self.made]
+        if self._shares and fresh:
+            self._told.update(fresh)
+            self._factory.clock.tell({"event": "parts", "levels": fresh})
+
+    def look_ahead(self, low: int, level: int, high: int) -> None:
+        """Share what bisection may ask for after `level`, and end what it has passed by."""
+        self.pass_by(low, high)
+        following = [level for level in may_follow(low, level, high) if level not in self._told]
+        self.share(following)
+        self._ahead.update(following)
+
+    def pass_by(self, low: int, high: int) -> None:
+        """Bisection will only ask for levels between these."""
+        for passed in [level for level in self._ahead if not low < level < high]:
+            self._factory.cache.close(candidate_name(passed))
+            self._ahead.remove(passed)
+
+    def _say_waiting(self) -> None:
+        with self._factory.clock.run(Stage.COMPRESS):
+            self._factory.clock.progress(0, 0, message="another worker solves the layers of this candidate")
 
 
 def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
@@ -89,11 +132,12 @@ def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
     deadline = began + (recipe.search.max_time if recipe.search else SEARCH_TIME)
     explorer, order = _explorer(factory, recipe, out, deadline)
     ladder = explorer.ladder
+    points = ladder.spread(recipe.pareto.points) if recipe.pareto else []
+    explorer.planned = 0 if recipe.search else len({ladder.first, *points})
+    explorer.share([level for level in points if level != ladder.first])
     chosen = _search(explorer, ladder, factory, recipe.search) if recipe.search else _as_given(explorer, ladder, factory)
     ended: Literal["settled", "out of time"] = "settled" if explorer.has_time() else "out of time"
-    for level in ladder.spread(recipe.pareto.points) if recipe.pareto else ():
-        if explorer.has_time():
-            explorer.make(level)
+    explorer.make_all(points)
     tried = tuple(explorer.made[level] for level in sorted(explorer.made))
     front = frozenset(number for number, best in enumerate(on_front([_place(candidate) for candidate in tried])) if best)
     if recipe.pareto and recipe.benchmark:
@@ -114,8 +158,8 @@ def _explorer(
 ) -> tuple[Explorer, tuple[OperationHarm, ...]]:
     """What makes the candidates, and for int8 the order in which operations go back to floating point."""
     if not searches_operations(recipe):
-        ladder = build_ladder(recipe, recipe.search.resolution if recipe.search else RESOLUTION)
-        return Explorer(factory, ladder, out, deadline), ()
+        factory.profile(recipe)  # before other workers are told of candidates: it serves all of them
+        return Explorer(factory, build_ladder(recipe), out, deadline), ()
     whole = factory.make(recipe.model_copy(update={"search": None, "pareto": None}), out / WORK / "whole")
     enough = _is_enough(factory, whole) and recipe.pareto is None
     order = () if enough else rank_operations(factory, whole, recipe)
@@ -228,14 +272,17 @@ def _search(explorer: Explorer, ladder: Ladder, factory: CandidateFactory, searc
     """Bisect, then verify; what was made and verified is kept whatever ends the search."""
     largest = search.max_bytes
     n = factory.splits.test.count
+    explorer.look_ahead(-1, ladder.first, len(ladder.settings))
     first = explorer.make(ladder.first)
     if first and first.verdict and first.verdict.met is True:
         return first
     if first and largest is None and first.expected is None:  # no other candidate can be told from it
+        explorer.pass_by(0, 0)
         factory.judge(first)
         return first
     keeps = _promises(explorer, n) if largest is None else _is_larger(explorer, largest)
-    low, _ = bisect(len(ladder.settings), ladder.first, keeps, explorer.has_time)
+    low, _ = bisect(len(ladder.settings), ladder.first, keeps, explorer.has_time, explorer.look_ahead)
+    explorer.pass_by(0, 0)
     made = [explorer.made[level] for level in sorted(explorer.made)]
     if largest is not None:
         fitting = [candidate for candidate in made if candidate.exported.size.bytes <= largest]

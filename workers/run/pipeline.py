@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workers import machine
 from workers.allocation.error_attribution import output_errors_per_layer
+from workers.allocation.profile_cache import ProfileCache
 from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits, calibration_samples, hold_back, split_data
 from workers.engine.cache import JobCache
@@ -24,6 +25,7 @@ from workers.evaluation.tasks.task import Task
 from workers.ir.reading.error_translation import plain_sentence
 from workers.ir.reading.importer import Imported, load
 from workers.ir.writing.writer import saved_size
+from workers.jobs.claims import candidate_name
 from workers.jobs.job import JobTask, Stage
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
@@ -31,11 +33,12 @@ from workers.recipe.recipe import parse_recipe
 from workers.run.calibration_images import recognised
 from workers.run.candidates import Candidate, CandidateFactory
 from workers.run.clock import Clock
-from workers.run.compression import batch_size, help_compression, make_context
+from workers.run.compression import batch_size, help_compression, make_context, solve_ahead
 from workers.run.exploration import explore
 from workers.run.original_check import check_original, find_numbering
 from workers.run.plan import make_plan
 from workers.run.reporting.report_builder import RunResults, layer_row, write_report
+from workers.run.search_strategy import build_ladder
 
 
 def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:
@@ -58,7 +61,8 @@ def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:
     exploring = bool(recipe.search or recipe.pareto)
     cache = JobCache(Path(task.checkpoints) if task.checkpoints else None)
     tell = (lambda result: None) if exploring else on_layer
-    factory = CandidateFactory(imported, imported.model, plan, meaning, splits, threads, clock, tell, cache)
+    profiles = ProfileCache(cache)
+    factory = CandidateFactory(imported, imported.model, plan, meaning, splits, threads, clock, tell, cache, profiles)
     explored = explore(factory, recipe, Path(task.out))
     if exploring:
         for result in explored.chosen.compressed.results:
@@ -130,20 +134,29 @@ def optional(figure: str, failed: list[str]) -> Iterator[None]:
 
 
 def assist(task: JobTask, clock: Clock) -> None:
-    """Solve layers for the process that compresses by the same task: they appear among its checkpoints. Raises as it does."""
+    """Solve layers for the process that does the same job: they appear among its checkpoints. Raises as it does.
+
+    They are those of one candidate where the task names its level, and else such as nobody else has claimed.
+    """
     recipe = parse_recipe(task.recipe)
+    threads = task.threads or machine.threads()
     with clock.run(Stage.IMPORT):
         imported = load(Path(task.model), recipe.shapes, recipe.batch)
         plan = make_plan(imported, recipe)
     with clock.run(Stage.CALIBRATE, recipe.calibration.count):
-        threads = task.threads or machine.threads()
         samples = calibration_samples(task, imported, recipe, clock.progress)
         samples = _recognised(samples, task, imported, recipe, threads, clock)
         samples = hold_back(DataSplits(samples, samples, samples), recipe).calibration
+    cache, independent = JobCache(Path(task.checkpoints) if task.checkpoints else None), recipe.calibrate_on == "original"
+    context = make_context(plan, imported.model, samples, seed=recipe.seed, threads=threads, independent=independent)
     with clock.run(Stage.COMPRESS):
-        cache = JobCache(Path(task.checkpoints) if task.checkpoints else None)
-        context = make_context(plan, imported.model, samples, seed=recipe.seed, threads=threads, independent=True)
-        help_compression(plan, context, cache)
+        if task.level is None:
+            help_compression(plan, context, cache)
+            return
+        steps = build_ladder(recipe).recipes[task.level].steps
+        with cache.part(candidate_name(task.level)) as ours:
+            if ours:
+                solve_ahead(plan.with_steps(steps), context, cache, clock.progress)
 
 
 def _recognised(samples: Samples, task: JobTask, imported: Imported, recipe: Recipe, threads: int, clock: Clock) -> Samples:

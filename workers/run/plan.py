@@ -50,6 +50,11 @@ class CompressionPlan:
         """What one of `parts` adds to `work`."""
         return len(self.layers) if isinstance(part, Step) else len(part)
 
+    @property
+    def solves(self) -> bool:
+        """Whether layers are solved at all, and not only rewritten."""
+        return any(not isinstance(part, Step) for part in self.parts)
+
     def with_steps(self, steps: Sequence[Step]) -> "CompressionPlan":
         """The plan for the same model and layers by the same steps with other knobs."""
         return replace(self, parts=_parts(steps, self.imported, self.layers, self.tables))

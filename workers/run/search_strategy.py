@@ -5,6 +5,7 @@ on, and stops at the first that fails: tests in an order fixed beforehand need n
 testing; Angelopoulos et al., "Learn then test", 2021, section 3.2), so every verdict keeps its 95 %.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,8 +14,10 @@ import numpy as np
 
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
+from workers.recipe.recipe import RESOLUTION
 
 PREFERRED = ("sparsity_level", "bits")  # which knob is turned, where steps offer several
+AHEAD = 6  # levels that other workers may make meanwhile: both next ones, and the four after these
 
 T = TypeVar("T")
 
@@ -34,8 +37,9 @@ class Ladder:
         return sorted({round(at) for at in np.linspace(0, len(self.settings) - 1, points)})
 
 
-def build_ladder(recipe: Recipe, resolution: float) -> Ladder:
+def build_ladder(recipe: Recipe, resolution: float | None = None) -> Ladder:
     """The ladder of a recipe. Raises InvalidRecipe where none of its steps can press more or less hard."""
+    resolution = resolution or (recipe.search.resolution if recipe.search else RESOLUTION)
     found = {number: ladder for number, step in enumerate(recipe.steps) if (ladder := step.ladder(resolution))}
     for number, (knob, values) in sorted(found.items(), key=lambda item: PREFERRED.index(item[1][0])):
         recipes = tuple(_with(recipe, number, knob, value) for value in values)
@@ -45,17 +49,37 @@ def build_ladder(recipe: Recipe, resolution: float) -> Ladder:
     )
 
 
-def bisect(levels: int, first: int, keeps: Callable[[int], bool], more: Callable[[], bool]) -> tuple[int, int]:
+def bisect(
+    levels: int,
+    first: int,
+    keeps: Callable[[int], bool],
+    more: Callable[[], bool],
+    ahead: Callable[[int, int, int], None] = lambda low, level, high: None,
+) -> tuple[int, int]:
     """The last level that keeps and the first that does not, -1 and `levels` where there is none.
 
     It goes as far as there is `more` time. Harder levels are taken to fail where a milder one has failed. `first` is
-    tried first.
+    tried first. `ahead` is told of each level before it is tried, with the levels between which it lies.
     """
     low, high, level = -1, levels, first
     while high - low > 1 and more():
+        ahead(low, level, high)
         low, high = (level, high) if keeps(level) else (low, level)
         level = (low + high) // 2
     return low, high
+
+
+def may_follow(low: int, level: int, high: int) -> list[int]:
+    """The levels that `bisect` may try once it knows whether `level` keeps, AHEAD of them, the next ones first."""
+    found: list[int] = []
+    ways = deque([(low, level, high)])
+    while ways and len(found) < AHEAD:
+        low, level, high = ways.popleft()
+        for near, far in ((level, high), (low, level)):
+            if far - near > 1:
+                found.append((near + far) // 2)
+                ways.append((near, found[-1], far))
+    return found
 
 
 def last_kept(candidates: Sequence[T], verified: Callable[[T], bool]) -> T:

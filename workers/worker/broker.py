@@ -1,14 +1,15 @@
 """The queue: a Celery application that carries job ids to workers, and nothing else.
 
 A message is a hint, the job's row is the truth: a lost message is sent again, a second one finds the job taken. So messages
-are acknowledged early, results are not kept, and no setting has to guess how long a job may run.
+are acknowledged early, results are not kept, and no setting has to guess how long a job may run. Parts of a job are hints, too:
+the worker that has the job does what nobody else has done.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from celery import Celery
+from celery import Celery, chain, group
 from kombu.exceptions import OperationalError
 
 from workers.errors import Unavailable
@@ -18,6 +19,8 @@ from workers.settings import Settings
 QUEUE = "fractune"  # of jobs that any worker may do; "fractune.isa=avx2" and so on are those of the classes of workers
 RUN_JOB = "fractune.run_job"
 HELP = "fractune.help"
+PART = "fractune.part"
+LATER = 9  # priority of parts: a job that waits goes first, whose messages have 0
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.1}
 
 
@@ -58,6 +61,16 @@ def call_for_help(celery: Celery, job_id: str, attempt: int, helpers: int, runs_
     with broker_errors():
         for _ in range(helpers):
             celery.send_task(HELP, (job_id, attempt), queue=queue(runs_on))
+
+
+def share_candidates(
+    celery: Celery, job_id: str, attempt: int, levels: Sequence[int], workers: int, runs_on: str | None
+) -> None:
+    """Have up to so many workers at once solve candidates of a running job, one after another each. Raises Unavailable."""
+    options = {"queue": queue(runs_on), "priority": LATER}
+    parts = [celery.signature(PART, (job_id, attempt, level), immutable=True, options=options) for level in levels]
+    with broker_errors():
+        group([chain(parts[first::workers]) for first in range(workers)], app=celery).apply_async()
 
 
 def announce_job(celery: Celery, store: Store, job_id: str) -> None:

@@ -3,7 +3,7 @@
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from celery import Celery
 from workers.errors import Canceled, FractuneError, Internal, NotFound, OutOfDisk, OutOfMemory, TooManyAttempts, Unavailable
 from workers.jobs.artifacts import LOG, OUT, Artifacts
 from workers.jobs.blob_store import blob_store_of
+from workers.jobs.claims import Claims, candidate_name
 from workers.jobs.job import Failure, JobTask, Kind, State
 from workers.jobs.lease import Lease, LeaseLost
 from workers.jobs.model_cache import model_cache, trim
@@ -28,7 +29,7 @@ from workers.jobs.store.leases import Leases
 from workers.jobs.summary import summarize
 from workers.settings import Settings
 from workers.worker import sandbox
-from workers.worker.broker import HELP, RUN_JOB, call_for_help, make_celery
+from workers.worker.broker import HELP, PART, RUN_JOB, call_for_help, make_celery, share_candidates
 from workers.worker.inspections import checked
 from workers.worker.sandbox.streams import strict_json
 
@@ -37,6 +38,7 @@ LONGEST_JSON = 32 << 20  # characters of a report or an inspection, as pages rea
 
 
 Call = Callable[[str, int, int, str | None], None]  # for help with a job: its id, attempt, how many, of which class
+Share = Callable[[str, int, Sequence[int], int, str | None], None]  # the same of candidates, by their levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class WorkerContext:
     artifacts: Artifacts
     settings: Settings
     call: Call
+    share: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def make_worker(settings: Settings, worker: str) -> Celery:
         try:
             artifacts = Artifacts(settings.data_dir, blob_store_of(settings))
             with closing(Store(settings.database)) as store:
-                yield WorkerContext(worker, store, artifacts, settings, partial(call_for_help, celery))
+                calls = (partial(call_for_help, celery), partial(share_candidates, celery))
+                yield WorkerContext(worker, store, artifacts, settings, *calls)
             artifacts.forget_copies(COPY_AGE_S)
         except MemoryError:  # it would take the whole worker down; so the job's lease runs out instead
             raise OutOfMemory from None
@@ -89,6 +93,11 @@ def make_worker(settings: Settings, worker: str) -> Celery:
     def assist(job_id: str, attempt: int) -> None:
         with bench() as place:
             help_job(place, job_id, attempt)
+
+    @celery.task(name=PART, acks_late=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]
+    def part(job_id: str, attempt: int, level: int) -> None:
+        with bench() as place:
+            help_job(place, job_id, attempt, level)
 
     return celery
 
@@ -130,18 +139,44 @@ def run_job(bench: WorkerContext, job_id: str) -> None:
 def seek_help(bench: WorkerContext, job: Job) -> None:
     """Call the workers that have nothing to do, where the layers of a job can be shared."""
     recipe = job.recipe or {}
-    if recipe.get("calibrate_on") != "original" or recipe.get("search") or recipe.get("pareto"):
+    if recipe.get("calibrate_on") != "original" or explores(job):
         return
     try:
-        others = [other for other in bench.store.workers.list() if other.id != bench.worker]
-        idle = sum(other.idle(job.runs_on, bench.settings.lease_s) for other in others)
-        bench.call(job.id, job.attempt, idle, job.runs_on)
+        bench.call(job.id, job.attempt, idle_workers(bench, job), job.runs_on)
     except Unavailable:
         log.warning("no help was called")
 
 
-def help_job(bench: WorkerContext, job_id: str, attempt: int) -> None:
-    """Solve layers of a job that another worker does, unless a job waits that nobody does. Nothing of it is recorded."""
+def share_job(bench: WorkerContext, job: Job, levels: Sequence[int]) -> None:
+    """Have idle workers solve the candidates of a job at these levels, as many workers as may share a job."""
+    try:
+        workers = min(idle_workers(bench, job), bench.settings.parts - 1, len(levels))
+        if explores(job) and workers > 0:
+            bench.share(job.id, job.attempt, levels, workers, job.runs_on)
+            log.info("candidates shared", job_id=job.id, levels=levels, workers=workers)
+    except Unavailable:
+        log.warning("no candidate was shared")
+
+
+def explores(job: Job) -> bool:
+    """Whether a job makes several candidates."""
+    return bool(job.recipe and (job.recipe.get("search") or job.recipe.get("pareto")))
+
+
+def idle_workers(bench: WorkerContext, job: Job) -> int:
+    """How many other workers have nothing to do, may do a job, and have a processor that computes the same bytes."""
+    everyone = {worker.id: worker for worker in bench.store.workers.list()}
+    own = everyone.pop(bench.worker, None)
+    alike = [other for other in everyone.values() if own is None or other.labels.get("cpu") == own.labels.get("cpu")]
+    return sum(other.idle(job.runs_on, bench.settings.lease_s) for other in alike)
+
+
+def help_job(bench: WorkerContext, job_id: str, attempt: int, level: int | None = None) -> None:
+    """Solve layers of a job that another worker does, or those of its candidate at a level. Nothing of it is recorded.
+
+    Not where a job waits that nobody does; parts of a search have a place in the queue behind it.
+    """
+    claims = Claims(bench.artifacts.checkpoints(job_id))
 
     def over() -> bool:
         try:
@@ -150,17 +185,19 @@ def help_job(bench: WorkerContext, job_id: str, attempt: int) -> None:
             return True
         except Unavailable:
             return False
-        return (job.state, job.attempt) != (State.RUNNING, attempt)
+        unwanted = level is not None and claims.closed(candidate_name(level))
+        return unwanted or (job.state, job.attempt) != (State.RUNNING, attempt)
 
-    if over() or any(bench.store.leases.waiting().values()):
+    if over() or (level is None and any(bench.store.leases.waiting().values())):
         return
     job = bench.store.jobs.get(job_id)
     with bench.artifacts.helping(job_id, bench.worker) as workdir:
-        task = replace(job_task(job, bench.artifacts, workdir, bench.settings.threads), helping=True)
+        whole = job_task(job, bench.artifacts, workdir, bench.settings.threads)
+        task = replace(whole, evaluation=None, decoder=None, helping=True, level=level)
         make_checkpoints(task)
         command = bench.settings.child_command
         outcome = sandbox.run_sandboxed(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
-    log.info("helped", job_id=job_id, failure=outcome.failure and outcome.failure.code)
+    log.info("helped", job_id=job_id, level=level, failure=outcome.failure and outcome.failure.code)
 
 
 def record_end(leases: Leases, job: Job, end: Results | Failure | Interruption, stages: dict[str, float]) -> bool:
@@ -199,11 +236,21 @@ def work(bench: WorkerContext, job: Job, lease: Lease, recorder: Recorder) -> Re
     workdir = bench.artifacts.workdir(job.id, job.attempt)
     task = job_task(job, bench.artifacts, workdir, settings.threads)
     make_checkpoints(task)
+
+    told: set[int] = set()  # candidates, each of which is shared once, whatever the child says
+
+    def hear(event: JsonObject) -> None:
+        if event["event"] != "parts":
+            recorder(event)
+        elif levels := [level for level in event["levels"] if level not in told]:
+            told.update(levels)
+            share_job(bench, job, levels)
+
     outcome = sandbox.run_sandboxed(
         task,
         workdir,
         settings.limits,
-        recorder,
+        hear,
         lease.should_stop,
         command=settings.child_command,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,8 +16,9 @@ from tests.stand_in import INSPECTION
 from tests.waiting import PATIENCE_S, until
 from workers.errors import Conflict
 from workers.jobs.artifacts import Artifacts
+from workers.jobs.claims import Claims, candidate_name
 from workers.jobs.job import Kind, State
-from workers.jobs.records import AssetKind, Job, Request
+from workers.jobs.records import AssetKind, Job, JsonObject, Request
 from workers.jobs.store import Store
 from workers.settings import Limits, Settings
 from workers.worker.sandbox import CHILD
@@ -24,7 +26,7 @@ from workers.worker.tasks import WorkerContext, help_job, run_job
 
 STAND_IN = (sys.executable, str(Path(__file__).parents[2] / "stand_in.py"))
 EXAMPLES = Path(__file__).parents[3] / "examples"
-RECIPE = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
+RECIPE: JsonObject = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
 
 
 @pytest.fixture
@@ -38,11 +40,11 @@ def bench(tmp_path: Path) -> Iterator[WorkerContext]:
     )
     store = Store(settings.database)
     store.migrate()
-    yield WorkerContext("w", store, Artifacts(tmp_path), settings, lambda *call: None)
+    yield WorkerContext("w", store, Artifacts(tmp_path), settings, lambda *call: None, lambda *call: None)
     store.close()
 
 
-def submit(bench: WorkerContext, kind: Kind = Kind.COMPRESS, act: str = "succeed") -> Job:
+def submit(bench: WorkerContext, kind: Kind = Kind.COMPRESS, act: str = "succeed", recipe: JsonObject = RECIPE) -> Job:
     with bench.artifacts.incoming(1000, 0) as incoming:
         incoming.write(json.dumps({kind: act}).encode())
         sha256 = incoming.finish()
@@ -60,7 +62,7 @@ def submit(bench: WorkerContext, kind: Kind = Kind.COMPRESS, act: str = "succeed
         return bench.store.jobs.get(inspection)
     with suppress(Conflict):  # ended, where the model is known already
         bench.store.jobs.cancel(inspection, 30)  # it would come first
-    return bench.store.jobs.submit(Request(kind, sha256, RECIPE), "me")[0]
+    return bench.store.jobs.submit(Request(kind, sha256, recipe), "me")[0]
 
 
 def submit_digits(bench: WorkerContext) -> Job:
@@ -243,6 +245,40 @@ def test_idle_workers_are_called_where_layers_can_be_shared(bench: WorkerContext
     bench.store.jobs.cancel(bench.store.assets.get(AssetKind.MODEL, job.model).job_id or "", 30)
     run_job(calling, job.id)
     assert calls == [(job.id, 1, 2, None)]
+
+
+@pytest.mark.parametrize(("recipe", "most", "shared"), [
+    (RECIPE | {"pareto": {"points": 3}}, 8, [([4, 2], 2), ([7], 1)]),
+    (RECIPE | {"pareto": {"points": 3}}, 2, [([4, 2], 1), ([7], 1)]),
+    (RECIPE | {"pareto": {"points": 3}}, 1, []),
+    (RECIPE, 8, []),
+])  # fmt: skip
+def test_candidates_are_shared_once_with_as_many_idle_workers_as_may(
+    bench: WorkerContext, recipe: JsonObject, most: int, shared: list[Any]
+) -> None:
+    calls: list[Any] = []
+    settings = bench.settings.model_copy(update={"parts": most})
+    sharing = replace(bench, settings=settings, share=lambda *call: calls.append(call))
+    for worker, cpu in (("w", "a"), ("idle", "a"), ("another", "a"), ("unlike", "b")):
+        bench.store.workers.seen(worker, {}, {"cpu": cpu})
+    job = submit(bench, act="share", recipe=recipe)
+    run_job(sharing, job.id)
+    assert bench.store.jobs.get(job.id).state == State.SUCCEEDED
+    assert calls == [(job.id, 1, levels, workers, None) for levels, workers in shared]
+
+
+def test_a_part_that_fails_leaves_the_job_to_its_worker(bench: WorkerContext) -> None:
+    job = submit(bench, act="crash", recipe=RECIPE | {"pareto": {"points": 3}})
+    bench.store.leases.claim(job.id, "w", 60)
+    bench.artifacts.checkpoints(job.id).mkdir(parents=True)
+    helper = replace(bench, worker="helper")
+    help_job(helper, job.id, 1, 3)
+    assert not list(bench.artifacts.checkpoints(job.id).iterdir())
+    assert bench.store.jobs.get(job.id).state == State.RUNNING
+    claims = Claims(bench.artifacts.checkpoints(job.id))
+    claims.close(candidate_name(3))
+    unreachable = replace(helper, settings=bench.settings.model_copy(update={"child_command": ("no such program",)}))
+    help_job(unreachable, job.id, 1, 3)  # nobody wants it any more: nothing is started
 
 
 def test_a_helper_solves_layers_of_a_running_job_and_of_no_other(bench: WorkerContext) -> None:

@@ -2,8 +2,9 @@
 
 import signal
 from dataclasses import asdict, dataclass, replace
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from workers.confinement.launch import LAYERS
 from workers.errors import Crashed, Internal, JobFailure, OutOfDisk, OutOfMemory, TimedOut
@@ -12,6 +13,7 @@ from workers.worker.sandbox.streams import Event
 
 PROGRESS = TypeAdapter(Progress)
 FAILURE = TypeAdapter(Failure)
+LEVELS = TypeAdapter(Annotated[list[Annotated[int, Field(ge=0, lt=1000, strict=True)]], Field(max_length=100)])
 LAYERS_TOLD = TypeAdapter(list[str])
 MESSAGE_LENGTH = 2000
 MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Unable to allocate", "out of memory")
@@ -40,6 +42,8 @@ class EventLog:
                 return {"event": "progress", **asdict(self.progress)}
             case "layer":
                 return event
+            case "parts":
+                return {"event": "parts", "levels": LEVELS.validate_python(event.get("levels"))}
             case "failure":
                 failure = FAILURE.validate_python(event)
                 self.failure = replace(failure, message=failure.message[:MESSAGE_LENGTH])

@@ -177,3 +177,10 @@ def test_a_child_that_did_not_start_ran_without_any_layer() -> None:
 def test_the_launcher_tells_the_layers_and_the_child_cannot_take_it_back() -> None:
     log = heard({"event": "sandbox", "missing": ["network"]}, {"event": "sandbox", "missing": []})
     assert log.missing == ("network",)
+
+
+@pytest.mark.parametrize("levels", [None, 3, [-1], [1000], ["3"], [True], [0] * 101])
+def test_a_child_that_shares_no_levels_is_not_believed(levels: object) -> None:
+    assert EventLog().note({"event": "parts", "levels": [3, 0]}) == {"event": "parts", "levels": [3, 0]}
+    with pytest.raises(ValueError, match="validation error"):
+        heard({"event": "parts", "levels": levels})
