@@ -3,7 +3,7 @@
 As for sparsity (`sensitivity_profile`), the harm of a layer at so many bits is its relative error there, on samples that did
 not solve it, times what the outputs lose per unit of that error, from rounding this layer alone. Curves are those of a uniform
 grid: how much faster one layer's error falls than another's is a matter of its inputs, hardly of the levels. What a method's
-own levels do besides, it says itself.
+own levels do besides, it says itself; powers of two, which lie ever further apart, have curves of their own.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +15,14 @@ import openvino as ov
 
 from workers.allocation.assignment import optimal_bits
 from workers.allocation.error_curves import SMALLEST, pose_halves
-from workers.allocation.sensitivity_profile import LayerMethods, errors_of_probes, foretold_errors
+from workers.allocation.sensitivity_profile import LayerMethods, foretold_errors, losses_of_probes
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import Layer
 from workers.ir.reading.batching import batched
-from workers.methods.problem import Array, BitBudget, Method
+from workers.methods.inq import on_powers
+from workers.methods.problem import Array, BitBudget, LayerProblem, Method
 from workers.methods.solvers.bit_allocation import quartered
 from workers.methods.solvers.grids import uniform_grid
 
@@ -31,17 +32,12 @@ REFERENCE = 1  # of BITS: where one layer's effect on the model's outputs is mea
 
 @dataclass(frozen=True, slots=True)
 class BitProfile:
-    """What the bits of BITS would cost in every layer, on a uniform grid."""
+    """What the bits of BITS would cost in every layer."""
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]  # weights
     sensitivities: tuple[float, ...]  # error of the outputs per unit of the layer's relative error
-    errors: Array  # (layers, BITS)  relative error of the layer, on samples that did not solve it
-
-    @property
-    def harms(self) -> Array:
-        """Expected relative error of the model's outputs, (layers, BITS)."""
-        return np.array(self.sensitivities)[:, None] * self.errors
+    costs: Array  # (layers, BITS)  expected loss of what the outputs decide, by errors on samples that did not solve the layer
 
     def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
         """What each layer's new weights alone cost the outputs, by layer name."""
@@ -56,7 +52,7 @@ class BitProfile:
     def _harms_at(self, bits: int) -> Array:
         """(layers,)"""
         known = min(max(bits, BITS[0]), BITS[-1])
-        return np.asarray(self.harms[:, BITS.index(known)] * quartered(bits - known))
+        return np.asarray(self.costs[:, BITS.index(known)] * quartered(bits - known))
 
 
 def profile_bits(
@@ -65,41 +61,57 @@ def profile_bits(
     samples: Samples,
     options: EngineOptions,
     progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
+    rounded: Callable[[LayerProblem, int], Array] = lambda problem, bits: uniform_grid(problem, bits, rounds=0)[0],
 ) -> BitProfile:
-    """Profile `layers` of a model of one sample.
+    """Profile `layers` of a model of one sample, on the grid or on other levels that `rounded` puts weights on.
 
     Costs one pass over all samples, a few solves of every layer, and for every layer a pass over a few samples; `progress`
     counts each layer twice.
     """
-    errors, rounded, plain = {}, [], {}
+    errors, probes, plain = {}, [], {}
     for posed in pose_halves(batched(model, options.batch_size), layers, samples, options):
-        solved = [uniform_grid(posed.problem, bits, rounds=0)[0] for bits in BITS]
+        solved = [rounded(posed.problem, bits) for bits in BITS]
         errors[posed.layer.name] = posed.errors(solved)
-        rounded.append((posed.layer, solved[REFERENCE].astype(np.float32)))
-        plain[posed.layer.name] = posed.plain_error(solved[REFERENCE])
+        probes.append((posed.layer, solved[REFERENCE].astype(np.float32)))
+        plain[posed.layer.name] = max(posed.plain_error(solved[REFERENCE]), SMALLEST)
         progress(len(plain), 2 * len(layers), posed.layer.name)
-    lost = errors_of_probes(model, rounded, samples, options, progress)
+    lost = losses_of_probes(model, probes, samples, options, progress)
     names, sizes = tuple(layer.name for layer in layers), tuple(layer.size for layer in layers)
-    sensitivities = tuple(lost[name] / max(plain[name], SMALLEST) for name in names)
-    return BitProfile(names, sizes, sensitivities, np.array([errors[name] for name in names]))
+    sensitivities = tuple(lost[name].error / plain[name] for name in names)
+    harms = [lost[name].harm / plain[name] * np.array(errors[name]) for name in names]
+    return BitProfile(names, sizes, sensitivities, np.array(harms))
 
 
-def shared_bits(methods: LayerMethods) -> list[str]:
-    """The layers that share bits by what they cost the outputs; none where there is nothing to choose."""
-    sharing = [name for name, each in methods.items() if any(_budget(method) for method in each)]
+def profile_powers(
+    model: ov.Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    options: EngineOptions,
+    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
+) -> BitProfile:
+    """The same on powers of two."""
+    return profile_bits(model, layers, samples, options, progress, on_powers)
+
+
+BIT_PROFILERS = {"grid": profile_bits, "powers": profile_powers}  # by the levels of a budget
+
+
+def shared_bits(methods: LayerMethods, levels: str | None = None) -> list[str]:
+    """The layers that share bits by what they cost the outputs, on these levels or on any; none where nothing is to choose."""
+    sharing = [name for name, each in methods.items() if any(_budget(method, levels) for method in each)]
     return sharing if len(sharing) > 1 else []
 
 
-def assign_bits(methods: LayerMethods, profile: BitProfile) -> LayerMethods:
-    """The methods at the bits that the profile gives each layer."""
-    wanted = {method: budget for method in chain.from_iterable(methods.values()) if (budget := _budget(method))}
+def assign_bits(methods: LayerMethods, profile: BitProfile, levels: str = "grid") -> LayerMethods:
+    """The methods with `levels` at the bits that their profile gives each layer."""
+    wanted = {method: budget for method in chain.from_iterable(methods.values()) if (budget := _budget(method, levels))}
     bits = {method: profile.bits(budget) for method, budget in wanted.items()}
     return {name: tuple(_placed(method, bits.get(method, {}).get(name)) for method in each) for name, each in methods.items()}
 
 
-def _budget(method: Method) -> BitBudget | None:
+def _budget(method: Method, levels: str | None) -> BitBudget | None:
     budget = method.measured_bits
-    return budget if budget and budget.open else None
+    return budget if budget and budget.open and levels in (None, budget.levels) else None
 
 
 def _placed(method: Method, bits: int | None) -> Method:

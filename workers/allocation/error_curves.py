@@ -20,7 +20,7 @@ from workers.methods.layerwise_pruning import prune_gradually
 from workers.methods.problem import Array, Indices, LayerProblem, Work
 
 LEVELS = (0.25, 0.45, 0.6, 0.72, 0.82, 0.9, 0.96)  # of sparsity; errors rise steeply
-REFERENCE = 3  # of LEVELS: where one layer's effect on the model's outputs is measured
+MILD, HARD = 1, 3  # of LEVELS: where one layer's effect on the model's outputs is measured
 
 COARSE = 0.1  # of a row's residual: a curve need not be exact
 SMALLEST = 1e-6  # relative error that counts
@@ -70,7 +70,7 @@ class ErrorCurve:
 
     layer: Layer
     errors: Array  # (levels,)  E‖W y − Ŵ y‖² / E‖W y‖² on samples that Ŵ has not seen, in the damped metric, at LEVELS
-    weight: Float32  # (g, r, c)  Ŵ at LEVELS[REFERENCE], in the rows that were solved
+    weight: Float32  # (g, r, c)  Ŵ at the level of reference, in the rows that were solved
     error: float  # of that weight, in the plain metric
 
     def errors_at(self, levels: Array) -> Array:
@@ -86,11 +86,12 @@ def error_curves(
     samples: SampleSource,
     options: EngineOptions,
     progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
+    reference: int = MILD,
 ) -> list[ErrorCurve]:
     """The curve of every layer, in topological order; `batched` is the model for `batch_size` samples at once, not consumed."""
     curves: dict[str, ErrorCurve] = {}
     for posed in pose_halves(batched, layers, samples, options):
-        curves[posed.layer.name] = _curve(posed)
+        curves[posed.layer.name] = _curve(posed, reference)
         progress(len(curves), len(layers), posed.layer.name)
     return [curves[layer.name] for layer in layers]
 
@@ -109,9 +110,9 @@ def pose_halves(
         yield JudgedProblem(layer, problem, unseen, halves[1])
 
 
-def _curve(posed: JudgedProblem) -> ErrorCurve:
+def _curve(posed: JudgedProblem, reference: int) -> ErrorCurve:
     part, rows = posed.some_rows()
     solved = list(prune_gradually(part.problem, LEVELS, tolerance=COARSE))
     weight = posed.problem.original.copy()
-    weight[:, rows] = solved[REFERENCE]
+    weight[:, rows] = solved[reference]
     return ErrorCurve(posed.layer, part.errors(solved), weight.astype(np.float32), posed.plain_error(weight))

@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 import openvino as ov
 
-from workers.allocation.bit_profile import BitProfile, profile_bits
-from workers.allocation.sensitivity_profile import SensitivityProfile, profile_sensitivities
+from workers.allocation.bit_profile import BIT_PROFILERS, BitProfile
+from workers.allocation.sensitivity_profile import SensitivityProfile, profile_hard_pruning, profile_sensitivities
 from workers.calibration import Samples
 from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
@@ -20,7 +20,10 @@ from workers.passes import CompressionState, RunContext, StepProgress, tell_nobo
 
 T = TypeVar("T", SensitivityProfile, BitProfile)
 Profiler = Callable[[ov.Model, Sequence[Layer], Samples, EngineOptions, StepProgress], T]
-MADE_BY: Mapping[Any, Any] = {profile_sensitivities: SensitivityProfile, profile_bits: BitProfile}
+MADE_BY: Mapping[Any, Any] = {
+    **dict.fromkeys((profile_sensitivities, profile_hard_pruning), SensitivityProfile),
+    **dict.fromkeys(BIT_PROFILERS.values(), BitProfile),
+}
 
 
 class ProfileCache:

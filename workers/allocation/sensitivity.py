@@ -8,14 +8,17 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from workers.allocation.output_harm import OutputLoss, compare_output
 from workers.engine.capture import Site, find_sites
 from workers.engine.layer import LayerTask, make_tasks
 from workers.engine.sample_schedule import BatchStream, SampleSource
+from workers.evaluation.model_outputs import activation_of
 from workers.ir.graph.edit import Bias, ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.frontier import Batch, Runner, kept
 from workers.ir.graph.layers import Float32, Layer, nodes_by_name
 from workers.ir.graph.segments import Key, Segment, cut, every, tensor_key
 from workers.methods.problem import Array
+from workers.statistics.decisions import Activation
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
 
@@ -39,7 +42,21 @@ def output_errors(
     threads: int,
     progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
 ) -> dict[str, float]:
-    """E‖o − ô‖² / E‖o‖² of the outputs with one layer's weights (g, r, c) in place and its mean output kept, by layer name.
+    """E‖o − ô‖² / E‖o‖² of the outputs, as `output_losses` has it."""
+    losses = output_losses(batched, weights, samples, batch_size=batch_size, threads=threads, progress=progress)
+    return {name: loss.error for name, loss in losses.items()}
+
+
+def output_losses(
+    batched: ov.Model,
+    weights: Sequence[tuple[Layer, Float32]],
+    samples: SampleSource,
+    *,
+    batch_size: int,
+    threads: int,
+    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
+) -> dict[str, OutputLoss]:
+    """What the outputs lose with one layer's weights (g, r, c) in place and its mean output kept, by layer name.
 
     The mean over the outputs of the model. `batched` is the model for `batch_size` samples at once, not consumed; all samples
     are in memory. Every layer costs a pass over what follows it, and is told to `progress` once it is done.
@@ -51,18 +68,16 @@ def output_errors(
     frontier = chain.start(dict(batch) for batch in stream.batches(0, stream.length))
     expected = chain.outputs(frontier, 1)
     compressed = {layer.name: weight for layer, weight in weights}
-    errors = {}
+    losses: dict[str, OutputLoss] = {}
     for phase in chain.phases:
         here = [task for task in tasks if chain.phase(task.layer) == phase]
         after, means = chain.advance(frontier, phase)
         for task in here:
             found = chain.outputs(frontier, phase, _Change(task, compressed[task.layer.name], means))
-            pairs = [(expected[key], found.get(key, expected[key])) for key in expected]
-            distances = [_distance(*pair) for pair in pairs if _comparable(*pair)]
-            errors[task.layer.name] = float(np.mean(distances)) if distances else 0.0
-            progress(len(errors), len(tasks), task.layer.name)
+            losses[task.layer.name] = chain.loss(expected, {**expected, **found})
+            progress(len(losses), len(tasks), task.layer.name)
         frontier = after
-    return errors
+    return losses
 
 
 Means = dict[str, Array]  # of the inputs (g, c) of a layer's operation, by its name
@@ -83,7 +98,7 @@ class _Chain:
     def __init__(self, model: ov.Model, tasks: Sequence[LayerTask], threads: int) -> None:
         self._biases = ensure_bias(model, [task.layer for task in tasks])
         self._sites = find_sites(model, tasks, self._biases)
-        self._results = list(dict.fromkeys(tensor_key(result.input_value(0)) for result in model.get_results()))
+        self._results = {tensor_key(result.input_value(0)): _described(result) for result in model.get_results()}
         names, sources = [site.node for site in self._sites], [site.source for site in self._sites]
         self._parts = cut(model.clone(), names, self._results, every(TOGETHER))
         self._watched = cut(model.clone(), names, [*self._results, *sources], every(TOGETHER))
@@ -128,6 +143,14 @@ class _Chain:
                 batch = kept(self._parts, number, batch | fresh)
         return outputs
 
+    def loss(self, expected: Outputs, found: Outputs) -> OutputLoss:
+        """The mean loss over the outputs that can be compared."""
+        pairs = [(self._results[key], expected[key], found[key]) for key in expected]
+        losses = [compare_output(*output, *both) for output, *both in pairs if _comparable(*both)]
+        if not losses:
+            return OutputLoss(0.0, 0.0)
+        return OutputLoss(*(float(np.mean([getattr(loss, name) for loss in losses])) for name in ("error", "harm")))
+
     def _changed(self, change: _Change) -> dict[int, Runner]:
         """The segments that hold a changed layer."""
         numbers = {self._parts.phases[name] for name in change.task.layer.nodes}
@@ -141,6 +164,11 @@ class _Chain:
             lost = (change.task.weight - change.weight) @ change.means[node][..., None]
             _shift(model, self._biases[node], lost.reshape(-1))
         return replace(segment, model=model)
+
+
+def _described(result: ov.Node) -> tuple[str, Activation]:
+    """An output's name, and what made it."""
+    return min(result.output(0).get_names(), default=""), activation_of(result.input_value(0))
 
 
 def _copied(batch: Batch) -> Batch:
@@ -163,9 +191,3 @@ def _shift(model: ov.Model, bias: Bias, shift: Array) -> None:
 def _comparable(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> bool:
     """Outputs whose size depends on the data are not, where it has changed."""
     return all(old.shape == new.shape for old, new in zip(expected, found, strict=True))
-
-
-def _distance(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:
-    error = sum(float(np.sum(np.square(new - old, dtype=np.float64))) for old, new in zip(expected, found, strict=True))
-    energy = sum(float(np.sum(np.square(old, dtype=np.float64))) for old in expected)
-    return error / energy if energy else float(error > 0)

@@ -13,8 +13,9 @@ import numpy as np
 import openvino as ov
 
 from workers.allocation.assignment import GRID, optimal_levels
-from workers.allocation.error_curves import SMALLEST, error_curves
-from workers.allocation.sensitivity import affordable_samples, output_errors
+from workers.allocation.error_curves import HARD, MILD, SMALLEST, error_curves
+from workers.allocation.output_harm import OutputLoss
+from workers.allocation.sensitivity import affordable_samples, output_losses
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
@@ -22,9 +23,12 @@ from workers.ir.graph.layers import Float32, Layer
 from workers.ir.reading.batching import batched
 from workers.methods.problem import Array, Method
 
-MOST_SAMPLES = 24  # that show how much one layer matters
+FEWEST_SAMPLES, MOST_SAMPLES = 18, 24  # that show how much one layer matters: decisions of fewer tell too little
+MOST_MILD = 0.7  # sparsity over all layers up to which what they cost is measured at a mild level
 SPARED = 0.01  # of all weights, in the smallest layers: these are pruned last
 LAST = 1e6  # what they cost at any level, in units of the output
+
+Progress = Callable[[int, int, str], None]  # done, total, layer
 
 LayerMethods = Mapping[str, tuple[Method, ...]]  # the methods that solve a layer one after another, by its name
 
@@ -36,7 +40,7 @@ class SensitivityProfile:
     names: tuple[str, ...]
     sizes: tuple[int, ...]  # weights
     sensitivities: tuple[float, ...]  # error of the outputs per unit of the layer's relative error
-    harms: Array  # (layers, GRID)  expected relative error of the model's outputs
+    harms: Array  # (layers, GRID)  expected loss of what the outputs decide (`output_harm`)
 
     def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
         """What each layer's new weights alone cost the outputs, by layer name, where its sensitivity was measured."""
@@ -62,9 +66,10 @@ def profile_sensitivities(
     layers: Sequence[Layer],
     samples: Samples,
     options: EngineOptions,
-    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
+    progress: Progress = lambda done, total, layer: None,
+    reference: int = MILD,
 ) -> SensitivityProfile:
-    """Profile `layers` of a model of one sample.
+    """Profile `layers` of a model of one sample, what each costs being measured at the level of `reference`.
 
     Costs one pass over all samples, one solve of every layer, and for every layer a pass over a few samples: `progress` counts
     each layer twice.
@@ -72,11 +77,13 @@ def profile_sensitivities(
     spared = smallest(layers, SPARED)
     whole = batched(model, options.batch_size)
     judged = [layer for layer in layers if layer.name not in spared]
-    curves = error_curves(whole, judged, samples, options, lambda done, total, layer: progress(done, 2 * total, layer))
+    curves = error_curves(whole, judged, samples, options, lambda d, total, layer: progress(d, 2 * total, layer), reference)
     pruned = [(curve.layer, curve.weight) for curve in curves]
-    lost = errors_of_probes(model, pruned, samples, options, progress)
-    sensitivities = {curve.layer.name: lost[curve.layer.name] / max(curve.error, SMALLEST) for curve in curves}
-    harms = {curve.layer.name: sensitivities[curve.layer.name] * curve.errors_at(GRID) for curve in curves}
+    lost = losses_of_probes(model, pruned, samples, options, progress)
+    units = {curve.layer.name: max(curve.error, SMALLEST) for curve in curves}
+    sensitivities = {name: lost[name].error / unit for name, unit in units.items()}
+    prices = {name: lost[name].harm / unit for name, unit in units.items()}
+    harms = {curve.layer.name: prices[curve.layer.name] * curve.errors_at(GRID) for curve in curves}
     return SensitivityProfile(
         tuple(layer.name for layer in layers),
         tuple(layer.size for layer in layers),
@@ -85,20 +92,31 @@ def profile_sensitivities(
     )
 
 
-def errors_of_probes(
+def profile_hard_pruning(
+    model: ov.Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    options: EngineOptions,
+    progress: Progress = lambda done, total, layer: None,
+) -> SensitivityProfile:
+    """The same where most of the weights go: a redundant layer shows what it costs only there."""
+    return profile_sensitivities(model, layers, samples, options, progress, HARD)
+
+
+def losses_of_probes(
     model: ov.Model,
     changed: Sequence[tuple[Layer, Float32]],
     samples: Samples,
     options: EngineOptions,
-    progress: Callable[[int, int, str], None],
-) -> dict[str, float]:
-    """Relative error of the outputs with one layer's weights (g, r, c) changed at a time, by layer name, on a few samples that
-    did not solve it. `progress` counts the second half of a profile."""
-    wanted = affordable_samples(samples.count, len(changed), MOST_SAMPLES)
+    progress: Progress,
+) -> dict[str, OutputLoss]:
+    """What the outputs lose with one layer's weights (g, r, c) changed at a time, by layer name, on a few samples that did not
+    solve it. `progress` counts the second half of a profile."""
+    wanted = max(affordable_samples(samples.count, len(changed), MOST_SAMPLES), min(FEWEST_SAMPLES, samples.count))
     wanted -= wanted % min(options.batch_size, wanted)  # whole batches
     few = samples.take(unseen(samples.count, options.batch_size, wanted))
     size = min(options.batch_size, few.count)
-    return output_errors(
+    return output_losses(
         batched(model, size),
         changed,
         few,
@@ -123,13 +141,22 @@ def unseen(count: int, batch_size: int, wanted: int) -> list[int]:
 
 def needs_profile(methods: LayerMethods) -> bool:
     """Whether a level of the methods waits for a profile."""
-    return any(method.measured_level is not None for method in chain.from_iterable(methods.values()))
+    return bool(_waiting(methods))
+
+
+def profiler_for(methods: LayerMethods) -> Callable[..., SensitivityProfile]:
+    """What profiles the layers at the levels that these methods ask for."""
+    return profile_hard_pruning if max(_waiting(methods)) > MOST_MILD else profile_sensitivities
+
+
+def _waiting(methods: LayerMethods) -> set[float]:
+    levels = {method.measured_level for method in chain.from_iterable(methods.values())}
+    return {level for level in levels if level is not None}
 
 
 def assign_levels(methods: LayerMethods, profile: SensitivityProfile) -> LayerMethods:
     """The methods at the levels that the profile gives each layer; where a layer keeps all its weights, the others alone."""
-    wanted = {method.measured_level for method in chain.from_iterable(methods.values())} - {None}
-    levels = {sparsity: profile.levels(sparsity) for sparsity in wanted if sparsity is not None}
+    levels = {sparsity: profile.levels(sparsity) for sparsity in _waiting(methods)}
     return {
         name: tuple(placed for method in each if (placed := _placed(method, name, levels))) for name, each in methods.items()
     }

@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from workers.methods.problem import Array, BitBudget, Family, Ladder, LayerProblem, LayerSolution, Mask, Method
-from workers.methods.solvers.bit_allocation import bits_by_size
+from workers.methods.solvers.bit_allocation import bits_by_size, quartering
 from workers.methods.solvers.column_pass import best_row, best_rows, coordinate_descent, descend, nearest, picked
+from workers.methods.solvers.grids import importance
 from workers.methods.solvers.least_squares import re_solve
 from workers.methods.solvers.portions import Portions
 
@@ -83,8 +84,10 @@ class Inq(Method):
 
     @property
     def measured_bits(self) -> BitBudget | None:
-        """Those of `allocation: optimal`."""
-        return BitBudget(self.bits, ERRORS[self.powers]) if self.allocation == "optimal" else None
+        """Those of `allocation: optimal`; single powers have error curves of their own."""
+        if self.allocation != "optimal":
+            return None
+        return BitBudget(self.bits, quartering(2, 5), "powers") if self.powers == 1 else BitBudget(self.bits, ERRORS[2])
 
     def at_bits(self, bits: int) -> Method:
         """The same with these."""
@@ -138,6 +141,16 @@ def unit_levels(bits: int, powers: int = 1) -> Array:
     terms = np.concatenate([[0.0], 2.0 ** -np.arange(bits - 1.0)])
     sums = [sign * a + other * b for a, b in combinations(terms, 2) for sign in (1, -1) for other in (1, -1)]
     return np.unique([0.0, *sums])
+
+
+def on_powers(problem: LayerProblem, bits: int) -> Array:
+    """Weights (g, r, c) at so many bits without portions, exponents by the diagonal of H: for error curves."""
+    levels, weight = unit_levels(bits), problem.original
+    largest = largest_power(np.abs(weight).max(axis=2, keepdims=True))
+    scales = [largest / 2.0**shift for shift in range(EXPONENTS)]
+    lost = [importance(problem) * (weight - scale * round_to(levels, weight / scale)) ** 2 for scale in scales]
+    scale = picked(scales, np.stack([each.sum(axis=2) for each in lost]).argmin(axis=0))
+    return coordinate_descent(problem.in_units_of(scale), nearest(levels)) * scale
 
 
 def largest_power(largest: Array) -> Array:

@@ -29,6 +29,7 @@ Work = NDArray[Any]
 FOR_SOME_LAYERS = {"ignored_scope", "layers"}  # knobs
 
 Ladder = tuple[str, tuple[float, ...]]  # a knob and its values
+Levels = Literal["grid", "powers"]  # on which error curves by bits are measured
 
 FLOAT_BITS = 32.0
 MILDER = 0.2  # of sparsity, the distance of levels where one step milder is worth a try
@@ -105,6 +106,7 @@ class BitBudget:
 
     mean: float
     errors: Mapping[int, float]  # a layer's error at each number of bits that it can have, rising, up to a factor
+    levels: Levels = "grid"
 
     @property
     def open(self) -> bool:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import openvino as ov
 
-from workers.allocation.bit_profile import assign_bits, profile_bits, shared_bits
+from workers.allocation.bit_profile import BIT_PROFILERS, assign_bits, shared_bits
 from workers.allocation.profile_cache import ProfileCache
-from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profile_sensitivities
+from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profiler_for
 from workers.calibration import Samples
 from workers.engine.cache import JobCache, LayerCache
 from workers.engine.layer import LayerResult
@@ -184,11 +184,12 @@ def _left(
     layers = [layer for layer in [*find_layers(state.model)[0], *find_tables(state.model)] if layer.name in methods]
     if needs_profile(methods):
         weighed = [layer for layer in layers if any(method.measured_level is not None for method in methods[layer.name])]
-        methods = assign_levels(methods, profiles.of(profile_sensitivities, weighed, state, context, progress))
+        methods = assign_levels(methods, profiles.of(profiler_for(methods), weighed, state, context, progress))
     products = [layer for layer in layers if layer.geometry is not TABLE]
-    if sharing := shared_bits({layer.name: methods[layer.name] for layer in products}):
-        shared = [layer for layer in products if layer.name in sharing]
-        methods = assign_bits(methods, profiles.of(profile_bits, shared, state, context, progress))
+    for levels, profiler in BIT_PROFILERS.items():
+        sharing = shared_bits({layer.name: methods[layer.name] for layer in products}, levels)
+        if shared := [layer for layer in products if layer.name in sharing]:
+            methods = assign_bits(methods, profiles.of(profiler, shared, state, context, progress), levels)
     return [(layer, methods[layer.name]) for layer in layers if methods[layer.name]]
 
 

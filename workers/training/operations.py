@@ -350,7 +350,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "Mish": _plain(F.mish),
     "SoftPlus": _plain(F.softplus),
     "Elu": lambda attributes, value: F.elu(value, alpha=float(attributes["alpha"])),
-    "Clamp": lambda attributes, value: value.clamp(float(attributes["min"]), float(attributes["max"])),
+    "Clamp": lambda attributes, value: F.hardtanh(value, float(attributes["min"]), float(attributes["max"])),  # fast backward
     "Softmax": lambda attributes, value: value.softmax(int(attributes["axis"])),
     "LogSoftmax": lambda attributes, value: value.log_softmax(int(attributes["axis"])),
     "Convolution": _convolution,

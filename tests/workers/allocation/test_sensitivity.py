@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from tests.workers.engine.test_sequential import Images, compress, outputs, residual_network
 from workers.allocation import error_curves as error_curves_module
-from workers.allocation.error_curves import LEVELS, error_curves
+from workers.allocation.error_curves import HARD, LEVELS, error_curves
 from workers.allocation.sensitivity import affordable_samples, output_errors
 from workers.allocation.sensitivity_profile import (
+    LAST,
     assign_levels,
     needs_profile,
+    profile_hard_pruning,
     profile_sensitivities,
+    profiler_for,
     smallest,
     unseen,
 )
@@ -27,6 +30,7 @@ from workers.ir.graph.edit import read_weight, write_weight
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.methods.uniform import Uniform
 
 
 def normalised() -> ov.Model:
@@ -62,11 +66,13 @@ def test_unchanged_weights_have_no_error() -> None:
 def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone() -> None:
     model, samples = normalised(), Images()
     layers = find_layers(model)[0]
-    curves = {c.layer.name: c for c in error_curves(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1))}
+    curves = {
+        c.layer.name: c for c in error_curves(rebatch(model, 16), layers, samples, EngineOptions(16, 0, 1), reference=HARD)
+    }
     assert list(curves) == [layer.name for layer in layers]
     assert all(np.all(np.diff(curve.errors) >= -1e-6) for curve in curves.values())
     second = next(layer for layer in layers if layer.name == "second")
-    plan = [(second, (LayerwisePruning(sparsity_level=LEVELS[3]),))]
+    plan = [(second, (LayerwisePruning(sparsity_level=LEVELS[HARD]),))]
     (alone,) = compress(model.clone(), plan, samples)
     assert curves["second"].error == pytest.approx(alone.relative_error, rel=0.3)
     grid = np.linspace(0, 0.98, 50)
@@ -115,10 +121,10 @@ def test_a_profile_foretells_what_each_layer_alone_costs() -> None:
     foretold = profile.foretold([replace(results[0], own_error=None), *results[1:]])
     changed = [(result.layer, result.weight) for result in results if result.layer.name in foretold]
     assert len(changed) == len(results) - 1
-    measured = output_errors(rebatch(model, 16), changed, samples, batch_size=16, threads=1)
-    assert foretold.keys() == measured.keys()
-    assert all(0.5 < foretold[name] / measured[name] < 2 for name in measured)
-    assert max(foretold, key=foretold.__getitem__) == max(measured, key=measured.__getitem__)
+    alone = output_errors(rebatch(model, 16), changed, samples, batch_size=16, threads=1)
+    assert foretold.keys() == alone.keys()
+    assert all(0.5 < foretold[name] / alone[name] < 2 for name in alone)
+    assert max(foretold, key=foretold.__getitem__) == max(alone, key=alone.__getitem__)
 
 
 def test_a_layer_that_fits_its_samples_by_heart_does_not_look_perfect() -> None:
@@ -162,3 +168,23 @@ def test_many_layers_are_measured_on_fewer_samples() -> None:
     assert affordable_samples(300, 50, 24) == 12  # half a model each: one pass over all samples together
     assert affordable_samples(300, 500, 24) == 8  # the fewest
     assert affordable_samples(5, 500, 24) == 5
+
+
+@pytest.mark.parametrize(("level", "profiler"), [(0.5, profile_sensitivities), (0.8, profile_hard_pruning)])
+def test_what_layers_cost_is_measured_near_the_level_that_is_asked_for(level: float, profiler: Any) -> None:
+    methods: Any = {"a": (LayerwisePruning(sparsity_level=level),), "b": (Uniform(bits=4),)}
+    assert profiler_for(methods) is profiler
+
+
+def test_a_hard_profile_weighs_layers_by_harder_pruning() -> None:
+    model, images = normalised(), Images()
+    samples = Samples("synthetic", {"x": lambda numbers: images.values[numbers]}, np.arange(images.count))
+    layers = find_layers(model)[0]
+    mild, hard = (
+        each(model, layers, samples, EngineOptions(16, 0, 1)) for each in (profile_sensitivities, profile_hard_pruning)
+    )
+    assert mild.names == hard.names
+    assert np.all(np.diff(hard.harms, axis=1) >= 0)
+    live = np.array(mild.sensitivities) < LAST
+    assert not np.allclose(mild.harms[live], hard.harms[live], rtol=1e-3)
+    np.testing.assert_allclose(mild.harms[live][:, -1] / hard.harms[live][:, -1], 1, atol=0.9)  # of the same size
