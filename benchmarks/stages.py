@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/stages.py efficientnet_lite0.onnx --data pictures.zip --count 300
     OMP_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --out figures.json
+    OMP_NUM_THREADS=2 python benchmarks/stages.py resnet50 --count 300 --threads 2
 
 What `fractune optimize` runs in its child is run here, from the import to the report, while the functions that do the work are
 timed and their operations counted; the start of such a child is timed beside it. Next to the stages stands what the machine
@@ -57,14 +58,15 @@ CHILD = (sys.executable, "-c", "import workers.run.child")
 
 
 class Stopwatch:
-    """CPU seconds and operations by stage; time in a stage within another counts for the inner one alone."""
+    """Seconds of processor and clock, and operations, by stage; what is in a stage within another counts there alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.wall: dict[str, float] = defaultdict(float)
         self.operations: dict[str, float] = defaultdict(float)
         self._open: list[str] = []
         self._whole = 0  # stages whose inner ones do not count
-        self._since = time.process_time()
+        self._since = time.process_time(), time.perf_counter()
 
     @contextmanager
     def stage(self, name: str, whole: bool = False) -> Iterator[None]:
@@ -105,10 +107,20 @@ class Stopwatch:
 
         return wrapper
 
+    def rows(self) -> dict[str, dict[str, float]]:
+        """The figures of all stages, the longest first."""
+        ordered = sorted(self.seconds.items(), key=lambda item: -item[1])
+        figures = {name: (seconds, self.wall[name], self.operations[name] / 1e9) for name, seconds in ordered}
+        return {
+            name: {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2), "gflop": round(gflop, 1)}
+            for name, (cpu, wall, gflop) in figures.items()
+        }
+
     def _turn(self) -> None:
-        now = time.process_time()
+        now = time.process_time(), time.perf_counter()
         if self._open:
-            self.seconds[self._open[-1]] += now - self._since
+            self.seconds[self._open[-1]] += now[0] - self._since[0]
+            self.wall[self._open[-1]] += now[1] - self._since[1]
         self._since = now
 
 
@@ -260,13 +272,12 @@ def main(
         "model": Path(model).stem,
         "recipe": wanted,
         "count": count,
+        "threads": threads,
         "cpu_s": round(sum(watch.seconds.values()), 1),
+        "wall_s": round(sum(watch.wall.values()), 1),
         "plain_pass_s": round(plain, 2),
         "peak_bytes": peak,
-        "stages": {
-            name: {"cpu_s": round(seconds, 2), "gflop": round(watch.operations[name] / 1e9, 1)}
-            for name, seconds in sorted(watch.seconds.items(), key=lambda item: -item[1])
-        },
+        "stages": watch.rows(),
         "machine_gflops": {name: round(value, 1) for name, value in reached.items()},
         "machine": fingerprint().model_dump(mode="json"),
     }
@@ -280,13 +291,14 @@ def show(found: dict[str, Any]) -> None:
     """Print a run as a table."""
     passes = f"{found['cpu_s'] / found['plain_pass_s']:.1f} plain passes of {found['plain_pass_s']} s"
     title = f"{found['model']}, {found['count']} samples: {found['cpu_s']} CPU-seconds, {passes}"
-    table = Table("stage", "CPU s", "share", "GFLOP", "GFLOP/s", title=f"{title}, {found['peak_bytes'] / 1e6:,.0f} MB")
+    title += f", {found['peak_bytes'] / 1e6:,.0f} MB"
+    table = Table("stage", "CPU s", "wall s", "share", "GFLOP", "GFLOP/s", title=title)
     for name, stage in found["stages"].items():
-        speed = f"{stage['gflop'] / stage['cpu_s']:.1f}" if stage["gflop"] else ""
         share = f"{stage['cpu_s'] / found['cpu_s']:.0%}"
-        table.add_row(name, f"{stage['cpu_s']:.2f}", share, f"{stage['gflop']:,.0f}" if stage["gflop"] else "", speed)
+        work = (f"{stage['gflop']:,.0f}", f"{stage['gflop'] / stage['cpu_s']:.1f}") if stage["gflop"] else ("", "")
+        table.add_row(name, f"{stage['cpu_s']:.2f}", f"{stage['wall_s']:.2f}", share, *work)
     for name, value in found["machine_gflops"].items():
-        table.add_row(f"the machine: {name}", "", "", "", f"{value:.1f}")
+        table.add_row(f"the machine: {name}", "", "", "", "", f"{value:.1f}")
     Console().print(table)
 
 

@@ -113,7 +113,8 @@ def main(
     out: Annotated[Path, typer.Option(help="Results, merged.")] = RESULTS,
 ) -> None:
     """Run the tools one after another."""
-    interpreter = environment(environments / "pot", POT)
+    wanted = not tools or any(name.startswith("POT") for name in tools.split(","))
+    interpreter = environment(environments / "pot", POT) if wanted else Path(sys.executable)
     for model, row, source in product(models.split(","), rows.split(","), sources.split(",")):
         imported = load(zoo / f"{model}.onnx")
         with tempfile.TemporaryDirectory() as folder:
