@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from workers.jobs.job import State
 from workers.jobs.records import Job
-from workers.report.formatting import SPACE, duration, percent, points, significant
+from workers.report.formatting import SPACE, drop, duration, percent, significant
 
 FILTERS = (
     "when",
@@ -73,11 +73,11 @@ def smaller(job: Job) -> str | None:
 
 
 def answers_kept(job: Job) -> tuple[str, str] | None:
-    """What became of the answers, and of what that is told: the change of accuracy, else the share of unchanged decisions."""
+    """What became of the answers, and of what that is told: the drop of accuracy, else the share of unchanged decisions."""
     figures = job.summary or {}
     before, after = figures.get("accuracy_original"), figures.get("accuracy_compressed")
     if before is not None and after is not None:
-        return points(after - before), f"accuracy {percent(after)}"
+        return f"drop {drop(before - after)}", f"accuracy {percent(after, 2)}"
     if figures.get("agreement") is not None:
         source = "real data" if figures.get("fidelity_source") == "dataset" else "synthetic data"
         return percent(figures["agreement"]), f"unchanged on {source}"

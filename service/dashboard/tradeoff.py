@@ -8,7 +8,7 @@ from typing import Literal
 from workers.jobs.records import Job
 from workers.jobs.store.listing import JobRow
 from workers.report.charts import Axis, Tick, point_tick, share_tick
-from workers.report.formatting import percent, points, significant
+from workers.report.formatting import drop, percent, significant
 
 HEIGHT = 420.0
 NAME_WIDTH = 16.0  # of the plot, in per cent, that a name may take
@@ -127,6 +127,6 @@ def _point(result: Result, across: Axis, down: Axis, best: bool) -> Point:
     low, high = (None if end is None else HEIGHT * down.at(end) / 100 for end in (result.low, result.high))
     job = result.line.job
     speed = f", {significant(result.ratio)}× as fast" if result.ratio else ""
-    figures = f"{percent(result.size)} of the size, {points(-result.loss)}{speed}"
+    figures = f"{percent(result.size)} of the size, drop {drop(result.loss)}{speed}"
     tip = f"{job.name or job.id[:8]}\n{job.methods.replace('+', ' + ')}\n{figures}"
     return Point(result, across.at(result.size), HEIGHT * down.at(result.loss) / 100, low, high, best, tip, 0.0)

@@ -37,7 +37,23 @@ def show_result(report: Mapping[str, Any]) -> None:
     for warning in (*filter(None, [report.get("assumed")]), *report["warnings"]):
         messages.print(warning, style="yellow", markup=False)
     for number, advice in enumerate(report.get("advice", ())):
-        messages.print(f"{'' if number else 'Next':<7} {advice}", markup=False, highlight=False)
+        messages.print(f"{'' if number else 'Next':<7} {_typed(advice, report['recipe'])}", markup=False, highlight=False)
+
+
+def _typed(advice: Mapping[str, Any] | str, recipe: Mapping[str, Any]) -> str:
+    """A suggestion with what is typed to follow it."""
+    if isinstance(advice, str):  # of a report of old
+        return advice
+    steps = recipe["steps"]
+    pruning = steps[0]["method"] == "layerwise_pruning" and len(steps) == 1
+    options = {
+        "evaluate": "--eval FOLDER",
+        "calibrate": "--data FOLDER",
+        "goal": f"--goal {advice['goal']}" + (" --max-drop 0.01" if advice["goal"] == "limit" else ""),
+        "int8": f"--prune {steps[0]['sparsity_level']:g} --int8" if pruning else "`advice` of report.json has the recipe",
+        "ignore": "`advice` of report.json has the recipe",
+    }
+    return f"{advice['sentence'].removesuffix('.')} ({options[advice['action']]})."
 
 
 def summary(report: Mapping[str, Any]) -> Table:
@@ -105,6 +121,8 @@ def _add_fidelity(table: Table, fidelity: Mapping[str, Any]) -> None:
     if before and after:
         name = "accuracy" if fidelity["accuracy_metric"] == "top1" else fidelity["accuracy_metric"]
         table.add_row(name, _percent(before["value"]), _percent(after["value"]), f"{_interval(after)} {samples}")
+    if lost := fidelity.get("drop"):
+        table.add_row("drop, paired", "", f"{100 * lost['value']:.2f} points", _interval(lost))
     if (agreement := fidelity["agreement"]) and fidelity["task"] != "classification":
         metric = next(metric["name"] for metric in fidelity["metrics"] if metric["reference"] == "original")
         table.add_row("like the original", "", _percent(agreement["value"]), f"{_interval(agreement)} by {metric}, {samples}")

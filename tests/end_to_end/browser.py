@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.installation import ROOT, Installation, settings_in
 from tests.proxy import proxy
 from tests.servers import folder, process, valkey
 from tests.waiting import PATIENCE_S
+from workers.jobs.records import Role
 
+MODEL = ROOT / "examples" / "digits.onnx"
+QUICK = {"benchmark": None, "calibration": {"count": 32}}
+END_MS = 1000 * PATIENCE_S  # until a job has ended
 CHILD = (sys.executable, "-m", "workers.run.child")
 SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
@@ -90,3 +94,12 @@ def visit(browser: Browser, **options: object) -> Iterator[BrowserContext]:
     yield context
     context.close()
     assert faults == []
+
+
+def sign_in(context: BrowserContext, service: Installation, path: str = "", role: Role = Role.OPERATOR) -> Page:
+    page = context.new_page()
+    page.goto(f"{service.url}/ui/{path}")
+    page.get_by_label("API key").fill(service.keys[role])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{service.url}/ui/{path}")
+    return page

@@ -2,10 +2,8 @@
 
 import csv
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,77 +15,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from service.access.sessions import issue_ticket
 from service.client import Client
 from service.dashboard.draft import PRESETS
-from tests.end_to_end.browser import browser, chromium, published, visit
-from tests.end_to_end.embedded import ROOT
+from tests.end_to_end.browser import END_MS, MODEL, QUICK, sign_in, visit
 from tests.installation import Installation
-from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
 
 pytestmark = pytest.mark.timeout(300)
-MODEL = ROOT / "examples" / "digits.onnx"
-QUICK = {"benchmark": None, "calibration": {"count": 32}}
-END_MS = 1000 * PATIENCE_S  # until a job has ended
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    executable = chromium()
-    if executable is None:
-        message = "THE DASHBOARD IS NOT TESTED: found no chromium on PATH; install it to test in a real browser"
-        print(f"\n{message}", file=sys.__stderr__)
-        pytest.skip(message)
-    with browser(executable) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def service(chrome: Browser) -> Iterator[Installation]:
-    with published() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def client(service: Installation) -> Iterator[Client]:
-    with Client(service.url, service.keys[Role.OPERATOR]) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def jobs(client: Client) -> dict[str, str]:
-    """Ids of ended jobs by name."""
-    model = client.upload_model(MODEL)
-    digits = client.upload_dataset(MODEL.with_suffix(".npz"))
-    preprocessing = {"mean_values": [80.0], "scale_values": [96.0], "layout": "NCHW", "resize": 32}
-    recipes: dict[str, dict[str, Any]] = {
-        "half": {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}], "preprocessing": preprocessing, **QUICK},
-        "most": {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.9}], "preprocessing": preprocessing, **QUICK},
-        "astray": {"steps": [{"method": "inq"}], "ignored_scope": {"names": ["nowhere"]}, **QUICK},
-    }
-    ids = {name: client.submit(model, recipe, evaluation=digits, name=name)["id"] for name, recipe in recipes.items()}
-    for job_id in ids.values():
-        client.wait(job_id)
-    return ids
-
-
-@pytest.fixture
-def context(chrome: Browser) -> Iterator[BrowserContext]:
-    with visit(chrome) as context:
-        yield context
-
-
-@pytest.fixture
-def enter(context: BrowserContext, service: Installation) -> Callable[..., Page]:
-    """Sign in and go to a page."""
-    return lambda path="", role=Role.OPERATOR: sign_in(context, service, path, role)
-
-
-def sign_in(context: BrowserContext, service: Installation, path: str = "", role: Role = Role.OPERATOR) -> Page:
-    page = context.new_page()
-    page.goto(f"{service.url}/ui/{path}")
-    page.get_by_label("API key").fill(service.keys[role])
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"{service.url}/ui/{path}")
-    return page
 
 
 def test_the_root_leads_to_a_login_that_leads_where_one_was_going(context: BrowserContext, service: Installation) -> None:
@@ -427,7 +359,21 @@ def test_a_goal_is_chosen_first_and_told_of_in_the_end(
     page.wait_for_url(re.compile(r"/ui/jobs/[0-9a-f]{32}$"))
     expect(page.locator("#standing .badge")).to_have_text("Succeeded", timeout=END_MS)
     expect(page.get_by_role("main")).to_contain_text("Goal: No data.")
-    expect(page.get_by_role("main")).to_contain_text("(--eval FOLDER)")
+    advice = page.get_by_role("listitem").filter(has_text="with labels, the report gives accuracy")
+    choose = advice.get_by_role("link", name="Choose the samples")
+    expect(choose).to_have_attribute("href", re.compile(r"/new\?from=\w+#evaluation$"))
+    page.get_by_role("listitem").filter(has_text="For faster inference").get_by_role("link", name="Set up this job").click()
+    expect(page.get_by_role("button", name="Faster")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#model")).not_to_have_value("")
+
+
+def test_zeros_lead_to_int8_by_one_click(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
+    page = enter(f"jobs/{jobs['half']}")
+    page.get_by_role("listitem").filter(has_text="for speed, add int8").get_by_role("link", name="Set up this job").click()
+    expect(page.locator("fieldset.step legend")).to_have_text([re.compile("layerwise_pruning"), re.compile("int8")])
+    expect(page.locator("#evaluation")).not_to_have_value("")
+    page.goto(page.url.replace("/advice/", "/advice/9"))
+    expect(page.get_by_role("main")).to_contain_text("suggests no such recipe")
 
 
 def test_jobs_are_searched_and_sorted(enter: Callable[..., Page], jobs: dict[str, str]) -> None:

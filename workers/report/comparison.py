@@ -38,6 +38,7 @@ def rows_of(columns: Sequence[Column]) -> list[Row]:
         _numbers("size, zipped", reports, lambda r: r["size"]["zip_bytes"], formatting.size, best=min),
         _numbers("zero weights", reports, lambda r: r["sparsity"], formatting.percent, best=None),
         _intervals("accuracy", reports, ("fidelity", "accuracy_compressed"), formatting.percent, formatting.percent_interval),
+        _intervals("drop", reports, ("fidelity", "drop"), formatting.drop, formatting.drop_interval, low=True),
         _intervals("same answers", reports, ("fidelity", "agreement"), formatting.percent, formatting.percent_interval),
         _intervals(
             "KL divergence", reports, ("fidelity", "kl_divergence"), formatting.significant, formatting.plain_interval, low=True
@@ -87,7 +88,7 @@ def _intervals(
 
 def _interval(report: Figures, path: tuple[str, str]) -> Interval | None:
     part = report[path[0]]
-    figure = part[path[1]] if part else None
+    figure = part.get(path[1]) if part else None
     return Interval(figure["value"], figure["low"], figure["high"]) if figure else None
 
 
@@ -114,4 +115,5 @@ def _verdict(constraint: Figures | None) -> str:
     if constraint is None:
         return ""
     word = {True: "met", False: "NOT MET"}.get(constraint["met"], "unverified")
-    return f"{word} ({constraint['metric']}, {constraint['max_drop']:g})"
+    most = formatting.loss(constraint["max_drop"], constraint["metric"], constraint["drop_type"])
+    return f"{word} ({formatting.metric(constraint['metric'])}, at most {most})"

@@ -44,22 +44,21 @@ def percent(share: float, digits: int = 1) -> str:
     return _signed(100 * share, digits) + SPACE + "%"
 
 
-def points(difference: float, digits: int = 1) -> str:
-    """A difference of shares: 0.003 -> +0.3 points."""
-    sign = "+" if round(100 * difference, digits) > 0 else ""
-    return sign + _signed(100 * difference, digits) + SPACE + "points"
+def drop(share: float) -> str:
+    """What is lost of a share, negative where something is gained: 0.0133 -> 1.33 points."""
+    return _signed(100 * share, 2) + SPACE + "points"
 
 
-def drop(share: float, digits: int = 1) -> str:
-    """What is lost: 0.0133 -> 1.3 points."""
-    return points(share, digits).lstrip("+")
+def loss(amount: float, metric: str, drop_type: str = "absolute") -> str:
+    """What is, or may be, lost of a metric: points of a share, per cent of its value, or as many of the metric's own units."""
+    if drop_type == "relative":
+        return f"{percent(amount, 2)} of its value"
+    return significant(amount) if metric in UNBOUNDED else drop(amount)
 
 
 def limit(verdict: Verdict) -> str:
-    """What may be lost: points of a share, per cent of its value, or as many of the metric's own units."""
-    if verdict.drop_type == "relative":
-        return f"{percent(verdict.max_drop)} of its value"
-    return significant(verdict.max_drop) if verdict.metric in UNBOUNDED else drop(verdict.max_drop)
+    """What may be lost by a constraint."""
+    return loss(verdict.max_drop, verdict.metric, verdict.drop_type)
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -113,16 +112,9 @@ def percent_interval(interval: Interval) -> str:
     return _between(interval, 100, 1) + SPACE + "%"
 
 
-def points_interval(interval: Interval) -> str:
-    """Of a drop, told as a change: Interval(0.003, -0.01, 0.02) -> -2.0 to +1.0 points."""
-    if interval.low is None or interval.high is None:
-        return "unknown"
-    return f"{points(-interval.high)} to {points(-interval.low)}".replace(f"{SPACE}points to", " to")
-
-
 def drop_interval(interval: Interval) -> str:
-    """Interval(0.003, -0.01, 0.02) -> -1.0 to 2.0 points."""
-    return f"{_between(interval, 100, 1)}{SPACE}points"
+    """Interval(0.003, -0.01, 0.02) -> -1.00 to 2.00 points."""
+    return f"{_between(interval, 100, 2)}{SPACE}points"
 
 
 def plain_interval(interval: Interval | Ratio) -> str:

@@ -16,8 +16,8 @@ from workers.report.schema import LayerReport, Report
 from workers.report.terms import TERMS
 from workers.report.training_chart import learning
 
-FORMATS = ("metric", "percent", "points", "drop", "limit", "significant", "size", "duration", "milliseconds", "factor")
-INTERVALS = ("percent_interval", "points_interval", "drop_interval", "plain_interval")
+FORMATS = ("metric", "percent", "drop", "loss", "limit", "significant", "size", "duration", "milliseconds", "factor")
+INTERVALS = ("percent_interval", "drop_interval", "plain_interval")
 WORST_LAYERS = 3
 SOURCES = {"dataset": "samples of the given dataset", "fractals": "fractal images", "synthetic": "synthetic samples"}
 

@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from workers.machine import Machine
 from workers.recipe import Recipe
+from workers.recipe.goals import GoalName
 from workers.recipe.skipped_layer import SkippedLayer
 from workers.statistics.constraint import Verdict
 from workers.statistics.decisions import OutputKind
@@ -373,6 +374,17 @@ class Provenance(Part):
     machine: Machine
 
 
+class Advice(Part):
+    """A suggestion for the next run; whoever shows it says how it is followed there."""
+
+    action: Literal["evaluate", "calibrate", "ignore", "int8", "goal"] = Field(
+        description="Give samples that judge or calibrate; or take `recipe`: it leaves layers alone, adds int8 or has a goal."
+    )
+    sentence: str
+    goal: GoalName | None = Field(default=None, description="That the action `goal` takes.")
+    recipe: dict[str, Any] | None = Field(default=None, description="Of the next run, ready to be submitted.")
+
+
 class Report(Part):
     """All a job found out."""
 
@@ -404,5 +416,11 @@ class Report(Part):
         default=None, description="Preprocessing, batch, shapes and task that nothing told; None where all was told."
     )
     warnings: tuple[str, ...] = ()
-    advice: tuple[str, ...] = Field(default=(), description="What to try next, best first.")
+    advice: tuple[Advice, ...] = Field(default=(), description="What to try next, best first.")
     provenance: Provenance
+
+    @field_validator("advice", mode="before")
+    @classmethod
+    def _without_sentences(cls, advice: Any) -> Any:
+        """Reports were once written with bare sentences, in the words of the command line."""
+        return [each for each in advice if not isinstance(each, str)] if isinstance(advice, list | tuple) else advice

@@ -41,7 +41,8 @@ TERMS = {
     ),
     "drop": Term(
         "Drop",
-        "What the metric has lost from the original to the compressed model, in points: from 92.0 to 91.5 % is 0.5 points.",
+        "What the metric has lost from the original to the compressed model, in points: from 92.0 to 91.5 % is 0.5 points. "
+        "Below 0 it has gained.",
         "It is paired: both models answer the same samples, so that its interval is narrower than those of the two metrics. "
         "If the interval holds 0, the samples cannot tell the models apart.",
     ),
@@ -134,7 +135,8 @@ TERMS = {
     ),
     "answers": Term(
         "Answers",
-        "What has become of the answers: with labels the change of accuracy in points, else the share that is unchanged.",
+        "What has become of the answers: with labels the drop of accuracy in points, which is below 0 where it has gained; "
+        "else the share that is unchanged.",
         "Figures of jobs that were judged on other samples cannot be compared.",
     ),
     "error": Term(

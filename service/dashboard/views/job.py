@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from markupsafe import Markup
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from service.access.authentication import welcome
@@ -22,9 +23,10 @@ from service.routes.results import find_file
 from workers.errors import NotFound
 from workers.jobs.artifacts import Artifacts
 from workers.jobs.job import Stage, State
-from workers.jobs.records import Job, JobEvent, JsonObject
+from workers.jobs.records import Job, JobEvent, JsonObject, Role
 from workers.jobs.store import Store
-from workers.report import Report
+from workers.recipe import Recipe
+from workers.report import Advice, Report
 from workers.report.charts import Columns, columns, share_tick
 from workers.report.formatting import percent, significant, tick
 from workers.report.page import context as report_context
@@ -188,22 +190,47 @@ def _log(artifacts: Artifacts, job: Job, start: int | None = None) -> tuple[str,
         return content.decode(errors="replace"), file.tell()
 
 
-def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> dict[str, Any]:
-    """What the report's sections need; nothing without a report, or with one of another version."""
+def _read_report(store: Store, artifacts: Artifacts, job: Job) -> Report | None:
+    """None where there is none that this version reads."""
     try:
         path, file = find_file(store, artifacts, job, "report.json")
-        if file.size > LARGEST_REPORT:
-            return {"report": None}
-        report = Report.model_validate_json(path.read_bytes())
+        return Report.model_validate_json(path.read_bytes()) if file.size <= LARGEST_REPORT else None
     except (NotFound, ValidationError):
+        return None
+
+
+def _report(request: Request, store: Store, artifacts: Artifacts, job: Job) -> dict[str, Any]:
+    """What the report's sections need; nothing without a report, or with one of another version."""
+    report = _read_report(store, artifacts, job)
+    if report is None:
         return {"report": None}
     where = address(request, f"jobs/{job.id}/pictures")
     names = {file.name for file in store.jobs.artifacts(job.id) if file.size <= LARGEST_REPORT}
     return {
         **report_context(report),
+        "follow": partial(_link, request, job),
         "contact_sheet": f"{where}/calibration.png" if "calibration.png" in names else None,
         "pictures": _samples(artifacts, job, where) if "samples/samples.json" in names else (),
     }
+
+
+def _link(request: Request, job: Job, advice: Advice, number: int) -> Markup:
+    """What to click to follow a suggestion; nothing for those who may not submit."""
+    if request.state.principal.role == Role.VIEWER:
+        return Markup("")
+    field = {"evaluate": "evaluation", "calibrate": "dataset"}.get(advice.action)
+    if field:
+        return Markup('<a href="{}#{}">Choose the samples</a>').format(address(request, "new", **{"from": job.id}), field)
+    return Markup('<a href="{}">Set up this job</a>').format(address(request, f"jobs/{job.id}/advice/{number}"))
+
+
+def advised(store: Store, artifacts: Artifacts, job: Job, number: int) -> Recipe:
+    """The recipe that a job's report suggests. Raises NotFound."""
+    report = _read_report(store, artifacts, job)
+    try:
+        return Recipe.model_validate(report.advice[number].recipe if report else None)
+    except (IndexError, ValidationError) as error:
+        raise NotFound(f"Job {job.id} suggests no such recipe.") from error
 
 
 def _samples(artifacts: Artifacts, job: Job, where: str) -> list[JsonObject]:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
 
@@ -11,11 +11,12 @@ from service.dashboard.draft import BLOCKS, PRESETS, Draft, catalogue
 from service.dashboard.equivalents import brief, spell_request
 from service.dashboard.pages import address, go, render
 from service.dashboard.session_auth import Form, OperatorHere, StoreDep
-from service.http.dependencies import AnnounceDep
+from service.dashboard.views.job import advised
+from service.http.dependencies import AnnounceDep, ArtifactsDep, JobId
 from service.http.schemas import JobCreate
 from service.routes.jobs import submit_job
 from workers.errors import FractuneError, InvalidRequest, NotFound
-from workers.jobs.records import Asset, AssetKind, JsonObject
+from workers.jobs.records import Asset, AssetKind, Job, JsonObject
 from workers.jobs.store import Store
 from workers.recipe import Recipe
 from workers.recipe.forecast import Forecast, foresee
@@ -39,9 +40,23 @@ def begin(
     """A form for a goal or a common recipe, or one filled in like an earlier job."""
     if like:
         job = store.jobs.get(like)
-        others = {"model": job.model, "dataset": job.dataset or "", "evaluation": job.evaluation or "", "name": job.name}
-        return _page(request, store, Draft.of(brief(job.recipe), **others))
+        return _page(request, store, Draft.of(brief(job.recipe), **_chosen(job), name=job.name))
     return _page(request, store, Draft.of(PRESETS.get(preset) or with_goal({"goal": goal}), model=model, dataset=dataset))
+
+
+@router.get("/jobs/{job_id}/advice/{number}")
+def follow(
+    request: Request,
+    store: StoreDep,
+    artifacts: ArtifactsDep,
+    _: OperatorHere,
+    job_id: JobId,
+    number: Annotated[int, Path(ge=0, le=99)],
+) -> Response:
+    """A form filled in as the report of a job suggests."""
+    job = store.jobs.get(job_id)
+    recipe = advised(store, artifacts, job, number)
+    return _page(request, store, Draft.of(recipe.brief(), **_chosen(job)))
 
 
 @router.post("/new")
@@ -65,6 +80,10 @@ def preview(request: Request, store: StoreDep, _: OperatorHere, fields: Form) ->
     """What the form comes to, for the script to show while one types."""
     request.state.changes_nothing = True
     return render(request, "parts/new_preview.html", **_preview(request, store, _draft(fields)))
+
+
+def _chosen(job: Job) -> dict[str, str]:
+    return {"model": job.model, "dataset": job.dataset or "", "evaluation": job.evaluation or ""}
 
 
 def _draft(fields: Form) -> Draft:

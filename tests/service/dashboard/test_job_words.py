@@ -90,9 +90,9 @@ def test_how_many_times_smaller(figures: dict[str, float], text: str | None) -> 
     ("figures", "words"),
     [
         ({}, None),
-        ({"accuracy_original": 0.8, "accuracy_compressed": 0.79}, ("-1.0 points", "accuracy 79.0 %")),
-        ({"accuracy_original": 0.8, "accuracy_compressed": 0.8, "agreement": 0.9}, ("0.0 points", "accuracy 80.0 %")),
-        ({"accuracy_original": 0.0, "accuracy_compressed": 0.0}, ("0.0 points", "accuracy 0.0 %")),
+        ({"accuracy_original": 0.8, "accuracy_compressed": 0.79}, ("drop 1.00 points", "accuracy 79.00 %")),
+        ({"accuracy_original": 0.8, "accuracy_compressed": 0.8, "agreement": 0.9}, ("drop 0.00 points", "accuracy 80.00 %")),
+        ({"accuracy_original": 0.0, "accuracy_compressed": 0.0}, ("drop 0.00 points", "accuracy 0.00 %")),
         ({"agreement": 0.97, "fidelity_source": "dataset"}, ("97.0 %", "unchanged on real data")),
         ({"agreement": 0.0, "fidelity_source": "fractals"}, ("0.0 %", "unchanged on synthetic data")),
         ({"accuracy_original": 0.8, "agreement": 0.5}, ("50.0 %", "unchanged on synthetic data")),

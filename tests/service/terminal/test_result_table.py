@@ -42,7 +42,12 @@ REPORT: dict[str, Any] = {
     "memory": None,
     "constraint": None,
     "warnings": [],
+    "recipe": {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.7}]},
 }
+ADVICE = [
+    {"action": "evaluate", "sentence": "Judge it.", "goal": None},
+    {"action": "int8", "sentence": "Take int8.", "goal": None},
+]
 
 
 def printed(**changes: Any) -> str:
@@ -101,12 +106,17 @@ def test_without_fidelity_and_benchmark_the_rest_is_there() -> None:
 
 
 def test_warnings_go_beside_the_result(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    document = REPORT | {"warnings": ["Beware of [brackets]."], "assumed": "Assumed: x.", "advice": ["Do this.", "Then that."]}
+    document = REPORT | {"warnings": ["Beware of [brackets]."], "assumed": "Assumed: x.", "advice": ADVICE}
     (tmp_path / "report.json").write_text(json.dumps(document))
     show_result(read_report(tmp_path / "report.json"))
     out, err = capsys.readouterr()
     assert "times smaller" in out
-    for line in ("Assumed: x.", "Beware of [brackets].", "Next    Do this.", "        Then that."):
+    for line in (
+        "Assumed: x.",
+        "Beware of [brackets].",
+        "Next    Judge it (--eval FOLDER).",
+        "        Take int8 (--prune 0.7 --int8).",
+    ):
         assert line in err
         assert line not in out
 

@@ -79,16 +79,16 @@ def test_rows_that_no_report_has_are_left_out() -> None:
     assert names == {"model", "steps", "size", "size, zipped", "zero weights"}
 
 
-@pytest.mark.parametrize(
-    ("met", "words"), [(True, "met (top1, 0.01)"), (False, "NOT MET (top1, 0.01)"), ("unverified", "unverified (top1, 0.01)")]
-)
+@pytest.mark.parametrize(("met", "words"), [(True, "met"), (False, "NOT MET"), ("unverified", "unverified")])
 def test_verdicts_are_told(met: Any, words: str) -> None:
     (row,) = (
         row
-        for row in rows_of([Column("a", report(constraint={"met": met, "metric": "top1", "max_drop": 0.01}))])
+        for row in rows_of(
+            [Column("a", report(constraint={"met": met, "metric": "top1", "max_drop": 0.01, "drop_type": "absolute"}))]
+        )
         if row.name == "constraint"
     )
-    assert row.cells == ((words, False),)
+    assert row.cells == ((f"{words} (Top-1 accuracy, at most 1.00\u00a0points)", False),)
 
 
 def test_steps_are_told_with_their_sparsity() -> None:

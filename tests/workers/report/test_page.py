@@ -48,8 +48,19 @@ def picture(original: int, compressed: int) -> Picture:
 
 def test_elements_are_closed_and_figures_are_there(report: Report) -> None:
     page = Page(render_html(report, pictures=[picture(3, 5)], contact_sheet=encode_png(np.zeros((4, 4, 1), np.uint8))))
-    text = page.text.replace("\u00a0", " ")
-    for figure in ("91.6 %", "91.0 %", "35.0 %", "conv2", "0.0200", "ab" * 32, "Its weights are not constant.", "2.50 kB"):
+    text = page.text.replace("\u00a0", " ").replace("\u2212", "-")
+    for figure in (
+        "91.60 %",
+        "91.00 %",
+        "0.70 points",
+        "-0.40 to 1.90 points",
+        "35.0 %",
+        "conv2",
+        "0.0200",
+        "ab" * 32,
+        "Its weights are not constant.",
+        "2.50 kB",
+    ):
         assert figure in text
     assert "ImageNet values were assumed" in text
 
