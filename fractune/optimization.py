@@ -77,7 +77,7 @@ def optimize(
 ) -> Optimized[Any]:
     """Compress `model` as `recipe` says; `{"goal": "size"}` is one, and `speed` the goal where there is none.
 
-    `model` is the path of an ONNX file, an OpenVINO IR, a TFLite file or a SavedModel, or an ov.Model, which stays as it is.
+    `model` is the path of an ONNX file, an OpenVINO IR, a TFLite file, a SavedModel, a PaddlePaddle program, or an ov.Model.
     `data` calibrates, `eval` measures: a path (.npz, or a folder or zip of images), images uint8 [N,H,W,C], or a mapping from
     the names of the model's inputs to arrays of one row per sample, with labels `y` if there are any. Without `data`, fractal
     images calibrate. `out` is the folder for all results; a path gives MODEL-fractune beside you when it is absent, an ov.Model

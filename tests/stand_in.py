@@ -98,7 +98,8 @@ ACTS: dict[str, Callable[[dict[str, Any], Path], object]] = {
 
 def main(workdir: Path) -> None:
     task = json.loads((workdir / "task.json").read_text())
-    acts = json.loads(Path(task["model"]).read_bytes()) if task["model"] else {}
+    told = Path(task["model"]).read_text() if task["model"] else "{}"
+    acts = json.loads(told.removeprefix("<net>").removesuffix("</net>"))  # which passes for a model at its first bytes
     sys.stderr.write(f"at work on {task['kind']}\n")
     stages = (
         ("import",) if task["kind"].startswith("inspect") else ("import", "calibrate", "compress", "export", "verify", "report")

@@ -53,6 +53,8 @@ def notes(columns: Sequence[Column]) -> list[str]:
         found.append("Fidelity was not measured on the same samples.")
     if len({column.report["provenance"]["machine"]["cpu"] for column in columns}) > 1:
         found.append("Latencies come from different machines.")
+    if len({column.report["model"]["sha256"] for column in columns}) > 1:
+        found.append("These are results of different models: each is told against its own original.")
     return found
 
 

@@ -14,6 +14,8 @@ from service.terminal.summary import read_report, show_result, tell_goal
 from workers.jobs.job import Failure, JobTask
 from workers.settings import read_settings
 
+RESULTS = ("1", "points", "samples", "report.json", "report.html", "provenance.json", "model_card.md", "calibration.png")
+
 
 def optimize(
     model: options.Model,
@@ -34,12 +36,14 @@ def optimize(
     decoder: options.Decoder = None,
     metric: options.MetricOption = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; what the machine allows when absent.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what lies in the folder, even if it is no result.")] = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compress MODEL on this machine; no server is needed.
 
-    Writes 1/model.xml, 1/model.bin, report.html, report.json and provenance.json. Exit status: 0 done, 2 the input was refused,
+    Writes 1/model.xml, 1/model.bin, report.html, report.json and provenance.json, in the place of an earlier result but of no
+    other files. Exit status: 0 done, 2 the input was refused,
     3 the constraint is not met, 4 nothing could verify the constraint, 1 anything else.
     """
     steps = short_steps(prune, int8)
@@ -47,6 +51,7 @@ def optimize(
         recipe, goal=goal, steps=steps, max_drop=max_drop, shapes=shape, knobs=knobs, seed=seed, task=task
     )
     folder = (out or Path(f"{model.stem}-fractune")).resolve()
+    _check_folder(folder, force, quiet or as_json)
     job = compression(model, instructions, folder, data=data, evaluation=evaluation, threads=threads)
     job = with_metric(with_decoder(job, decoder or instructions.decoder), metric)
     if not (quiet or as_json):
@@ -56,6 +61,24 @@ def optimize(
         complain(failure)
         raise typer.Exit(exit_codes.of_failure(failure.code))
     raise typer.Exit(_tell(folder, quiet, as_json))
+
+
+def _check_folder(folder: Path, force: bool, quiet: bool) -> None:
+    """Say that an earlier result will be replaced. Raises BadParameter where files of other origin would be."""
+    taken = [name for name in RESULTS if (folder / name).exists()]
+    if not taken:
+        return
+    try:
+        earlier = "schema_version" in read_report(folder / "report.json")
+    except (OSError, ValueError, TypeError):
+        earlier = False
+    if not (earlier or force):
+        raise typer.BadParameter(
+            f"{folder} holds {', '.join(taken)}, and no result of Fractune. Name another folder with --out, or replace what is "
+            "there with --force."
+        )
+    if earlier and not quiet:
+        messages.print(f"Replaces the earlier result in {folder}.", highlight=False, markup=False)
 
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> exit_codes.ExitCode:

@@ -14,7 +14,9 @@ from service.terminal.packing import as_file
 from service.terminal.recipes import read_recipe, short_steps
 from service.terminal.summary import tell_goal
 from workers.errors import Conflict
+from workers.ir.files.formats import recognise
 from workers.jobs.job import Priority
+from workers.recipe import Recipe
 
 
 def submit(
@@ -51,7 +53,7 @@ def submit(
     instructions = read_recipe(
         recipe, goal=goal, steps=steps, max_drop=max_drop, shapes=shape, knobs=knobs, seed=seed, task=task
     )
-    instructions.check_data(data=data is not None, evaluation=evaluation is not None)
+    _check(model, instructions, data, evaluation)
     if not (quiet or as_json):
         tell_goal(instructions)
     with remote.connect(url, key) as client:
@@ -62,6 +64,13 @@ def submit(
         job = client.submit(**stored, recipe=document, name=name, runs_on=runs_on)
         _prioritize(client, job["id"], priority)
         raise typer.Exit(_follow(client, job, url, wait=wait, quiet=quiet, as_json=as_json))
+
+
+def _check(model: Path, recipe: Recipe, data: Path | None, evaluation: Path | None) -> None:
+    """Raises what a worker would raise at the first look, before anything travels."""
+    recipe.check_data(data=data is not None, evaluation=evaluation is not None)
+    if model.is_file():
+        recognise(model)
 
 
 def _follow(

@@ -1,6 +1,7 @@
 """fractune bench and fractune predict: a quick look at a model as it is, before compression or after it."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,10 +61,24 @@ def bench(
     if as_json:
         print_json(found)
         return
-    output.print(speed_table(found))
+    names = told_apart(model, other or model)
+    output.print(speed_table(found, names))
     for line in (*([found["verdict"]] if other else []), *found["notes"]):
-        told = line.replace("compressed model", "second model").replace("original", "first")  # any two, and no job's
-        messages.print(told, markup=False, highlight=False)
+        messages.print(_by_name(line, *names) if other else line, markup=False, highlight=False)
+
+
+def told_apart(one: Path, other: Path) -> tuple[str, str]:
+    """The names of two files, with as many of their folders as tell them apart."""
+    ways = [list(reversed(path.resolve().parts)) for path in (one, other)]
+    deep = next((n for n in range(1, min(map(len, ways))) if ways[0][:n] != ways[1][:n]), 1)
+    first, second = ("/".join(reversed(way[:deep])) for way in ways)
+    return first, second
+
+
+def _by_name(line: str, first: str, second: str) -> str:
+    """What is said of a job's two models, said of any two."""
+    named = re.sub(r"\b[Tt]he compressed model\b", lambda _: second, line)
+    return re.sub(r"\b[Tt]he original\b", lambda _: first, named)
 
 
 def predict(

@@ -1,6 +1,7 @@
 """Errors as problem+json (RFC 9457): one table from error class to status."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import structlog
@@ -12,7 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from service.http.schemas import HASH
 from workers import errors
+from workers.recipe import Recipe
+from workers.recipe.faults import without_place
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +109,7 @@ async def _fractune_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    found = {pointer(fault["loc"], error.body): fault["msg"] for fault in reversed(error.errors())}
+    found = {pointer(fault["loc"], error.body): _in_words(fault) for fault in reversed(error.errors())}
     # a list whose only item is wrong is reported as too short, too
     if any(fault["loc"][0] == "path" for fault in error.errors()):
         return problem(errors.NotFound(f"There is nothing at {request.url.path}."))
@@ -117,6 +121,19 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
     first = f"{faults[0].pointer}: {faults[0].message}"
     kind = errors.InvalidRecipe if faults[0].pointer.startswith("/recipe") else errors.InvalidRequest
     return problem(kind(first), faults)
+
+
+def _in_words(fault: Mapping[str, Any]) -> str:
+    """What is wrong, with what may be meant, and where a hash is had from."""
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == HASH:
+        return "A SHA-256 has 64 digits, 0 to 9 and a to f: upload the file, and take the `sha256` of the answer."
+    recipe = "recipe" in fault["loc"] or fault["loc"][1:2] == ("steps",)
+    return without_place(fault, _recipe_schema()) if recipe else str(fault["msg"])
+
+
+@cache
+def _recipe_schema() -> dict[str, Any]:
+    return Recipe.model_json_schema()
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

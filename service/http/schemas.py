@@ -11,7 +11,8 @@ from workers.jobs.records import AssetKind, DeliveryState, Role
 from workers.recipe import Recipe
 
 T = TypeVar("T")
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+HASH = r"^[0-9a-f]{64}$"  # that names an uploaded file
+Sha256 = Annotated[str, StringConstraints(pattern=HASH)]
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Label = Annotated[str, StringConstraints(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$")]
 

@@ -1,7 +1,7 @@
 """The result of a job as a table: what it was, what it is now."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ def show_result(report: Mapping[str, Any]) -> None:
     for warning in (*filter(None, [report.get("assumed")]), *report["warnings"]):
         messages.print(warning, style="yellow", markup=False)
     for number, advice in enumerate(report.get("advice", ())):
-        messages.print(f"{'' if number else 'Next':<7} {_typed(advice, report['recipe'])}", markup=False, highlight=False)
+        messages.print(f"{'' if number else 'Next':<7} {_typed(advice, report)}", markup=False, highlight=False)
 
 
-def _typed(advice: Mapping[str, Any] | str, recipe: Mapping[str, Any]) -> str:
+def _typed(advice: Mapping[str, Any] | str, report: Mapping[str, Any]) -> str:
     """A suggestion with what is typed to follow it."""
     if isinstance(advice, str):  # of a report of old
         return advice
-    steps = recipe["steps"]
+    steps = report["recipe"]["steps"]
     pruning = steps[0]["method"] == "layerwise_pruning" and len(steps) == 1
     options = {
         "evaluate": "--eval FOLDER",
@@ -74,10 +74,10 @@ def summary(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def speed_table(benchmark: Mapping[str, Any]) -> Table:
-    """A benchmark of one model, or of two with the ratio of their speeds; brackets hold 95 % intervals."""
+def speed_table(benchmark: Mapping[str, Any], names: Sequence[str] = ()) -> Table:
+    """A benchmark of one model, or of two by their `names` with the ratio of their speeds; brackets hold 95 % intervals."""
     sides = [benchmark[name] for name in ("model", "original", "compressed") if name in benchmark]
-    table = Table("", *(("first", "second")[: len(sides)] if len(sides) > 1 else [""]), "", box=None, pad_edge=False)
+    table = Table("", *(map(escape, names) if len(sides) > 1 else [""]), "", box=None, pad_edge=False)
     for column in table.columns[1 : 1 + len(sides)]:
         column.justify = "right"
     table.add_row("latency, median", *(f"{side['latency_median_ms']:.3f} ms" for side in sides), _median_interval(benchmark))

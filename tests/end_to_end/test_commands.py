@@ -37,10 +37,14 @@ def fractune(service: Service, tmp_path: Path) -> Run:
     return run
 
 
+def acting(folder: Path, act: str) -> None:
+    """A model for the stand-in: it says what is to be done with it."""
+    (folder / "model.onnx").write_text(f"<net>{json.dumps({'compress': act})}</net>")
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    """A model for the stand-in: it says what is to be done with it."""
-    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "succeed"}))
+    acting(tmp_path, "succeed")
     return "model.onnx"
 
 
@@ -67,16 +71,25 @@ def test_submit_wait_report_download(fractune: Run, model: str, tmp_path: Path) 
 
 
 def test_a_failure_of_the_job_is_the_commands_own(fractune: Run, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "crash"}))
+    acting(tmp_path, "crash")
     done = fractune("submit", "model.onnx", "--prune", "0.5", "--wait")
     assert done.returncode == 1
     assert "CRASHED" in done.stderr
-    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "refuse"}))
+    acting(tmp_path, "refuse")
     assert fractune("submit", "model.onnx", "--prune", "0.5", "--wait").returncode == 2
 
 
+def test_what_is_no_model_is_refused_before_a_job_is_made(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("Buy milk.")
+    before = fractune("jobs", "--json").stdout
+    done = fractune("submit", "note.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "UNSUPPORTED_FORMAT This is a text file." in done.stderr
+    assert fractune("jobs", "--json").stdout == before
+
+
 def test_a_job_is_canceled_and_tried_again(fractune: Run, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "hang"}))
+    acting(tmp_path, "hang")
     job = fractune("submit", "model.onnx", "--prune", "0.5").stdout.strip()
     assert fractune("cancel", job).stdout.strip() in ("CANCELED", "CANCELING")
     until(lambda: json.loads(fractune("job", job, "--json").stdout)["state"] == "CANCELED")
@@ -108,7 +121,7 @@ def test_letters_that_no_job_begins_with(fractune: Run) -> None:
 
 
 def test_ctrl_c_ends_the_waiting_and_not_the_job(fractune: Run, service: Service, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_text(json.dumps({"compress": "hang"}))
+    acting(tmp_path, "hang")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FRACTUNE_DATA_DIR": str(service.data_dir)}
     command = [sys.executable, "-m", "service", "submit", "model.onnx", "--prune", "0.5", "--wait"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as waiting:

@@ -29,7 +29,7 @@ def finish(constraint=None):
     accuracy = judged | {"accuracy_original": one, "accuracy_compressed": one | {"low": None, "high": None}}
     fidelity = {"n": 600, "source": "dataset", "agreement": one, **accuracy}
     judged = {"size": size, "fidelity": fidelity, "benchmark": None, "constraint": constraint}
-    report = {"sparsity": 0.5, "layers": [], "warnings": [], "advice": ["Try this."], **judged}
+    report = {"sparsity": 0.5, "layers": [], "warnings": [], "advice": ["Try this."], **judged, "schema_version": "1"}
     (out / "report.json").write_text(json.dumps(report))
     say("done")
 """
@@ -76,6 +76,19 @@ def test_optimize_again_replaces_the_results(fractune: Run, tmp_path: Path) -> N
             fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out", child=f"finish({constraint})").returncode == 0
         )
     assert json.loads((tmp_path / "out" / "report.json").read_text())["constraint"]["met"] is True
+
+
+def test_optimize_replaces_nothing_of_other_origin(fractune: Run, tmp_path: Path) -> None:
+    (tmp_path / "out" / "1").mkdir(parents=True)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    refused = fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out")
+    assert refused.returncode == 2
+    assert "holds 1, and no result of Fractune" in refused.stderr
+    assert list((tmp_path / "out" / "1").iterdir()) == []
+    assert fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out", "--force").returncode == 0
+    again = fractune("optimize", "model.onnx", "--prune", "0.5", "--out", "out")
+    assert "Replaces the earlier result in" in again.stderr
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("met", "status"), [("None", 0), ("True", 0), ("False", 3), ("'unverified'", 4)])
@@ -307,6 +320,7 @@ def test_a_benchmark_of_two_models_is_told_with_its_verdict(fractune: Run, tmp_p
     done = fractune("bench", "model.onnx", "other.onnx", "--batch", "8", child=child)
     assert "1.20 times as fast [1.10, 1.30]" in done.stdout, done.stderr
     assert "x 8x3; 100 rounds in 20 compilations, 1 thread, batch 8" in done.stdout
-    assert "The second model is as the first." in done.stderr
+    assert "other.onnx is as model.onnx." in done.stderr
+    assert done.stdout.split()[:2] == ["model.onnx", "other.onnx"]
     assert json.loads(fractune("bench", "model.onnx", "other.onnx", "--json", child=child).stdout)["ratio"]["value"] == 1.2
     assert fractune("bench", "model.onnx", "--nstreams", "2").returncode == 2

@@ -132,6 +132,21 @@ def test_a_fault_is_pointed_at(http: httpx.Client, model: str, change: dict[str,
     assert where in [fault["pointer"] for fault in response.json()["errors"]]
 
 
+@pytest.mark.parametrize(
+    ("change", "meant"),
+    [
+        ({"model": "resnet"}, "upload the file, and take the `sha256` of the answer"),
+        ({"recipe": {"steps": [{"method": "int"}]}}, "there is no method 'int'. Did you mean `int8`? There are "),
+        ({"recipe": {"steps": [{"method": "inq", "bit": 5}]}}, "there is no such knob. Did you mean `bits`"),
+        ({"recipe": RECIPE | {"calibration": {"cuont": 5}}}, "Did you mean `count`"),
+    ],
+)
+def test_a_fault_tells_what_may_be_meant(http: httpx.Client, model: str, change: dict[str, Any], meant: str) -> None:
+    refused = http.post("/v1/jobs", json={"model": model, "recipe": RECIPE} | change).json()
+    assert meant in refused["detail"]
+    assert any(meant in fault["message"] for fault in refused["errors"])
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-1e999"])
 def test_numbers_that_are_none_are_refused(http: httpx.Client, model: str, number: str) -> None:
     body = (

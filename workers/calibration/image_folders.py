@@ -1,6 +1,6 @@
 """Images in a folder or a zip: found, ordered, read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -58,7 +58,7 @@ def _album(sizes: dict[str, int], read: Callable[[str], bytes], classes: int | N
         raise UnreadableData(f"The folder holds {len(sizes)} files; the limit is {MAX_ENTRIES}.")
     pictures = sorted(name for name in sizes if PurePosixPath(name).suffix.lower() in SUFFIXES)
     if not pictures:
-        raise UnreadableData(f"There are no images among its {len(sizes)} files{_kinds(sizes)}.")
+        raise _no_pictures(sizes)
     for name in pictures:
         if sizes[name] > MAX_FILE_BYTES:
             raise UnreadableData(f"The file {name!r} has {sizes[name]} bytes; the limit is {MAX_FILE_BYTES}.")
@@ -72,9 +72,17 @@ def _album(sizes: dict[str, int], read: Callable[[str], bytes], classes: int | N
     return Album(tuple(annotation.entries), read, annotation, max(0, left))
 
 
-def _kinds(names: Iterable[str]) -> str:
+def _no_pictures(names: Collection[str]) -> UnreadableData:
+    found = f"{next(iter(names))!r} is no picture." if len(names) == 1 else f"There is no picture in it: {_kinds(names)}."
+    return UnreadableData(
+        found if names else "The folder is empty.",
+        hint=f"Give pictures ({', '.join(sorted(SUFFIXES))}), a folder or zip of them, or arrays as .npz.",
+    )
+
+
+def _kinds(names: Collection[str]) -> str:
     suffixes = sorted({PurePosixPath(name).suffix or "nameless" for name in names})
-    return f" ({', '.join(suffixes[:5])})" if suffixes else ""
+    return f"{len(names)} files ({', '.join(suffixes[:5])})"
 
 
 def picture_rows(album: Album, image: ImageInput, declared: Preprocessing) -> Rows:

@@ -5,7 +5,7 @@ from typing import Any
 
 from workers.recipe.recipe import Recipe
 
-IMAGENET_ASSUMED = "the mean and standard deviation of ImageNet are assumed"
+IMAGENET_ASSUMED = "pixels are scaled by the mean and standard deviation of ImageNet"
 BYTES_ASSUMED = "pixels are divided by 255"
 COLOURS = 3  # channels of a picture that ImageNet's figures are for
 Inputs = Sequence[Mapping[str, Any]]  # of inspection.json

@@ -19,6 +19,12 @@ def deepest_faults(faults: Sequence[Fault]) -> list[Fault]:
 
 def in_words(fault: Fault, schema: Mapping[str, Any]) -> str:
     """A fault that pydantic found, after the place where it is; `schema` is the JSON schema of the recipe."""
+    where = [str(part) for part in fault["loc"]] or ["recipe"]
+    return f"{'.'.join(where)}: {without_place(fault, schema)}"
+
+
+def without_place(fault: Fault, schema: Mapping[str, Any]) -> str:
+    """The same without the place, with what may be meant."""
     *_, last = where = [str(part) for part in fault["loc"]] or ["recipe"]
     said = str(fault["msg"])
     if fault["type"] == "extra_forbidden":
@@ -28,7 +34,7 @@ def in_words(fault: Fault, schema: Mapping[str, Any]) -> str:
         said = (
             f"there is no method {fault['ctx']['tag']!r}. {did_you_mean(fault['ctx']['tag'], tags.split(', '))}There are {tags}"
         )
-    return f"{'.'.join(where)}: {said.rstrip()}"
+    return said.rstrip()
 
 
 def knobs_of(schema: Mapping[str, Any], where: Sequence[str] = ()) -> set[str]:

@@ -88,6 +88,7 @@ class Rounds:
     high: float | None
     value: float
     one: float
+    beyond: int  # rounds that are beyond the axis
 
 
 class Axis:
@@ -226,16 +227,28 @@ def rounds(benchmark: Benchmark) -> Rounds:
     """The ratio of every round, some left out where they are many."""
     ratio, ratios = benchmark.ratio, np.divide(benchmark.original.wall_ms, benchmark.compressed.wall_ms)
     shown = np.unique(np.linspace(0, len(ratios) - 1, MOST_DOTS).round().astype(int)).tolist()
-    ends = [ratio.value, 1.0, *np.quantile(ratios, (0.1, 0.9)).tolist()]
+    ends = [ratio.value, 1.0, *_usual_range(ratios)]
     axis = Axis([*ends, *(end for end in (ratio.low, ratio.high) if end is not None)], 5, exact=True)
     return Rounds(
-        tuple((axis.at(ratios[n]), round(100 * (n + 0.5) / len(ratios), 2), f"Round {n + 1}: {ratios[n]:.3f}") for n in shown),
+        tuple(
+            (axis.at(ratios[n]), round(100 * (n + 0.5) / len(ratios), 2), f"Round {n + 1}: {ratios[n]:.3f}")
+            for n in shown
+            if axis.low <= ratios[n] <= axis.high
+        ),
         axis.marks(tick),
         _at(axis, ratio.low),
         _at(axis, ratio.high),
         axis.at(ratio.value),
         axis.at(1.0),
+        int(np.count_nonzero((ratios < axis.low) | (ratios > axis.high))),
     )
+
+
+def _usual_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The ends of what is no outlier: none is beyond three times the quartiles' distance."""
+    lower, upper = np.quantile(values, (0.25, 0.75))
+    reach = 3 * (upper - lower)
+    return float(max(values.min(), lower - reach)), float(min(values.max(), upper + reach))
 
 
 def stages(times: Mapping[str, StageTime]) -> tuple[Bar, ...]:

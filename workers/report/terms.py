@@ -26,7 +26,8 @@ TERMS = {
     "entropy": Term(
         "Entropy of a weight",
         "The bits that a weight would need on average under the best code for its values.",
-        "It tells how well the weights can be packed, whatever the file format: a whole float takes 32.",
+        "It tells how well the weights can be packed, whatever the file format. Codes of int8 come to 8 at most, with the "
+        "scales of small layers to a little more; far above 8, weights that are not zero are floating point, of up to 32.",
     ),
     "zeros": Term(
         "Zeros",
@@ -126,7 +127,14 @@ TERMS = {
     "bits": Term(
         "Bits",
         "The bits that a weight of the layer takes on average in model.bin, scales included.",
-        "Floating point takes 32 or 16.",
+        "Floating point takes 32 or 16. What is above the 8 of int8, or above the bits asked for, are the scales; zeros that "
+        "are left out bring it below. The small line names the form in which the weights are stored.",
+    ),
+    "precision": Term(
+        "Precision, f32 or bf16",
+        "The numbers that the processor computed with: f32 has 32 bits; bf16 has 16, the same range, fewer digits; i8 has 8.",
+        "OpenVINO takes bf16 by itself where the processor multiplies it faster, for the original as for the compressed model: "
+        "the factor of speed compares like with like. Answers are compared in f32. `benchmark.infer_precision` sets another.",
     ),
     "smaller": Term(
         "Smaller",

@@ -38,7 +38,7 @@ Ids = Annotated[list[str], Query(alias="job", max_length=MOST_COMPARED)]
 def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Response:  # noqa: B006
     """Results beside each other."""
     lines = store.listing.lines(ids)
-    alike = _alike(lines)
+    alike, one_model = _alike(lines), len({line.job.model for line in lines}) < 2
     return render(
         request,
         "compare.html",
@@ -46,7 +46,7 @@ def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Res
         judged_alike=alike,
         judged=[_called(store, *_judged_on(line)) for line in lines],
         recipes=_differing([brief(line.job.recipe) for line in lines]),
-        best={key: _best(lines, key, sign) for key, sign in BETTER.items()} if alike else {},
+        best={key: _best(lines, key, sign) for key, sign in BETTER.items()} if alike and one_model else {},
         answers=(_intervals(lines, "drop", drop) or _intervals(lines, "agreement", percent)) if alike else None,
         dropped=any((line.job.summary or {}).get("drop") is not None for line in lines),
         sizes=size,

@@ -407,7 +407,8 @@ def test_picture_that_would_grow_beyond_measure_is_refused(tmp_path: Path, cnn: 
 
 
 def test_zip_without_images_says_what_it_holds(tmp_path: Path, cnn: Imported) -> None:
-    refuse(UnreadableData, r"no images among its 2 files \(\.csv, \.txt\)", packed(tmp_path, {"a.txt": b"", "b.csv": b""}), cnn)
+    refuse(UnreadableData, r"no picture in it: 2 files \(\.csv, \.txt\)", packed(tmp_path, {"a.txt": b"", "b.csv": b""}), cnn)
+    refuse(UnreadableData, r"'note\.txt' is no picture", packed(tmp_path, {"note.txt": b""}), cnn)
 
 
 def test_paths_that_leave_the_zip_are_refused(tmp_path: Path, cnn: Imported) -> None:

@@ -122,7 +122,9 @@ IMAGE = {
 
 def test_what_will_be_assumed_is_said_before() -> None:
     image = {**INSPECTION, "inputs": [IMAGE]}
-    told = "Assumed: the mean and standard deviation of ImageNet are assumed; the first axis of 'image' counts samples."
+    told = (
+        "Assumed: pixels are scaled by the mean and standard deviation of ImageNet; the first axis of 'image' counts samples."
+    )
     assert forecast(image).assumed == f"{told} The recipe can say otherwise."
     declared = forecast(image, preprocessing={"mean_values": [0], "scale_values": [255]}, batch={"image": 0})
     assert declared.assumed is None

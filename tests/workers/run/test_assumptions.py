@@ -33,7 +33,7 @@ def test_preprocessing_is_told_once_in_the_words_of_its_note() -> None:
     found = image_input(entry((1, 3, 8, 8)), Preprocessing())
     assert found is not None
     text = said(entry((1, 3, 8, 8)), notes=found[1] * 2)
-    assert text == "Assumed: the mean and standard deviation of ImageNet are assumed. The recipe can say otherwise."
+    assert text == "Assumed: pixels are scaled by the mean and standard deviation of ImageNet. The recipe can say otherwise."
 
 
 @pytest.mark.parametrize(
