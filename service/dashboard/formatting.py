@@ -110,7 +110,7 @@ def share_done(job: Job) -> float | None:
 
 
 def eta(job: Job) -> str | None:
-    """How long the stage will take."""
+    """How long the job will still take."""
     if job.eta_s is None:
         return None
     return f"{duration(job.eta_s) if job.eta_s >= 60 else f'{max(1, round(job.eta_s))}{SPACE}s'}{SPACE}left"

@@ -130,7 +130,7 @@ class JobSummary(View):
     started_at: datetime | None
     ended_at: datetime | None
     progress: ProgressView | None
-    eta_s: float | None = Field(description="Seconds until the stage ends.")
+    eta_s: float | None = Field(description="Seconds until the job ends; until its stage ends where no forecast was made.")
     failure: FailureView | None
     constraint: dict[str, Any] | None = Field(description="`requested`, `achieved`, and `met`: true, false or unverified.")
     summary: dict[str, Any] | None = Field(description="The report in a few figures.")

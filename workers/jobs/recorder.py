@@ -9,7 +9,9 @@ from workers.errors import Unavailable
 from workers.jobs.job import Progress, Stage
 from workers.jobs.records import JsonObject
 from workers.jobs.store.leases import Leases
+from workers.jobs.time_left import Expectation, time_left
 
+NOTHING = Expectation()
 INTERVAL_S = 0.5  # between two progress rows of the same stage
 log = structlog.get_logger(__name__)
 
@@ -17,8 +19,9 @@ log = structlog.get_logger(__name__)
 class Recorder:
     """Writes the progress and the layers of one attempt; a store that does not answer delays them, not the job."""
 
-    def __init__(self, leases: Leases, job_id: str, attempt: int) -> None:
+    def __init__(self, leases: Leases, job_id: str, attempt: int, expected: Expectation = NOTHING) -> None:
         self._leases = leases
+        self._expected = expected
         self._job = (job_id, attempt)
         self._stage: Stage | None = None
         self._stage_began = 0.0
@@ -59,12 +62,9 @@ class Recorder:
             return
         self._written = now
         try:
-            self._leases.progress(*self._job, progress, self._eta(progress, now))
+            self._leases.progress(*self._job, progress, time_left(progress, self._so_far(), self._expected))
         except Unavailable:
             log.warning("progress not recorded", stage=progress.stage)
 
-    def _eta(self, progress: Progress, now: float) -> float | None:
-        """Seconds until the stage ends, if it goes on as it went so far."""
-        if not 0 < progress.done < progress.total:
-            return None
-        return (now - self._stage_began) / progress.done * (progress.total - progress.done)
+    def _so_far(self) -> dict[Stage, float]:
+        return {Stage(stage): seconds for stage, seconds in self.stages().items()}

@@ -26,12 +26,14 @@ START_S, START_LAYER_S, START_WEIGHT_S = 1.6, 0.02, 2e-7  # processes, imports, 
 DRAWN_S, PIXEL_S = 2e-3, 8.4e-8  # of a fractal or a picture from a file, and of each of its pixels
 JUDGES = 256  # held-out samples, where their number is not known
 PASSES = 14  # over all samples that solving layers comes to: both models, rows gathered, statistics
-LAYER_S, EXPORTED_S, EXPORTED_WEIGHT_S = 0.055, 0.012, 1.6e-7  # for each layer, and to write it
-PORTIONS_S = 0.1  # of a layer that is solved portion by portion, besides
+LAYER_S, EXPORTED_S, EXPORTED_WEIGHT_S = 0.035, 0.012, 1.6e-7  # for each layer, and to write it
+PORTIONS_S = 0.05  # of a layer that is solved portion by portion, besides
+FACTORISED = 4.0  # times columns cubed: operations by which H of a layer is factorised and inverted
 INT8_S, INT8_LAYER_S, INT8_PASSES = 0.3, 0.055, 20  # NNCF and the drift of layers
 PROFILED_S, PROFILE_PASSES = 0.06, 5  # of a profile, for each layer, and over all samples
 PROBES, LOSSES = 24, 64  # samples at the most that run through what follows each layer, for a profile or the layers' losses
 PROBE_PASSES, FEWEST = 2, 8  # over all samples that all of them may cost, and the fewest samples
+LOSS_LAYER_S, LOSS_COMPILED = 0.022, 0.2  # of losses for each layer, and of a compilation: that of what follows the layer
 TRAINING_PASSES = 4  # that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
 TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
 TRAINING_START_S = 2.5  # to load torch and translate the model
@@ -59,19 +61,21 @@ class Speed:
         return cls(found["import_s"], found["compile_s"], found["inference_s"], max(found["sorting_s"], 1e-5) / SORTING_S)
 
 
-def job_seconds(inspection: Mapping[str, Any], layers: Layers, recipe: Recipe, *, data: bool) -> float | None:
-    """Seconds of one core for the whole job; None where the work of a layer depends on the data."""
+def stage_seconds(inspection: Mapping[str, Any], layers: Layers, recipe: Recipe, *, data: bool) -> dict[str, float] | None:
+    """Seconds of one core for each stage of the job; None where the work of a layer depends on the data."""
     if any(layer.get("macs") is None for layer in layers):
         return None
-    speed = Speed.of(inspection, layers)
-    weights = int(inspection["parameters"])
+    speed, weights = Speed.of(inspection, layers), int(inspection["parameters"])
+    starting = speed.pace * (START_S + START_LAYER_S * len(layers) + START_WEIGHT_S * weights)
+    before = {"import": speed.importing, "calibrate": _samples(inspection, recipe, speed, data)}
+    after = {"benchmark": _benchmark(recipe, speed), "losses": _losses(layers, recipe, speed), "report": starting}
+    if _waits(recipe):
+        before, after["losses"] = before | {"sensitivity": _profile(layers, recipe, speed)}, 0.0
     once = _compressing(layers, recipe, speed, weights)
-    before = speed.importing + _samples(inspection, recipe, speed, data)
-    before += _profile(layers, recipe, speed) if _waits(recipe) else 0.0
-    after = _benchmark(recipe, speed) + (0.0 if _waits(recipe) else _losses(layers, recipe, speed))
-    after += speed.pace * (START_S + START_LAYER_S * len(layers) + START_WEIGHT_S * weights)
-    many = _candidates(recipe) * once
-    return before + (min(many, recipe.search.max_time + once) if recipe.search else many) + after
+    many = _candidates(recipe) * sum(once.values())
+    if recipe.search:
+        many = min(many, recipe.search.max_time + sum(once.values()))
+    return before | {stage: seconds * many / sum(once.values()) for stage, seconds in once.items()} | after
 
 
 def _samples(inspection: Mapping[str, Any], recipe: Recipe, speed: Speed, data: bool) -> float:
@@ -91,12 +95,14 @@ def _pixels(entry: Mapping[str, Any]) -> int:
     return int(sides.get("H", 0) * sides.get("W", 0))
 
 
-def _compressing(layers: Layers, recipe: Recipe, speed: Speed, weights: int) -> float:
+def _compressing(layers: Layers, recipe: Recipe, speed: Speed, weights: int) -> dict[str, float]:
     """From the samples to a verdict on one model."""
-    written = speed.pace * (EXPORTED_S * len(layers) + EXPORTED_WEIGHT_S * weights)
-    judged = 2 * (JUDGES * speed.inference + 2 * speed.compiling)
     steps = sum(_step(step, layers, recipe, speed) for step in recipe.steps)
-    return steps + _shared_pass(layers, recipe, speed) + written + judged
+    return {
+        "compress": steps + _shared_pass(layers, recipe, speed),
+        "export": speed.pace * (EXPORTED_S * len(layers) + EXPORTED_WEIGHT_S * weights),
+        "verify": 2 * (JUDGES * speed.inference + 2 * speed.compiling),
+    }
 
 
 def _shared_pass(layers: Layers, recipe: Recipe, speed: Speed) -> float:
@@ -124,8 +130,11 @@ def _step(step: Step, layers: Layers, recipe: Recipe, speed: Speed) -> float:
 
 
 def solving(layers: Layers) -> float:
-    """Operations of the products with H that solving every layer step by step takes."""
-    return sum(_products(int(layer["weights"]), columns_of(layer)) for layer in layers)
+    """Operations that solving every layer step by step takes: H factorised, and products with it."""
+    columns = map(columns_of, layers)
+    return sum(
+        FACTORISED * count**3 + _products(int(layer["weights"]), count) for layer, count in zip(layers, columns, strict=True)
+    )
 
 
 def _products(weights: int, cols: int) -> float:
@@ -145,12 +154,14 @@ def _waits(recipe: Recipe) -> bool:
 def _profile(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """How much each layer matters: statistics once, coarse solves, and a few samples through what follows each layer."""
     passes = PROFILE_PASSES * recipe.calibration.count + _probes(layers, recipe, PROBES) * len(layers) / 2
-    return speed.pace * (PROFILED_S * len(layers) + 0.3 * solving(layers) / SOLVING_FLOPS) + passes * speed.inference
+    effort = max(step.effort for step in recipe.steps if isinstance(step, Method) and step.measures)
+    return speed.pace * (PROFILED_S * len(layers) + 0.3 * effort * solving(layers) / SOLVING_FLOPS) + passes * speed.inference
 
 
 def _losses(layers: Layers, recipe: Recipe, speed: Speed) -> float:
-    """What each layer alone has cost: the model that follows it compiled and run on a few samples."""
-    return len(layers) * (speed.compiling + _probes(layers, recipe, LOSSES) / 2 * speed.inference)
+    """What each layer alone has cost: what follows it compiled and run on a few samples."""
+    compiled = LOSS_LAYER_S * speed.pace + LOSS_COMPILED * speed.compiling
+    return len(layers) * (compiled + _probes(layers, recipe, LOSSES) / 2 * speed.inference)
 
 
 def _probes(layers: Layers, recipe: Recipe, most: int) -> int:

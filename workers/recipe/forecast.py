@@ -14,7 +14,7 @@ from workers.methods.finetune import Finetune
 from workers.methods.problem import FLOAT_BITS, PerLayer, Step
 from workers.recipe import Recipe
 from workers.recipe.assumptions import foreseen
-from workers.recipe.cost import columns_of, job_seconds
+from workers.recipe.cost import columns_of, stage_seconds
 from workers.recipe.scope_matching import Operations, plain_rules
 from workers.recipe.skipped_layer import SkippedLayer
 
@@ -52,6 +52,7 @@ class Forecast(BaseModel):
     compressed_bytes: int = Field(description="model.xml and model.bin; layers that are left alone included.")
     zip_bytes: int
     seconds: float | None = Field(description="On one core of the machine that inspected the model; a search included.")
+    stages: dict[str, float] | None = Field(None, description="The same by stage.")
     memory_bytes: int | None = Field(description="Most resident memory, within a factor of two.")
     assumed: str | None = Field(None, description="What the job will take for granted, as far as the inspection tells.")
     notes: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
     zeros = _sparsity(recipe.steps)
     xml = XML_BYTES * inspection["operations"]
     xml += len(planned) * (XML_INT8_BYTES if any(step.method == "int8" for step in recipe.steps) else XML_LAYER_BYTES)
+    stages = stage_seconds(inspection, chosen, recipe, data=data)
     return Forecast(
         layers=planned,
         skipped=tuple(skipped),
@@ -96,7 +98,8 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
         original_bytes=inspection["bytes"],
         compressed_bytes=round(sum(layer.weights * layer.bits for layer in planned) / 8) + rest + xml,
         zip_bytes=round(sum(layer.weights for layer in planned) * _packed(recipe.steps, zeros) / 8) + rest + xml // XML_ZIPS,
-        seconds=job_seconds(inspection, chosen, recipe, data=data),
+        seconds=None if stages is None else sum(stages.values()),
+        stages=stages,
         memory_bytes=_memory(chosen, inspection, recipe),
         assumed=foreseen(inspection.get("inputs", ()), recipe),
         notes=_notes(recipe, planned),

@@ -30,6 +30,7 @@ from workers.jobs.summary import summarize
 from workers.settings import Settings
 from workers.worker import sandbox
 from workers.worker.broker import HELP, PART, RUN_JOB, call_for_help, make_celery, share_candidates
+from workers.worker.expectation import expectation
 from workers.worker.inspections import checked
 from workers.worker.sandbox.streams import strict_json
 
@@ -120,7 +121,7 @@ def run_job(bench: WorkerContext, job_id: str) -> None:
     log.info("job started", kind=job.kind)
     try:
         with Lease(leases, job.id, job.attempt, settings.lease_s, settings.heartbeat_s) as lease:
-            recorder = Recorder(leases, job.id, job.attempt)
+            recorder = Recorder(leases, job.id, job.attempt, expectation(bench.store, job))
             seek_help(bench, job)
             end = attempt(bench, job, lease, recorder)
             published = lease.persist(lambda: record_end(leases, job, end, recorder.stages()))
