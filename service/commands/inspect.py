@@ -16,6 +16,7 @@ from service.terminal.local import run_locally
 from service.terminal.progress import StageProgress
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
+from workers.recipe.assumptions import pixel_hint
 from workers.settings import read_settings
 
 
@@ -31,6 +32,8 @@ def inspect(
         print_json(inspection)
     else:
         output.print(*_tables(inspection), sep="\n")
+        if inspection.get("raw_pixels"):
+            messages.print(pixel_hint(inspection["raw_pixels"]), style="yellow", markup=False)
 
 
 def inspection_of(model: Path, recipe: Recipe | None = None, quiet: bool = False) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from service.access.sessions import COOKIE, forgery_token, new_token, set_cookie
 from service.dashboard import formatting
 from service.dashboard.static_files import version_of
 from workers.jobs.job import State
+from workers.recipe.assumptions import pixel_hint
 from workers.report.page import report_environment
 
 
@@ -20,6 +21,7 @@ def dashboard_environment() -> Environment:
     """The dashboard's templates, and the report's, in the same words."""
     made = report_environment(PackageLoader("service.dashboard"), source=str)
     made.filters |= {name: getattr(formatting, name) for name in formatting.FILTERS}
+    made.filters["pixel_hint"] = pixel_hint
     made.globals |= {"State": State, "words": formatting}
     return made
 

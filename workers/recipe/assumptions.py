@@ -17,9 +17,31 @@ def told(parts: Iterable[str]) -> str | None:
     return f"Assumed: {found}. The recipe can say otherwise." if found else None
 
 
-def foreseen(inputs: Inputs, recipe: Recipe) -> str | None:
-    """What a job of that recipe will assume, should its samples be pictures; the task shows only once it runs."""
-    return told((*_preprocessing(inputs, recipe), *of_inputs(inputs, recipe)))
+def foreseen(inputs: Inputs, recipe: Recipe, raw_pixels: float | None = None) -> str | None:
+    """What a job of that recipe will assume, should its samples be pictures; the task shows only once it runs.
+
+    `raw_pixels` is how many times as far apart the inspection has found the answers to unscaled pixels.
+    """
+    return told((*(doubted(what, raw_pixels) for what in _preprocessing(inputs, recipe)), *of_inputs(inputs, recipe)))
+
+
+def doubted(what: str, raw_pixels: float | None) -> str:
+    """What is assumed of pixels, with the reason to doubt it if there is one."""
+    if raw_pixels is None:
+        return what
+    return (
+        f"{what}, which seems wrong: different pictures get nearly the same answer then, and answers {raw_pixels:g} times "
+        "as far apart with pixels as they are, 0 to 255 (preprocessing.scale_values: [1])"
+    )
+
+
+def pixel_hint(raw_pixels: float) -> str:
+    """The same of a model alone, before there is a recipe."""
+    return (
+        f"It seems to take pixels as they are, 0 to 255: its answers to different pictures lie {raw_pixels:g} times as far "
+        "apart then as with pixels scaled by the mean and standard deviation of ImageNet, or by 255, as is assumed otherwise. "
+        "Say so in the recipe: preprocessing.scale_values: [1]."
+    )
 
 
 def of_inputs(inputs: Inputs, recipe: Recipe) -> Iterator[str]:

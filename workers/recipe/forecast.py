@@ -101,7 +101,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
         seconds=None if stages is None else sum(stages.values()),
         stages=stages,
         memory_bytes=_memory(chosen, inspection, recipe),
-        assumed=foreseen(inspection.get("inputs", ()), recipe),
+        assumed=foreseen(inspection.get("inputs", ()), recipe, inspection.get("raw_pixels")),
         notes=_notes(recipe, planned),
     )
 

@@ -18,8 +18,10 @@ from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.graph.origins import Origin
 from workers.ir.reading.importer import Imported, describe_model, load
 from workers.jobs.job import JobTask, Stage
+from workers.recipe import Preprocessing
 from workers.recipe.recipe import parse_recipe
 from workers.run.clock import Clock
+from workers.run.reporting.pixel_check import wants_raw_pixels
 
 TIMED = 5  # inferences, the quickest of which counts
 SORTED = 200_000  # numbers, whose sorting shows how fast the processor is at what is no inference
@@ -36,6 +38,7 @@ def inspect(task: JobTask, clock: Clock) -> None:
             "layers": [_layer(imported.model, layer, imported.origins) for layer in layers],
             "skipped": [{"name": entry.name, "type": entry.type, "reason": entry.reason} for entry in skipped],
             "speed": _speed(imported, time.process_time() - began),
+            "raw_pixels": wants_raw_pixels(imported, recipe.preprocessing if recipe else Preprocessing()),
         }
     out = Path(task.out)
     out.mkdir(parents=True, exist_ok=True)

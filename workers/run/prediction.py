@@ -29,6 +29,7 @@ from workers.recipe import Recipe
 from workers.recipe.recipe import parse_recipe
 from workers.run.clock import Clock
 from workers.run.reporting.assumptions import assumed
+from workers.run.reporting.pixel_check import wants_raw_pixels
 from workers.statistics.decisions import probabilities
 
 TOP = 5  # classes that are told
@@ -56,7 +57,12 @@ def predict(task: JobTask, clock: Clock) -> None:
         }
         for number, values in zip(samples.numbers, outputs, strict=True)
     ]
-    told = {"task": meaning.name, "assumed": assumed(recipe, model, samples, meaning.name), "preprocessing": samples.applied}
+    assumption = assumed(recipe, model, samples, meaning.name, wants_raw_pixels(model, recipe.preprocessing))
+    told = {
+        "task": meaning.name,
+        "assumed": assumption,
+        "preprocessing": samples.applied,
+    }
     out = Path(task.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "predictions.json").write_text(json.dumps({**told, "predictions": answers}))

@@ -71,6 +71,7 @@ class FoundModel(_Found):
     layers: list[FoundLayer]
     skipped: list[FoundSkipped]
     speed: FoundSpeed | None = None  # earlier versions did not tell
+    raw_pixels: Annotated[float, Field(ge=0)] | None = None
 
 
 class FoundArray(_Found):

@@ -48,6 +48,7 @@ from workers.run.candidates import Candidate
 from workers.run.exploration import Explored, report_exploration
 from workers.run.int8_search import blame
 from workers.run.reporting.assumptions import assumed
+from workers.run.reporting.pixel_check import wants_raw_pixels
 from workers.run.reporting.shortfall import shortfall
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
@@ -119,7 +120,13 @@ def assemble(found: RunResults) -> Report:
         time={stage: StageTime(**cost) for stage, cost in found.spent.items()},
         peak_rss_bytes=peak_memory(),
         reused_layers=found.reused,
-        assumed=assumed(recipe, found.imported, found.splits.calibration, fidelity.task if fidelity else None),
+        assumed=assumed(
+            recipe,
+            found.imported,
+            found.splits.calibration,
+            fidelity.task if fidelity else None,
+            wants_raw_pixels(found.imported, recipe.preprocessing),
+        ),
         warnings=_warnings(found),
         provenance=_provenance(found),
     )
