@@ -63,8 +63,7 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
 
     Raises InvalidRecipe for a bad pattern.
     """
-    if data and recipe.calibration.source is None:
-        recipe = recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"source": "dataset"})})
+    recipe = _with_source(recipe, data)
     layers: Sequence[Mapping[str, Any]] = inspection["layers"]
     named = _listed(layers, lambda layer: layer.get("known_as") or layer.get("operations") or [layer["name"]])
     typed = _listed(layers, lambda layer: layer.get("types") or [layer["type"]])
@@ -104,6 +103,13 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
         assumed=foreseen(inspection.get("inputs", ()), recipe, inspection.get("raw_pixels")),
         notes=_notes(recipe, planned),
     )
+
+
+def _with_source(recipe: Recipe, data: bool) -> Recipe:
+    """The recipe, calibrating on the data where it leaves that open."""
+    if not data or recipe.calibration.source is not None:
+        return recipe
+    return recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"source": "dataset"})})
 
 
 def _listed(layers: Sequence[Mapping[str, Any]], known: Callable[[Mapping[str, Any]], Sequence[str]]) -> dict[str, list[str]]:
