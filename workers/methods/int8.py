@@ -50,6 +50,11 @@ class Int8(Pass):
         description="`transformer` spares attention and layer normalisation, and uses SmoothQuant; `auto`, not NNCF's, "
         "chooses it for models that normalise layers; null never does.",
     )
+    rounding: Literal["nearest", "reconstruction"] = Field(
+        default="nearest",
+        description="Weights become the `nearest` integers, as in NNCF, or those chosen against each layer's outputs, kept "
+        "where samples that chose nothing confirm it. Scales and kernels are the same.",
+    )
     ignored_scope: IgnoredScope = Field(
         default=IgnoredScope(), description="Operations that stay in floating point, besides the recipe's ignored_scope."
     )

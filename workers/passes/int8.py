@@ -28,6 +28,7 @@ from workers.passes.nncf_layers import (
 from workers.passes.output_error import MEASURED, Drift, measure_drift
 from workers.passes.quiet_nncf import quiet_nncf
 from workers.passes.reversion import taken_back
+from workers.passes.rounding import Confirmation, choose_integers
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 
@@ -45,7 +46,12 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     if not holds_decoded(quantised):
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
     vary_biases(quantised)
-    whole = replace(changed_state(step, state, quantised, reach, {}), unquantised=state)
+    found: Confirmation | None = None
+    if step.rounding == "reconstruction":
+        quantised, found = choose_integers(quantised, state, context)
+    whole = replace(
+        changed_state(step, state, quantised, reach, {}), unquantised=state, notes=(found.sentence,) if found else ()
+    )
     done = measured(step, taken_back(whole, step.reverted), context)
     for result in done.results.values():
         if step in result.steps:

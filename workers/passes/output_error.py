@@ -11,7 +11,7 @@ from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import Float32, Indices, Layer
 from workers.methods.problem import Array
 
-MEASURED = 64  # samples that tell: an error is a sum over all positions of each
+MEASURED = 32  # samples that tell: an error is a sum over all positions of each
 
 
 @dataclass(slots=True)

@@ -81,3 +81,4 @@ class CompressionState:
     skipped: tuple[SkippedLayer, ...] = ()  # weights that the steps so far have left as they are
     training: TrainingRun | None = None
     unquantised: "CompressionState | None" = None  # what `int8` was given, for operations that are taken back
+    notes: tuple[str, ...] = ()  # for the report

@@ -37,6 +37,7 @@ class Compressed:
     skipped: tuple[SkippedLayer, ...]
     training: TrainingRun | None = None
     quantised: CompressionState | None = None  # the last state, where operations can still be taken back from int8
+    notes: tuple[str, ...] = ()  # for the report
 
 
 def make_context(
@@ -112,7 +113,7 @@ def compressed_by(plan: CompressionPlan, state: CompressionState) -> Compressed:
     """What a last state comes to."""
     skipped = (*state.skipped, *_untouched(plan, state))
     quantised = state if state.unquantised else None
-    return Compressed(state.model, tuple(state.results.values()), skipped, state.training, quantised)
+    return Compressed(state.model, tuple(state.results.values()), skipped, state.training, quantised, state.notes)
 
 
 def help_compression(plan: CompressionPlan, context: RunContext, cache: JobCache) -> None:

@@ -111,7 +111,7 @@ def assemble(found: RunResults) -> Report:
             source=found.splits.calibration.source,
             count=found.splits.calibration.count,
             seed=recipe.seed if recipe.calibration.seed is None else recipe.calibration.seed,
-            notes=found.imported.notes,
+            notes=(*found.imported.notes, *chosen.compressed.notes),
         ),
         preprocessing=PreprocessingReport(
             inputs={name: dict(values) for name, values in found.splits.calibration.applied.items()},
