@@ -28,7 +28,7 @@ from workers.passes.nncf_layers import compressed_layers
 from workers.passes.reversion import SMOOTHING
 from workers.passes.state import CompressionState, RunContext
 
-SOLVING, JUDGING = 64, 32  # samples
+SOLVING, JUDGING = 32, 32  # samples
 HALF_STEP = 0.501  # how far rounding moves a weight, in steps; where it lies further, NNCF had changed the weight before
 
 
