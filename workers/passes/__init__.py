@@ -10,8 +10,8 @@ from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq_activations import McqActivations
 from workers.methods.problem import Step
 from workers.methods.weight_compression import WeightCompression
-from workers.passes.equivalence_check import check_equivalence
 from workers.passes.hidden_frameworks import only_openvino
+from workers.passes.output_error import check_equivalence
 from workers.passes.state import CompressionState, RunContext, StepProgress, TrainingRun, tell_nobody
 
 # Modules, loaded when a recipe names the step: NNCF alone takes as long to import as OpenVINO, and torch need not be there.

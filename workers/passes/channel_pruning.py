@@ -19,8 +19,8 @@ from workers.ir.reading.batching import batched
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.problem import Array, LayerProblem, LayerSolution, Mask
 from workers.methods.solvers.channel_selection import LEAST_KEPT, Reader, elimination, solve_kept_columns
-from workers.passes.equivalence_check import check_equivalence
 from workers.passes.layerwise import solve_layers
+from workers.passes.output_error import check_equivalence
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 Indices = NDArray[np.intp]
