@@ -15,7 +15,7 @@ import openvino.opset13 as ops
 from workers.calibration import Samples
 from workers.engine.collect import StatisticsPass
 from workers.engine.layer import LayerTask
-from workers.engine.moments import pool
+from workers.engine.moments import pool, pool_noise
 from workers.engine.solver import LayerStatistics, damping_of, pose
 from workers.ir.graph.constants import constants_of
 from workers.ir.graph.edit import ensure_bias, read_bias, read_weight, write_bias, write_weight
@@ -114,13 +114,13 @@ def _statistics(
 ) -> Iterator[tuple[Integers, LayerStatistics, float]]:
     """What the layers of the quantised model read, and how far H is to be damped."""
     by_name = {each.layer.name: each for each in layers}
-    tasks = [LayerTask(each.layer, (), each.original) for each in layers]
+    tasks = [LayerTask(each.layer, (), each.original.astype(np.float32)) for each in layers]
     options, decoded = replace(context.engine, batch_size=1), model.clone()  # as it was quantised
     for each in layers:
         write_weight(decoded, each.layer, each.rounded)
     statistics = StatisticsPass(decoded, tasks, samples, options)
     for layer, seen in statistics.collect():
-        yield by_name[layer.name], seen, damping_of(pool(seen.outputs.values()), statistics.position(layer), options)
+        yield by_name[layer.name], seen, damping_of(pool_noise(seen.outputs.values()), statistics.position(layer), options)
 
 
 def _solved(each: Integers, seen: LayerStatistics, damping: float) -> Array:
