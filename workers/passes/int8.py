@@ -1,7 +1,10 @@
 """8-bit weights and activations: NNCF quantises, and what every layer has lost is measured."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import nncf
 import openvino as ov
@@ -12,6 +15,7 @@ from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.graph.norm_detection import normalises
 from workers.ir.graph.runtime_faults import squeeze_after_reducing, vary_biases
+from workers.ir.writing.writer import save_model
 from workers.methods.ignored_scope import IgnoredScope
 from workers.methods.int8 import AdvancedParameters, Int8
 from workers.passes.nncf_layers import (
@@ -28,8 +32,10 @@ from workers.passes.nncf_layers import (
 from workers.passes.output_error import MEASURED, Drift, measure_drift
 from workers.passes.quiet_nncf import quiet_nncf
 from workers.passes.reversion import taken_back
-from workers.passes.rounding import Confirmation, choose_integers
+from workers.passes.rounding import choose_integers
 from workers.passes.state import CompressionState, RunContext, StepProgress
+
+KEPT, MODEL, NOTES = "quantised", "model.xml", "notes.json"  # a folder, and what is in it
 
 
 def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
@@ -42,21 +48,52 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     reach = reach_of(step.ignored_scope, state, context)
     ensure_bias(state.model, reach.candidates)
     squeeze_after_reducing(state.model)
-    quantised = _quantise(step, state.model, reach, context, progress)
-    if not holds_decoded(quantised):
-        raise NotQuantizable("NNCF finds no layer of the model to quantise.")
-    vary_biases(quantised)
-    found: Confirmation | None = None
-    if step.rounding == "reconstruction":
-        quantised, found = choose_integers(quantised, state, context)
-    whole = replace(
-        changed_state(step, state, quantised, reach, {}), unquantised=state, notes=(found.sentence,) if found else ()
-    )
+    quantised, notes = _kept(context.folder) or _made(step, state, reach, context, progress)
+    whole = replace(changed_state(step, state, quantised, reach, {}), unquantised=state, notes=notes)
     done = measured(step, taken_back(whole, step.reverted), context)
     for result in done.results.values():
         if step in result.steps:
             context.on_layer(result)
     return done
+
+
+def _made(
+    step: Int8, state: CompressionState, reach: Reach, context: RunContext, progress: StepProgress
+) -> tuple[ov.Model, tuple[str, ...]]:
+    """The model with all that can be in int8, and what there is to say of it; kept for an attempt after this one."""
+    quantised, found = _quantise(step, state.model, reach, context, progress), None
+    if not holds_decoded(quantised):
+        raise NotQuantizable("NNCF finds no layer of the model to quantise.")
+    vary_biases(quantised)
+    if step.rounding == "reconstruction":
+        quantised, found = choose_integers(quantised, state, context)
+    notes = (found.sentence,) if found else ()
+    _keep(quantised, notes, context.folder)
+    return quantised, notes
+
+
+def _keep(quantised: ov.Model, notes: tuple[str, ...], folder: Path | None) -> None:
+    """Leave the model in `folder`, where it appears whole or not at all."""
+    if folder is None:
+        return
+    partial = folder / "quantised.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(mode=0o700, parents=True)
+    save_model(quantised, partial / MODEL)
+    (partial / NOTES).write_text(json.dumps(notes))
+    shutil.rmtree(folder / KEPT, ignore_errors=True)  # which could not be read
+    partial.replace(folder / KEPT)
+
+
+def _kept(folder: Path | None) -> tuple[ov.Model, tuple[str, ...]] | None:
+    """The model that an interrupted attempt has left, and what there is to say of it; None where none can be read."""
+    kept = folder and folder / KEPT
+    if not kept or not kept.is_dir():
+        return None
+    try:
+        return ov.Core().read_model(kept / MODEL), tuple(json.loads((kept / NOTES).read_text()))
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def measured(step: Int8, state: CompressionState, context: RunContext) -> CompressionState:
