@@ -67,6 +67,10 @@ ROWS: dict[str, Steps] = {
     "mlq": [{"method": "mlq"}],
     "ec2t": [{"method": "ec2t"}],
     "pruning 0.5, finetune": [{"method": "layerwise_pruning", "sparsity_level": 0.5}, {"method": "finetune", "steps": 100}],
+    "pruning 0.5, finetune 600 steps": [
+        {"method": "layerwise_pruning", "sparsity_level": 0.5},
+        {"method": "finetune", "steps": 600},  # about ten minutes of two threads
+    ],
     "channels, 30 % of operations": [
         {"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"}
     ],

@@ -2,6 +2,7 @@
 
     python -m benchmarks.peers --zoo FOLDER --environments FOLDER
     python -m benchmarks.peers --zoo FOLDER --environments FOLDER --models resnet20_cifar10 --rows int8
+    python -m benchmarks.peers --zoo FOLDER --environments FOLDER --models efficientnet_lite0_imagenet --rows int8
 
 POT 2023.3 gets an environment of its own, made in the folder of environments when it is missing. Every run is a process, timed
 as a whole: processor seconds with imports, peak of resident memory. All results are judged by one OpenVINO in f32 on the same
@@ -35,8 +36,9 @@ from workers.recipe import Preprocessing
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "peers.json"
 POT = ("openvino-dev==2023.3.0", "numpy<1.25", "scipy<1.11", "torch", "onnx")  # the last release of POT, and what it runs with
-DATA, TEST = "cifar10_train5085.npz", "cifar10_test1017.npz"
 SCALE = {"mean_values": (123.675, 116.28, 103.53), "scale_values": (58.395, 57.12, 57.375)}
+EVEN = {"mean_values": (127.0, 127.0, 127.0), "scale_values": (128.0, 128.0, 128.0)}
+HALF = {"mean_values": (127.5, 127.5, 127.5), "scale_values": (127.5, 127.5, 127.5)}
 SAMPLES = 300
 LEVELS = {"prune 50 %": 0.5, "prune 65 %": 0.65}
 
@@ -54,15 +56,34 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """What calibrates and judges a model, in the zoo, and its preprocessing."""
+
+    data: str
+    test: str
+    scale: dict[str, tuple[float, ...]]
+
+
+CIFAR = Task("cifar10_train5085.npz", "cifar10_test1017.npz", SCALE)
+PICTURES = "imagenet_sample500_256.zip", "imagenet_val650_227.zip"
+TASKS = {
+    "efficientnet_lite0_imagenet": Task(*PICTURES, EVEN),
+    "squeezenet1.1_imagenet": Task(*PICTURES, SCALE),
+    "mobilenetv2_1.0_imagenet": Task(*PICTURES, HALF),
+}  # others are told by CIFAR
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """What every tool is given."""
 
     model: Path
     zoo: Path
+    task: Task
     source: str  # real or fractals
     level: float | None  # of sparsity; None: 8 bits
     samples: Path  # .npz with x, as the model takes it
-    pot: Path  # the interpreter of its environment
+    environments: Path
 
 
 Tool = Callable[[Case, Path], Sequence[str | Path]]  # the command that writes m.xml or m.onnx, or 1/model.xml, to a folder
@@ -71,16 +92,17 @@ Tool = Callable[[Case, Path], Sequence[str | Path]]  # the command that writes m
 def fractune(case: Case, folder: Path) -> Sequence[str | Path]:
     """The command of a user."""
     step = {"method": "int8"} if case.level is None else {"method": "layerwise_pruning", "sparsity_level": case.level}
-    recipe = {"steps": [step], "calibration": {"count": SAMPLES}, "preprocessing": SCALE, "benchmark": None}
+    recipe = {"steps": [step], "calibration": {"count": SAMPLES}, "preprocessing": case.task.scale, "benchmark": None}
     (folder / "recipe.json").write_text(json.dumps(recipe))
-    data = ["--data", case.zoo / DATA] if case.source == "real" else []
+    data = ["--data", case.zoo / case.task.data] if case.source == "real" else []
     program = Path(sys.executable).with_name("fractune")
     return [program, "optimize", case.model, "--recipe", folder / "recipe.json", *data, "--threads", "1", "--out", folder, "-q"]
 
 
 def pot(case: Case, folder: Path) -> Sequence[str | Path]:
     """Tuned sparsity."""
-    return [case.pot, HERE / "pot.py", *_common(case, folder), "--level", str(case.level)]
+    interpreter = environment(case.environments / "pot", POT)
+    return [interpreter, HERE / "pot.py", *_common(case, folder), "--level", str(case.level)]
 
 
 def nncf_ptq(case: Case, folder: Path) -> Sequence[str | Path]:
@@ -104,7 +126,7 @@ ROWS: dict[str, dict[str, Tool]] = {
 
 
 def main(
-    zoo: Annotated[Path, typer.Option(help="Folder with the models and the CIFAR-10 images.")],
+    zoo: Annotated[Path, typer.Option(help="Folder with the models and the images of their tasks.")],
     environments: Annotated[Path, typer.Option(help="Folder for the environments of other tools.")],
     models: Annotated[str, typer.Option(help="Of the zoo, separated by commas.")] = "resnet20_cifar10,resnet32_cifar10",
     rows: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(ROWS),
@@ -113,14 +135,12 @@ def main(
     out: Annotated[Path, typer.Option(help="Results, merged.")] = RESULTS,
 ) -> None:
     """Run the tools one after another."""
-    wanted = not tools or any(name.startswith("POT") for name in tools.split(","))
-    interpreter = environment(environments / "pot", POT) if wanted else Path(sys.executable)
     for model, row, source in product(models.split(","), rows.split(","), sources.split(",")):
-        imported = load(zoo / f"{model}.onnx")
+        imported, task = load(zoo / f"{model}.onnx"), TASKS.get(model, CIFAR)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "samples.npz"
-            np.savez(path, x=_values(imported, zoo, source))
-            case = Case(zoo / f"{model}.onnx", zoo, source, LEVELS.get(row), path, interpreter)
+            np.savez(path, x=_values(imported, zoo, task, source))
+            case = Case(zoo / f"{model}.onnx", zoo, task, source, LEVELS.get(row), path, environments)
             for name, tool in ROWS[row].items():
                 if tools and name not in tools.split(","):
                     continue
@@ -153,7 +173,7 @@ def measure(tool: Tool, case: Case, imported: Imported) -> Figures:
         if status:
             raise RuntimeError(f"{tool.__name__} failed:\n{complaints.decode()[-2000:]}")
         made = next(path for path in (folder / "1/model.xml", folder / "m.xml", folder / "m.onnx") if path.is_file())
-        test = from_dataset(case.zoo / TEST, imported, Preprocessing(**SCALE))
+        test = from_dataset(case.zoo / case.task.test, imported, Preprocessing(**case.task.scale))
         compared = compare_models(imported.model, ov.Core().read_model(made), test, batch_size=1, threads=1)
         accuracy = summarise(compared, np.random.default_rng(0)).accuracy_compressed
         assert accuracy is not None
@@ -176,13 +196,13 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _values(imported: Imported, zoo: Path, source: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _values(imported: Imported, zoo: Path, task: Task, source: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     """What calibrates, as the model takes it (n, ...)."""
     samples: Samples
     if source == "real":
-        samples = from_dataset(zoo / DATA, imported, Preprocessing(**SCALE), Choice(SAMPLES))
+        samples = from_dataset(zoo / task.data, imported, Preprocessing(**task.scale), Choice(SAMPLES))
     else:
-        samples = from_fractals(imported, SAMPLES, 0, Preprocessing(**SCALE))
+        samples = from_fractals(imported, SAMPLES, 0, Preprocessing(**task.scale))
     (values,) = samples.batch(0, SAMPLES).values()
     return values
 
