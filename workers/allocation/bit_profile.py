@@ -46,13 +46,19 @@ class BitProfile:
     def bits(self, budget: BitBudget) -> dict[str, int]:
         """The bits that keep to the budget at the least sum of harms, by layer name."""
         levels = sorted(budget.errors)
-        harms = np.stack([self._harms_at(bits) * budget.errors[bits] / quartered(bits) for bits in levels], axis=1)
+        harms = np.stack([self._harms_at(bits, budget) for bits in levels], axis=1)
         return dict(zip(self.names, optimal_bits(self.sizes, harms, levels, budget.mean), strict=True))
 
-    def _harms_at(self, bits: int) -> Array:
+    def harm(self, budget: BitBudget) -> float:
+        """What these bits cost together."""
+        same = min(max(int(budget.mean), min(budget.errors)), max(budget.errors))
+        found = self.bits(budget) if budget.open else dict.fromkeys(self.names, same)
+        return sum(float(self._harms_at(found[name], budget)[row]) for row, name in enumerate(self.names))
+
+    def _harms_at(self, bits: int, budget: BitBudget) -> Array:
         """(layers,)"""
         known = min(max(bits, BITS[0]), BITS[-1])
-        return np.asarray(self.costs[:, BITS.index(known)] * quartered(bits - known))
+        return np.asarray(self.costs[:, BITS.index(known)] * quartered(bits - known) * budget.errors[bits] / quartered(bits))
 
 
 def profile_bits(

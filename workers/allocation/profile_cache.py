@@ -16,6 +16,7 @@ from workers.engine.cache import JobCache
 from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import Layer
+from workers.methods.problem import Method, Step
 from workers.passes import CompressionState, RunContext, StepProgress, tell_nobody
 
 T = TypeVar("T", SensitivityProfile, BitProfile)
@@ -59,6 +60,17 @@ class ProfileCache:
             self._known[profiler] = found
         known: T = self._known[profiler]
         return known
+
+    def foreseen(self, step: Step) -> float | None:
+        """What the known profiles say that a step's levels or bits cost together; None where they were not asked."""
+        if not isinstance(step, Method):
+            return None
+        for profile in self._known.values():
+            if isinstance(profile, SensitivityProfile) and step.measured_level is not None:
+                return profile.harm(step.measured_level)
+            if isinstance(profile, BitProfile) and step.measured_bits is not None:
+                return profile.harm(step.measured_bits)
+        return None
 
     def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
         """What the known profiles say that each layer's new weights alone cost the outputs, by layer name."""

@@ -51,6 +51,12 @@ class SensitivityProfile:
         """The levels that reach `sparsity` over all layers at the least sum of harms."""
         return dict(zip(self.names, optimal_levels(self.sizes, self.harms, sparsity), strict=True))
 
+    def harm(self, sparsity: float) -> float:
+        """What these levels cost together; layers that are pruned last are left out."""
+        levels = self.levels(sparsity)
+        rows = zip(self.names, self.sensitivities, self.harms, strict=True)
+        return sum(float(row[np.abs(GRID - levels[name]).argmin()]) for name, value, row in rows if value < LAST)
+
 
 def foretold_errors(sensitivities: Mapping[str, float], results: Sequence[LayerResult]) -> dict[str, float]:
     """E‖o − ô‖² / E‖o‖² of the model's outputs with each layer's new weights alone, in proportion to the layer's own error.

@@ -132,9 +132,12 @@ class Search(Block):
 
 
 class Pareto(Block):
-    """Make several models that press differently hard, and keep those that no other beats in both size and fidelity."""
+    """Make several models that press differently hard, and keep those that no other beats in both size and fidelity.
 
-    points: int = Field(default=5, ge=2, le=20, description="Models besides those of a search, evenly spaced.")
+    They are placed where the error that is foreseen bends, or evenly where no layer was profiled.
+    """
+
+    points: int = Field(default=5, ge=2, le=20, description="Models besides those of a search.")
 
 
 class BenchmarkSettings(Block):

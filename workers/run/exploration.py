@@ -159,7 +159,7 @@ def _explorer(
     """What makes the candidates, and for int8 the order in which operations go back to floating point."""
     if not searches_operations(recipe):
         factory.profile(recipe)  # before other workers are told of candidates: it serves all of them
-        return Explorer(factory, build_ladder(recipe), out, deadline), ()
+        return Explorer(factory, _foreseen(build_ladder(recipe), factory), out, deadline), ()
     whole = factory.make(recipe.model_copy(update={"search": None, "pareto": None}), out / WORK / "whole")
     enough = _is_enough(factory, whole) and recipe.pareto is None
     order = () if enough else rank_operations(factory, whole, recipe)
@@ -167,6 +167,14 @@ def _explorer(
     explorer = Explorer(factory, ladder, out, deadline, partial(factory.take_back, whole))
     explorer.made[ladder.first] = explorer.whole = whole
     return explorer, order
+
+
+def _foreseen(ladder: Ladder, factory: CandidateFactory) -> Ladder:
+    """The ladder with what its levels are foreseen to harm, where the layers were profiled."""
+    steps = (next(step for step in recipe.steps if hasattr(step, ladder.knob)) for recipe in ladder.recipes)
+    harms = [factory.profiles.foreseen(step) for step in steps]
+    curve = tuple((setting, harm) for setting, harm in zip(ladder.settings, harms, strict=True) if harm is not None)
+    return replace(ladder, curve=curve) if len(curve) == len(harms) else ladder
 
 
 def _has_two_chances(recipe: Recipe, judging: Samples) -> bool:

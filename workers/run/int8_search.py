@@ -55,7 +55,14 @@ def operation_ladder(recipe: Recipe, order: tuple[OperationHarm, ...]) -> Ladder
         raise InvalidRecipe("search: int8 leaves no operation of this model that could go back to floating point.")
     counts = range(len(order) - 1, -1, -1)
     recipes = tuple(_without(recipe, tuple(each.name for each in order[:count])) for count in counts)
-    return Ladder(KNOB, tuple(map(float, counts)), recipes, len(order) - 1, spare_levels([each.harm for each in order]))
+    spare, curve = spare_levels([each.harm for each in order]), operation_curve(order)
+    return Ladder(KNOB, tuple(map(float, counts)), recipes, len(order) - 1, spare, curve)
+
+
+def operation_curve(order: Sequence[OperationHarm]) -> tuple[tuple[float, float], ...]:
+    """What the operations that each level leaves in int8 save and harm, were effects to add up."""
+    both = np.array([(max(each.gain, 0.0), max(each.harm, 0.0)) for each in reversed(order)])
+    return tuple((float(gain), float(harm)) for gain, harm in np.cumsum(both, axis=0))
 
 
 def spare_levels(harms: Sequence[float]) -> tuple[int, ...]:

@@ -8,15 +8,18 @@ testing; Angelopoulos et al., "Learn then test", 2021, section 3.2), so every ve
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.errors import InvalidRecipe
 from workers.recipe import Recipe
 from workers.recipe.recipe import RESOLUTION
 
 PREFERRED = ("sparsity_level", "bits")  # which knob is turned, where steps offer several
+STRAIGHT = 1e-6  # of the whole range: what lies nearer to a line lies on it
 AHEAD = 6  # levels that other workers may make meanwhile: both next ones, and the four after these
 
 T = TypeVar("T")
@@ -31,10 +34,39 @@ class Ladder:
     recipes: tuple[Recipe, ...]
     first: int  # the recipe as it was given
     spare: tuple[int, ...] = ()  # levels, mildest first, to be judged before one that passed selection by little
+    curve: tuple[tuple[float, float], ...] = ()  # what each level is foreseen to save and to harm, where that is known
 
     def spread(self, points: int) -> list[int]:
-        """Evenly spaced levels, both ends among them."""
+        """Levels for so many points, both ends among them: where the curve bends, or evenly spaced where none is known."""
+        if self.curve:
+            return bends(self.curve, points)
         return sorted({round(at) for at in np.linspace(0, len(self.settings) - 1, points)})
+
+
+def bends(curve: Sequence[tuple[float, float]], points: int) -> list[int]:
+    """The places of `curve`, at most so many, between which straight lines follow it best; both ends are among them.
+
+    Each is the one farthest from the lines so far (Ramer 1972; Douglas and Peucker 1973), both axes from 0 to 1; where
+    the lines already hold all, the middle of the widest gap.
+    """
+    values = np.asarray(curve, np.float64)
+    values = (values - values.min(axis=0)) / np.maximum(np.ptp(values, axis=0), np.finfo(float).tiny)
+    chosen = sorted({0, len(values) - 1})
+    while len(chosen) < min(points, len(values)):
+        apart = np.concatenate([_from_chord(values[a : b + 1])[1:] for a, b in pairwise(chosen)])
+        widest = max(pairwise(chosen), key=lambda ends: ends[1] - ends[0])
+        place = int(apart.argmax()) + 1 if apart.max() > STRAIGHT else sum(widest) // 2
+        chosen = sorted({*chosen, place})
+    return chosen
+
+
+def _from_chord(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The distances of points (n, 2) from the line through the first and the last."""
+    along = values[-1] - values[0]
+    length = float(np.hypot(*along))
+    away = values - values[0]
+    distance: NDArray[np.float64] = np.abs(along[0] * away[:, 1] - along[1] * away[:, 0])
+    return distance / length if length else np.hypot(*away.T)
 
 
 def build_ladder(recipe: Recipe, resolution: float | None = None) -> Ladder:

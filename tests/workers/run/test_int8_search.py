@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.run.int8_search import SPARE, spare_levels
+from workers.report.schema import OperationHarm
+from workers.run.int8_search import SPARE, operation_curve, spare_levels
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,10 @@ def test_spare_levels_are_milder_than_int8_everywhere(harms: list[float]) -> Non
     for level in found:
         assert 0 <= level < len(harms) - 1
         assert sum(harms[len(harms) - 1 - level :]) <= SPARE[-1] * float(np.sum(harms)) * (1 + 1e-9)
+
+
+def test_a_level_saves_and_harms_what_the_operations_it_leaves_do() -> None:
+    order = tuple(
+        OperationHarm(name=name, harm=harm, gain=gain) for name, harm, gain in [("a", 4, 1), ("b", 2, -1), ("c", 1, 3)]
+    )
+    assert operation_curve(order) == ((3, 1), (3, 3), (4, 7)), "c alone, then with b, whose loss of time is none, then with a"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from workers.errors import InvalidRecipe
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.recipe import Recipe
-from workers.run.search_strategy import bisect, build_ladder, last_kept, on_front
+from workers.run.search_strategy import bends, bisect, build_ladder, last_kept, on_front
 
 PRUNING = {"method": "layerwise_pruning", "sparsity_level": 0.62}
 
@@ -80,3 +81,31 @@ def test_a_search_must_know_what_it_looks_for() -> None:
 
 def test_the_front_holds_what_nothing_beats() -> None:
     assert on_front([(1, 3), (2, 2), (3, 1), (3, 3), (2, 2)]) == [True, True, True, False, True]
+
+
+def test_points_lie_where_the_curve_bends() -> None:
+    knee = [(float(level), 0.0 if level <= 70 else (level - 70) / 30) for level in range(101)]
+    assert bends(knee, 3) == [0, 70, 100]
+    steps = [(float(level), float(level > 20) + float(level > 60)) for level in range(101)]
+    assert {20, 21, 60, 61} <= set(bends(steps, 6))
+
+
+def test_points_of_a_straight_curve_are_evenly_spaced() -> None:
+    assert bends([(float(level), 2.0 * level) for level in range(9)], 5) == [0, 2, 4, 6, 8]
+    assert bends([(3.0, 0.0)] * 5, 3) == [0, 2, 4]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)), min_size=1, max_size=40), st.integers(2, 20))
+def test_points_are_as_many_as_there_can_be_and_hold_both_ends(curve: list[tuple[float, float]], points: int) -> None:
+    found = bends(curve, points)
+    assert found == sorted(set(found))
+    assert len(found) == min(points, len(curve))
+    assert {0, len(curve) - 1} <= set(found)
+
+
+def test_a_ladder_goes_by_its_curve_where_it_has_one() -> None:
+    recipe = Recipe.model_validate({"steps": [{"method": "uniform"}]})
+    ladder = build_ladder(recipe, 0.1)
+    assert ladder.spread(3) == [0, 3, 6]
+    harms = tuple((setting, 0.0 if setting > 3 else 1.0 / setting) for setting in ladder.settings)
+    assert replace(ladder, curve=harms).spread(3) == [0, 4, 6], "8, 4 and 2 bits"
