@@ -186,7 +186,7 @@ def watched(watch: Stopwatch, methods: Sequence[str]) -> Iterator[None]:
         (pipeline, "split_data", "calibrate: reading or drawing samples"),
         (pipeline, "_recognised", "calibrate: images that the network recognises"),
         (pipeline, "check_original", "calibrate: checking the original"),
-        (sensitivity_profile, "output_errors", "sensitivity: passes of layers"),
+        (sensitivity_profile, "output_losses", "sensitivity: passes of layers"),
         (pipeline, "_lost", "losses: passes of layers"),
     ]
     if "int8" in methods:
