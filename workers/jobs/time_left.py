@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from workers.jobs.job import Progress, Stage
 
 PRIOR = 0.1  # share of the whole forecast that stands for it where little has been measured yet
-TRUSTED = 0.1  # share of a stage that must be done for its own pace to weigh as much as the forecast
+TRUSTED = 0.1  # share of a stage, by items and by the forecast, after which its own pace weighs as much as the forecast
 REPEATED = (Stage.COMPRESS, Stage.EXPORT, Stage.VERIFY)  # for every model that a search makes
 
 
@@ -32,7 +32,8 @@ def time_left(progress: Progress, spent: Mapping[Stage, float], expected: Expect
         return left + max(0.0, foreseen - here)
     if share == 0:
         return left + max(0.0, foreseen - here)
-    trust = share / (share + TRUSTED)
+    passed = min(share, here / foreseen) if foreseen else share  # items differ: many small layers may come before a large one
+    trust = passed / (passed + TRUSTED)
     return left + (1 - share) * (trust * here / share + (1 - trust) * foreseen)
 
 

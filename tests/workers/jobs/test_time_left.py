@@ -40,6 +40,10 @@ def test_a_slower_machine_is_noticed_by_the_middle(pace: float, tenths: int) -> 
     assert left(Stage.VERIFY, 5, 10, verified) == pytest.approx(18 * pace, rel=0.5)
 
 
+def test_small_layers_before_a_large_one_are_no_promise() -> None:
+    assert left(Stage.COMPRESS, 3, 4, {Stage.IMPORT: 2.0, Stage.COMPRESS: 0.3}) > 28 + 14
+
+
 def test_stages_of_a_search_come_again() -> None:
     first = {Stage.IMPORT: 2.0, Stage.COMPRESS: 10.0, Stage.VERIFY: 3.0}
     assert left(Stage.COMPRESS, 1, 10, first, repeats=True) == pytest.approx(50 + 17 + 8)
