@@ -78,7 +78,7 @@ def _check_folder(folder: Path, force: bool, quiet: bool) -> None:
             "there with --force."
         )
     if earlier and not quiet:
-        messages.print(f"Replaces the earlier result in {folder}.", highlight=False, markup=False)
+        messages.print(f"The earlier result in {folder} will be replaced.", highlight=False, markup=False)
 
 
 def _tell(folder: Path, quiet: bool, as_json: bool) -> exit_codes.ExitCode:

@@ -47,8 +47,8 @@ def _typed(advice: Mapping[str, Any] | str, report: Mapping[str, Any]) -> str:
     steps = report["recipe"]["steps"]
     pruning = steps[0]["method"] == "layerwise_pruning" and len(steps) == 1
     options = {
-        "evaluate": "--eval FOLDER",
-        "calibrate": "--data FOLDER",
+        "evaluate": "--eval PATH",
+        "calibrate": "--data PATH",
         "goal": f"--goal {advice['goal']}" + (" --max-drop 0.01" if advice["goal"] == "limit" else ""),
         "int8": f"--prune {steps[0]['sparsity_level']:g} --int8" if pruning else "`advice` of report.json has the recipe",
         "ignore": "`advice` of report.json has the recipe",

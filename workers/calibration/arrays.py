@@ -95,9 +95,7 @@ def image_rows(array: Array, image: ImageInput, declared: Preprocessing) -> Rows
         raise _mismatch(image.name, array.shape[1:], image.picture, "Convert the images to the channels of the model.")
     if declared.resize is None and declared.crop is None:
         if pixels.shape[1:] != image.picture:
-            raise _mismatch(
-                image.name, array.shape[1:], image.picture, "Give images of that size, or set preprocessing.resize."
-            )
+            raise _mismatch(image.name, array.shape[1:], image.picture, scaling(min(image.height, image.width)))
         return lambda numbers: np.asarray(pixels[numbers])
     if image.channels not in MODES:
         raise DataMismatch(f"Images of {image.channels} channels cannot be resized.", hint="Give them in the model's size.")
@@ -147,3 +145,9 @@ def _check_values(values: Array, entry: Input, numbers: Numbers) -> None:
 def _mismatch(name: str, given: tuple[int, ...], wanted: tuple[int, ...], hint: str) -> DataMismatch:
     sizes = " and ".join("x".join(map(str, shape)) or "single values" for shape in (given, wanted))
     return DataMismatch(f"The samples and input {name!r} differ in size: {sizes}.", hint=hint)
+
+
+def scaling(side: int) -> str:
+    """What helps where images have another size than the model's input."""
+    knob = f"preprocessing.resize={side}"
+    return f"Give images of that size, or have them scaled: {knob} in the recipe, or --set {knob}."

@@ -84,6 +84,16 @@ def alternatives(image: ImageInput) -> dict[str, ImageInput]:
     return {what: made for what, made in found.items() if made != image}
 
 
+def spelt(what: str) -> str:
+    """The knobs of an alternative, as --set takes them."""
+    if " in place of " in what:
+        return f"preprocessing.color_order={what[:3]}"
+    mean, scale = {"raw 0..255": ("[0]", "[1]"), "0..1": ("[0]", "[255]"), "-1..1": ("[127.5]", "[127.5]")}.get(
+        what, (str(list(IMAGENET_MEAN)), str(list(IMAGENET_SCALE)))
+    )
+    return f"preprocessing.mean_values={mean} and preprocessing.scale_values={scale}".replace(", ", ",")
+
+
 def image_input(entry: Input, declared: Preprocessing) -> tuple[ImageInput, tuple[str, ...]] | None:
     """How to prepare images for an input, with what is to be said about assumptions; None if it does not take images.
 

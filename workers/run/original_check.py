@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from workers.annotations import Boxes, TargetKind, Targets
 from workers.calibration import Samples
+from workers.calibration.preprocessing import spelt
 from workers.errors import DoubtfulOriginal
 from workers.evaluation.model_comparison import compare_answers
 from workers.evaluation.model_outputs import inference_request, sample_outputs
@@ -45,7 +46,7 @@ def check_original(original: ov.Model, samples: Samples, task: Task, threads: in
     found = {what: _tried(request, task, other, answers, rng) for what, other in tried.items()}
     better = {what: result for what, result in found.items() if result and _is_clearly_better(result)}
     if better or _guesses(as_it_is, task):
-        raise DoubtfulOriginal(_told(as_it_is, found, better))
+        raise DoubtfulOriginal(_told(as_it_is, found, better), hint=_remedy(better))
 
 
 def _tried(
@@ -80,6 +81,13 @@ def _told(as_it_is: Resampled, found: Mapping[str, Resampled | None], better: Ma
         return f"{text}; with {best} it is {percent(better[best].compressed.value)}."
     tried = ", ".join(f"{what} {percent(result.compressed.value)}" for what, result in found.items() if result)
     return f"{text}, no better than guessing." + (f" Tried as well: {tried}." if tried else "")
+
+
+def _remedy(better: Mapping[str, Resampled]) -> str | None:
+    if not better:
+        return None
+    best = max(better, key=lambda what: better[what].compressed.value)
+    return f"Set {spelt(best)} in the recipe, or with --set; or set check_original to false to go on as it is."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -114,7 +114,7 @@ def test_warnings_go_beside_the_result(capsys: pytest.CaptureFixture[str], tmp_p
     for line in (
         "Assumed: x.",
         "Beware of [brackets].",
-        "Next    Judge it (--eval FOLDER).",
+        "Next    Judge it (--eval PATH).",
         "        Take int8 (--prune 0.7 --int8).",
     ):
         assert line in err

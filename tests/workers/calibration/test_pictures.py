@@ -1,6 +1,7 @@
 """Pictures: decoded, placed, cut and prepared, against Pillow and NumPy done by hand."""
 
 import io
+import json
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,7 @@ from workers.calibration.preprocessing import (
     ImageInput,
     alternatives,
     image_input,
+    spelt,
     unused,
 )
 from workers.errors import DataMismatch, InvalidRecipe, UnreadableData
@@ -308,6 +310,10 @@ def test_alternatives_are_what_models_are_commonly_fed_with_and_never_the_same()
     assert "ImageNet's mean and standard deviation" in divided
     assert set(alternatives(image(replace(ENTRY, dtype=np.dtype(np.uint8))))) == {"BGR in place of RGB"}
     assert set(alternatives(image(replace(ENTRY, shape=(1, 1, 8, 10))))) == {"raw 0..255", "-1..1"}
+    assert spelt("BGR in place of RGB") == "preprocessing.color_order=BGR"
+    for what, other in {**others, **divided}.items():
+        knobs = dict(text.removeprefix("preprocessing.").split("=") for text in spelt(what).split(" and "))
+        assert "color_order" in knobs or image(**{name: json.loads(value) for name, value in knobs.items()}) == other
 
 
 def test_preprocessing_that_no_image_sees_is_told() -> None:
