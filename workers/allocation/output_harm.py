@@ -36,11 +36,11 @@ def compare_output(name: str, activation: Activation, expected: Batches, found: 
     error = sum(float(np.sum(np.square(new - old, dtype=np.float64))) for old, new in zip(expected, found, strict=True))
     energy = sum(float(np.sum(np.square(old, dtype=np.float64))) for old in expected)
     relative = error / energy if energy else float(error > 0)
-    before = np.concatenate(expected)
-    reading = read(name, before, activation)
-    if reading.kind is not OutputKind.CLASSES:
+    reading = read(name, np.atleast_1d(expected[0]), activation)
+    if reading.kind is not OutputKind.CLASSES or len({values.shape[1:] for values in expected}) > 1:
         return OutputLoss(relative, relative)
-    return OutputLoss(relative, lost_decisions(_scores(reading, before), _scores(reading, np.concatenate(found))))
+    before, after = (_scores(reading, np.concatenate(batches)) for batches in (expected, found))
+    return OutputLoss(relative, lost_decisions(before, after))
 
 
 def lost_decisions(before: Array, after: Array) -> float:

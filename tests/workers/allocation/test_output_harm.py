@@ -55,3 +55,11 @@ def test_an_output_of_zeros_is_lost_once_it_is_anything_else() -> None:
     zeros = np.zeros((4, 3, 2, 2), np.float32)
     assert compare_output("map", None, [zeros], [zeros]).error == 0
     assert compare_output("map", None, [zeros], [zeros + 1]).error == 1
+
+
+@pytest.mark.parametrize("shapes", [[(), ()], [(4,), (4,)], [(1, 5), (1, 7)], [(1, 3, 4), (1, 2, 4)]])
+def test_outputs_of_any_size_are_compared_batch_by_batch(shapes: list[tuple[int, ...]]) -> None:
+    rng = np.random.default_rng(0)
+    before = [np.asarray(rng.normal(size=shape), np.float32) for shape in shapes]
+    loss = compare_output("output", None, before, [2 * values for values in before])
+    assert loss.harm == loss.error == pytest.approx(1)
