@@ -14,6 +14,7 @@ from workers.annotations import TargetKind, Targets
 from workers.archives import open_zip
 from workers.calibration.arrays import LABELS, image_rows, is_images, length, match_arrays, open_arrays, value_rows
 from workers.calibration.draw import draw_strata
+from workers.calibration.formats.class_folders import unnamed
 from workers.calibration.image_folders import Album, open_archive, open_folder, picture_rows
 from workers.calibration.labels import Labels, check_labels, classes_of
 from workers.calibration.preprocessing import ImageInput, alternatives, image_input, unused
@@ -91,6 +92,8 @@ def _from_album(album: Album, model: Imported, declared: Preprocessing, choice: 
     pixels = held(picture_rows(album, image, declared), taken, image.picture, progress)
     if annotation:
         notes += (f"Labels come from {annotation.what}.",)
+    elif folders := unnamed(album.names):
+        notes += (folders,)
     if album.ignored:
         notes += (f"{album.ignored} files of the dataset are neither images nor labels of them, and were left out.",)
     return Samples(

@@ -15,6 +15,7 @@ from workers.annotations import TargetKind
 from workers.archives import open_zip
 from workers.calibration.arrays import IMAGES, LABELS, length, open_arrays
 from workers.calibration.formats import Annotation, RawBoxes
+from workers.calibration.formats.class_folders import unnamed
 from workers.calibration.formats.text_lines import UNKNOWN
 from workers.calibration.image_decoding import MODES, decode, fit
 from workers.calibration.image_folders import Album, open_archive, open_folder
@@ -73,6 +74,7 @@ def _album(album: Album) -> tuple[Found, NDArray[np.uint8]]:
             *_problems(classes, twice),
             *_annotation_problems(album.annotation, classes, shapes),
             *_left_out(album.ignored),
+            *([folders] if album.annotation is None and (folders := unnamed(album.names)) else []),
         ],
         "thumbnails": len(thumbnails),
     }

@@ -29,6 +29,10 @@ def test_class_folders_are_counted_and_doubles_named(tmp_path: Path) -> None:
     files = {"cat/1.png": png(1), "cat/2.png": png(2, 40), "dog/3.png": png(1), "classes.txt": b"dog\ncat\n"}
     found, thumbnails = inspect_dataset(folder(tmp_path, files))
     assert (found["samples"], found["labels"], found["labels_from"]) == (3, "class", "class folders")
+    del files["classes.txt"]
+    unnamed, _ = inspect_dataset(folder(tmp_path / "unnamed", files))
+    assert unnamed["labels"] is None
+    assert any("2 folders (cat, dog)" in problem for problem in unnamed["problems"])
     assert found["sizes"] == {"20x30": 2, "40x30": 1}
     assert found["classes"] == {"dog": 1, "cat": 2}
     assert any("there twice, the first of them: dog/3.png is cat/1.png" in problem for problem in found["problems"])

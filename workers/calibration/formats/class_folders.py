@@ -1,5 +1,6 @@
 """Class folders, as ImageNet has them: every class in a folder of its own, counted as classes.txt lists them."""
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from workers.annotations import TargetKind
@@ -7,6 +8,18 @@ from workers.calibration.formats.listing import Annotation, FileListing, class_l
 from workers.errors import LabelMismatch
 
 PLAIN = frozenset("images image img imgs train training val valid validation test data jpegimages".split())
+
+
+def unnamed(images: Iterable[str]) -> str | None:
+    """What is to be said of pictures that lie in folders which may be classes, where nothing tells their numbers."""
+    found = sorted({PurePosixPath(name).parent.name for name in images})
+    if len(found) < 2 or "" in found or any(folder.lower() in PLAIN for folder in found):
+        return None
+    names = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    return (
+        f"The pictures lie in {len(found)} folders ({names}), which are classes to a model that has as many. For another, "
+        "name the folders by its numbers of the classes, or list all its classes in classes.txt."
+    )
 
 
 def find(listing: FileListing, classes: int | None) -> Annotation | None:
