@@ -29,7 +29,7 @@ def write_weight(model: ov.Model, layer: Layer, matrix: NDArray[np.floating]) ->
     if not users:
         return
     name = users[0].input_value(layer.port).get_node().friendly_name
-    tensor = np.ascontiguousarray(layer.geometry.tensor(matrix.astype(np.float32, copy=False), layer.shape))
+    tensor = np.require(layer.geometry.tensor(matrix.astype(np.float32, copy=False), layer.shape), requirements=("C", "W"))
     new = ops.constant(tensor, name=name, shared_memory=True)
     for user in users:
         user.input(layer.port).replace_source_output(new.output(0))

@@ -124,6 +124,23 @@ def test_a_weight_is_a_matrix_of_groups_rows_and_columns(groups: int) -> None:
     np.testing.assert_allclose(runner(model)([value])[0], 2 * runner(original)([value])[0], rtol=1e-5)
 
 
+def test_models_keep_a_new_weight_where_it_lies_if_they_may() -> None:
+    x = ops.parameter([1, 3], name="x")
+    model = ov.Model([ops.result(ops.matmul(x, ops.constant(np.zeros((4, 3), np.float32)), False, True))], [x])
+    (layer,), other = find_layers(model)[0], model.clone()
+    mine, lent = (
+        np.arange(12, dtype=np.float32).reshape(1, 4, 3),
+        np.broadcast_to(np.float32(2), (1, 4, 3)),
+    )  # nobody's to write
+    for each in (model, other):
+        write_weight(each, layer, mine)
+        (constant,) = (node for node in each.get_ops() if node.get_type_name() == "Constant")
+        assert np.shares_memory(constant.get_data(), mine)
+    write_weight(other, layer, lent)
+    np.testing.assert_array_equal(read_weight(other, layer), lent)
+    np.testing.assert_array_equal(read_weight(model, layer), mine)
+
+
 def test_operations_that_share_a_weight_get_the_same_new_one() -> None:
     x = ops.parameter([2, 3])
     shared = constant(floats(4, 3))
