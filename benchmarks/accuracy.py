@@ -146,7 +146,14 @@ def measure(zoo: Path, subject: dict[str, Any], steps: Steps, source: str, seed:
         "zeros": round(100 * report["sparsity"], 1),
         "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
         "images_found": found,
+        "commit": commit(),
     }
+
+
+def commit() -> str:
+    """That of the code which runs; empty where there is no repository."""
+    found = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=PAGE.parent, capture_output=True, text=True)
+    return found.stdout.strip()
 
 
 def table(runs: list[dict[str, Any]]) -> str:
