@@ -51,13 +51,8 @@ class ProfileCache:
         if state.results:
             return profiler(state.model, layers, context.samples, context.engine, progress)
         if profiler not in self._known:
-            folder = self._cache.folder(_place(profiler, layers, context))
-            found = kept_profile(profiler, layers, folder) if folder else None
-            if found is None:
-                found = profiler(state.model, layers, context.samples, context.engine, progress)
-                if folder:
-                    keep_profile(found, folder)
-            self._known[profiler] = found
+            with self._cache.sole(f"profile {profiler.__name__}", lambda: None):  # by one process; the others wait for it
+                self._known[profiler] = self._found(profiler, layers, state, context, progress)
         known: T = self._known[profiler]
         return known
 
@@ -71,6 +66,22 @@ class ProfileCache:
             if isinstance(profile, BitProfile) and step.measured_bits is not None:
                 return profile.harm(step.measured_bits)
         return None
+
+    def _found(
+        self,
+        profiler: Profiler[T],
+        layers: Sequence[Layer],
+        state: CompressionState,
+        context: RunContext,
+        progress: StepProgress,
+    ) -> T:
+        """The profile that is kept, or else made now, and kept."""
+        folder = self._cache.folder(_place(profiler, layers, context))
+        kept = kept_profile(profiler, layers, folder) if folder else None
+        found = kept or profiler(state.model, layers, context.samples, context.engine, progress)
+        if folder and kept is None:
+            keep_profile(found, folder)
+        return found
 
     def foretold(self, results: Sequence[LayerResult]) -> dict[str, float]:
         """What the known profiles say that each layer's new weights alone cost the outputs, by layer name."""

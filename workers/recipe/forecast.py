@@ -207,4 +207,6 @@ def _notes(recipe: Recipe, planned: Sequence[Planned]) -> tuple[str, ...]:
         notes.append("finetune needs torch on the worker: pip install 'fractune[finetune]'.")
     if recipe.search:
         notes.append("A search changes the setting of its knob: sizes are those of the recipe as it stands.")
+    if recipe.search or recipe.pareto:
+        notes.append("Workers of a service that are idle solve candidates for the job: with them it takes less time.")
     return tuple(notes)
