@@ -195,7 +195,8 @@ def help_job(bench: WorkerContext, job_id: str, attempt: int, level: int | None 
     with bench.artifacts.helping(job_id, bench.worker) as workdir:
         whole = job_task(job, bench.artifacts, workdir, bench.settings.threads)
         task = replace(whole, evaluation=None, decoder=None, helping=True, level=level)
-        make_checkpoints(task)
+        if level is None:  # where candidates are shared, their folder is there, or the job has ended
+            make_checkpoints(task)
         command = bench.settings.child_command
         outcome = sandbox.run_sandboxed(task, workdir, bench.settings.limits, lambda event: None, over, command=command)
     log.info("helped", job_id=job_id, level=level, failure=outcome.failure and outcome.failure.code)
