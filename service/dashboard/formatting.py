@@ -24,8 +24,8 @@ FILTERS = (
     "title_of",
 )
 LABELS = {  # what samples are labelled with, and the task that it belongs to
-    "class": ("classification", "one class"),
-    "labels": ("multilabel", "several classes"),
+    "class": ("classification", "a class each"),
+    "labels": ("multilabel", "several classes each"),
     "values": ("regression", "numbers"),
     "boxes": ("detection", "boxes"),
     "map": ("segmentation", "a class for every pixel"),

@@ -151,7 +151,7 @@ def test_results_that_were_judged_on_other_samples_are_told_apart(
 def test_a_dataset_is_looked_into(enter: Callable[..., Page], jobs: dict[str, str], service: Installation) -> None:
     page = enter("datasets")
     row = page.get_by_role("row", name="digits.npz")
-    expect(row).to_contain_text("600 samples, one class")
+    expect(row).to_contain_text("600 samples, a class each")
     row.get_by_role("link", name="digits.npz").click()
     expect(page.get_by_role("heading", name="digits.npz")).to_be_visible()
     expect(page.get_by_label("Contents")).to_contain_text("8 × 8 × 1 uint8")

@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 Work = NDArray[Any]
 
-FOR_SOME_LAYERS = {"ignored_scope", "layers"}  # knobs
+FOR_SOME_LAYERS = ("ignored_scope", "layers")  # knobs, in the order in which they are shown
 
 Ladder = tuple[str, tuple[float, ...]]  # a knob and its values
 Levels = Literal["grid", "powers"]  # on which error curves by bits are measured
@@ -96,8 +96,9 @@ def _require_method(schema: JsonDict) -> None:
     assert isinstance(required, list)
     assert isinstance(properties, dict)
     schema["required"] = ["method", *required]
-    for name in FOR_SOME_LAYERS & properties.keys():
-        properties[name] = properties.pop(name)
+    for name in FOR_SOME_LAYERS:
+        if name in properties:
+            properties[name] = properties.pop(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class PerLayer(Step, ABC):
         if not knobs or knobs.keys() & {"method", *FOR_SOME_LAYERS}:
             raise ValueError("layers: beside `scope` stand knobs of the step, at least one")
         alone = {"allocation": "uniform"} if "allocation" in type(self).model_fields else {}
-        return type(self).model_validate({**self.model_dump(exclude=FOR_SOME_LAYERS), **alone, **knobs})
+        return type(self).model_validate({**self.model_dump(exclude={*FOR_SOME_LAYERS}), **alone, **knobs})
 
 
 class Method(PerLayer, ABC):

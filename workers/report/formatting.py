@@ -107,9 +107,9 @@ def milliseconds(value: float) -> str:
     return significant(value) + SPACE + "ms"
 
 
-def percent_interval(interval: Interval) -> str:
+def percent_interval(interval: Interval, digits: int = 1) -> str:
     """Interval(0.91, 0.89, 0.93) -> 89.0 to 93.0 %."""
-    return _between(interval, 100, 1) + SPACE + "%"
+    return _between(interval, 100, digits) + SPACE + "%"
 
 
 def drop_interval(interval: Interval) -> str:

@@ -58,6 +58,14 @@ def test_the_common_recipes_are_valid(name: str) -> None:
     assert Draft.of(PRESETS[name]).recipe() == PRESETS[name]
 
 
+def test_what_is_for_some_layers_comes_last_and_in_one_order() -> None:
+    """Several processes answer for one form: the order must not come from a set."""
+    for method, schema in catalogue().items():
+        names = list(schema["properties"])
+        last = [name for name in ("ignored_scope", "layers") if name in names]
+        assert names[len(names) - len(last) :] == last, method
+
+
 def test_a_goal_fills_the_form_until_its_steps_are_changed() -> None:
     draft = Draft.of(WHOLE).changed("goal:size")
     assert draft.goal is GOALS["size"]

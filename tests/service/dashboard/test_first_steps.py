@@ -56,6 +56,8 @@ def test_the_help_has_every_figure_and_every_failure(service: Installation) -> N
         page = browser.get("/ui/help").text
     assert all(f'<div id="{name}"' in page for name in TERMS)
     assert [kind.code for kind in error_kinds() if f'<tr id="{kind.code}"' not in page] == ["INTERNAL"]
+    assert "<code>benchmark.infer_precision</code>" in page
+    assert "`" not in page
 
 
 def test_files_go_by_their_names_on_the_command_line(service: Installation, http: httpx.Client) -> None:

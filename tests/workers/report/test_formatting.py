@@ -37,6 +37,7 @@ def plain(text: str) -> str:
         (formatting.duration(75), "1 min 15 s"),
         (formatting.duration(7_500), "2 h 5 min"),
         (formatting.percent_interval(Interval(0.91, 0.89, 0.93)), "89.0 to 93.0 %"),
+        (formatting.percent_interval(Interval(0.9999, 0.9996, 1.0), 2), "99.96 to 100.00 %"),
         (formatting.drop_interval(Interval(0.003, -0.01, 0.02)), "-1.00 to 2.00 points"),
         (formatting.loss(0.5, "psnr"), "0.500"),
         (formatting.loss(0.01, "mAP", "relative"), "1.00 % of its value"),
