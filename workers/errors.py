@@ -217,7 +217,10 @@ class DataOverlap(Refusal):
     """Samples that calibrate would also judge."""
 
     code = "DATA_OVERLAP"
-    hint = "Leave --eval out: the samples of --data beyond those that calibrate judge. Or give other samples to --eval."
+    hint = (
+        "Leave the evaluation (--eval) out: what calibration leaves over of its dataset (--data) judges then. "
+        "Or give other samples for the evaluation."
+    )
 
 
 class DoubtfulOriginal(Refusal):

@@ -43,6 +43,14 @@ def test_a_form_without_a_model_says_so(service: Installation) -> None:
         assert "No model is chosen. Upload one" in browser.post("/ui/new", data=fields).text
 
 
+def test_a_form_says_that_no_sample_may_calibrate_and_judge(service: Installation) -> None:
+    with signed_in(service, Role.OPERATOR) as browser:
+        form = browser.get("/ui/new")
+        fields = {"csrf": token(form), "action": "update", "steps.0.method": "int8", "dataset": "a" * 64}
+        assert "no sample may do both" not in browser.post("/ui/new", data=fields).text
+        assert "no sample may do both" in browser.post("/ui/new", data=fields | {"evaluation": "a" * 64}).text
+
+
 def test_a_viewer_is_not_offered_it(service: Installation) -> None:
     with signed_in(service, Role.VIEWER) as browser:
         page = browser.get("/ui/?q=nothing+fits")
