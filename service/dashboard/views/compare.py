@@ -44,7 +44,7 @@ def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Res
         "compare.html",
         lines=lines,
         judged_alike=alike,
-        judged=[_called(store, *_judged_on(line)) for line in lines],
+        judged=[_called(store, *_judged_on(line)) if line.job.summary else "" for line in lines],
         recipes=_differing([brief(line.job.recipe) for line in lines]),
         best={key: _best(lines, key, sign) for key, sign in BETTER.items()} if alike and one_model else {},
         answers=(_intervals(lines, "drop", drop) or _intervals(lines, "agreement", percent)) if alike else None,
@@ -91,18 +91,21 @@ def pareto(
 
 
 def _alike(lines: list[JobRow]) -> bool:
-    """Whether all were judged on the same samples."""
-    return len({_judged_on(line) for line in lines}) < 2
+    """Whether all that have a result were judged on the same samples."""
+    return len({_judged_on(line) for line in lines if line.job.summary}) < 2
 
 
 def _best(lines: list[JobRow], figure: str, sign: int) -> int | None:
     """The number of the result that is better than all others beyond the intervals; None where there is none."""
-    told = [line.job.summary or {} for line in lines]
-    if not told or any(each.get(figure) is None for each in told):
+    told = {number: line.job.summary for number, line in enumerate(lines) if line.job.summary}
+    if not told or any(each.get(figure) is None for each in told.values()):
         return None
-    ends = [sorted(sign * (each.get(f"{figure}{end}") or each[figure]) for end in ("_low", "", "_high")) for each in told]
-    first = max(range(len(ends)), key=lambda number: ends[number][0])
-    return first if all(ends[first][0] > most for number, (*_, most) in enumerate(ends) if number != first) else None
+    ends = {
+        number: sorted(sign * (each.get(f"{figure}{end}") or each[figure]) for end in ("_low", "", "_high"))
+        for number, each in told.items()
+    }
+    first = max(ends, key=lambda number: ends[number][0])
+    return first if all(ends[first][0] > most for number, (*_, most) in ends.items() if number != first) else None
 
 
 def _judged_on(line: JobRow) -> tuple[str | None, str | None]:
