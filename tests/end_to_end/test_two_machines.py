@@ -135,7 +135,7 @@ def worker(machine: Machine, stack: ExitStack, head: Machine) -> subprocess.Pope
 
 def submit(head: Machine, act: str, *options: str) -> str:
     model, recipe = head.folder / f"{act}.onnx", head.folder / "recipe.json"
-    model.write_text(json.dumps({"compress": act}))
+    model.write_text(f"<net>{json.dumps({'compress': act})}</net>")
     recipe.write_text(json.dumps(RECIPE))
     return head.fractune("submit", str(model), "--recipe", str(recipe), *options)
 

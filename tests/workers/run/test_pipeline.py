@@ -193,6 +193,7 @@ def test_a_job_killed_half_way_goes_on_where_it_was_and_gives_the_same_bytes(
 ) -> None:
     task, _, report = job
     again = replace(task, out=str(tmp_path / "out"), checkpoints=str(tmp_path / "checkpoints"))
+    (tmp_path / "checkpoints").mkdir()  # as the worker that runs the job does
     (tmp_path / "killed").mkdir()
     (tmp_path / "killed" / "task.json").write_text(json.dumps(asdict(again)))
     command = [sys.executable, "-m", "workers.run.child", str(tmp_path / "killed")]
