@@ -1,5 +1,6 @@
 """Real parts for every test that wants them."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests import servers
 
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("patient")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in its background ignore Ctrl-C
 
 
 @pytest.fixture(scope="session", autouse=True)

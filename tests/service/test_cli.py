@@ -8,7 +8,6 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -182,11 +181,6 @@ def test_nothing_is_cut_where_a_program_reads(fractune: Run) -> None:
     assert name in fractune("inspect", "model.onnx", child=child, COLUMNS="").stdout
 
 
-def hear_interrupts() -> None:
-    """Undo what a shell does to a command in its background: it lets it ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_says_that_nothing_goes_on(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"model")
     child = SAY + "say('progress', stage='import')\nimport signal\nsignal.pause()"
@@ -196,8 +190,7 @@ def test_ctrl_c_says_that_nothing_goes_on(tmp_path: Path) -> None:
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     command = [sys.executable, "-m", "service", "optimize", "model.onnx"]
-    streams: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": hear_interrupts}
-    with subprocess.Popen(command, cwd=tmp_path, env=os.environ | variables, **streams) as running:
+    with subprocess.Popen(command, cwd=tmp_path, env=os.environ | variables, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         assert any(line.strip() == "import" for line in running.stderr)
         running.send_signal(signal.SIGINT)
