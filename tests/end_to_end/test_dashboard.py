@@ -66,6 +66,7 @@ def test_a_job_from_its_upload_to_its_end(enter: Callable[..., Page], service: I
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator("fieldset.step")).to_have_count(2)
     page.get_by_role("button", name="Remove uniform").click()
+    expect(page.locator("fieldset.step")).to_have_count(1)  # what is typed into the page before would be lost with it
     expect(page.locator("#recipe-json")).to_contain_text('"sparsity_level": 0.6')
     page.get_by_label("Sparsity level").fill("7")
     expect(page.locator("#preview")).to_contain_text("should be less than 1")
@@ -372,6 +373,7 @@ def test_zeros_lead_to_int8_by_one_click(enter: Callable[..., Page], jobs: dict[
     page.get_by_role("listitem").filter(has_text="for speed, add int8").get_by_role("link", name="Set up this job").click()
     expect(page.locator("fieldset.step legend")).to_have_text([re.compile("layerwise_pruning"), re.compile("int8")])
     expect(page.locator("#evaluation")).not_to_have_value("")
+    expect(page.get_by_role("note").filter(has_text="suggests")).to_contain_text("for speed, add int8")
     page.goto(page.url.replace("/advice/", "/advice/9"))
     expect(page.get_by_role("main")).to_contain_text("suggests no such recipe")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import openvino as ov
 
-from workers.allocation.sensitivity import affordable_samples, output_errors
+from workers.allocation.sensitivity import affordable_samples, output_losses
 from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.ir.graph.layers import find_layers
@@ -47,7 +47,8 @@ def output_errors_per_layer(
     size = min(batch_size, count)
     count -= count % size  # whole batches
     few = samples.take(range(count))
-    return output_errors(batched(original, size), weights, few, batch_size=size, threads=threads, progress=progress)
+    losses = output_losses(batched(original, size), weights, few, batch_size=size, threads=threads, progress=progress)
+    return {name: loss.error for name, loss in losses.items()}
 
 
 def shares(results: Sequence[LayerResult], lost: Mapping[str, float]) -> dict[str, float]:

@@ -33,20 +33,6 @@ def affordable_samples(count: int, layers: int, most: int) -> int:
     return min(max(PASSES * count // max(layers, 1), FEWEST), most, count)
 
 
-def output_errors(
-    batched: ov.Model,
-    weights: Sequence[tuple[Layer, Float32]],
-    samples: SampleSource,
-    *,
-    batch_size: int,
-    threads: int,
-    progress: Callable[[int, int, str], None] = lambda done, total, layer: None,
-) -> dict[str, float]:
-    """E‖o − ô‖² / E‖o‖² of the outputs, as `output_losses` has it."""
-    losses = output_losses(batched, weights, samples, batch_size=batch_size, threads=threads, progress=progress)
-    return {name: loss.error for name, loss in losses.items()}
-
-
 def output_losses(
     batched: ov.Model,
     weights: Sequence[tuple[Layer, Float32]],

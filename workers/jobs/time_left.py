@@ -28,9 +28,7 @@ def time_left(progress: Progress, spent: Mapping[Stage, float], expected: Expect
     ahead = [stage for stage in expected.stages if _ahead(stage, progress.stage, expected.repeats)]
     left = sum(max(0.0, pace * expected.stages[stage] - spent.get(stage, 0.0)) for stage in ahead)
     foreseen = pace * expected.stages.get(progress.stage, 0.0)
-    if expected.repeats and progress.stage in REPEATED:
-        return left + max(0.0, foreseen - here)
-    if share == 0:
+    if share == 0 or (expected.repeats and progress.stage in REPEATED):
         return left + max(0.0, foreseen - here)
     passed = min(share, here / foreseen) if foreseen else share  # items differ: many small layers may come before a large one
     trust = passed / (passed + TRUSTED)

@@ -61,13 +61,14 @@ def _made(
     step: Int8, state: CompressionState, reach: Reach, context: RunContext, progress: StepProgress
 ) -> tuple[ov.Model, tuple[str, ...]]:
     """The model with all that can be in int8, and what there is to say of it; kept for an attempt after this one."""
-    quantised, found = _quantise(step, state.model, reach, context, progress), None
+    quantised = _quantise(step, state.model, reach, context, progress)
     if not holds_decoded(quantised):
         raise NotQuantizable("NNCF finds no layer of the model to quantise.")
     vary_biases(quantised)
+    notes: tuple[str, ...] = ()
     if step.rounding == "reconstruction":
-        quantised, found = choose_integers(quantised, state, context)
-    notes = (found.sentence,) if found else ()
+        quantised, sentence = choose_integers(quantised, state, context)
+        notes = (sentence,)
     _keep(quantised, notes, context.folder)
     return quantised, notes
 

@@ -64,19 +64,24 @@ class Confirmation:
         )
 
 
-def choose_integers(quantised: ov.Model, before: CompressionState, context: RunContext) -> tuple[ov.Model, Confirmation | None]:
-    """The model with integers chosen anew where that is better, and how it was found; None where nothing could be chosen."""
+def choose_integers(quantised: ov.Model, before: CompressionState, context: RunContext) -> tuple[ov.Model, str]:
+    """The model with integers chosen anew where that is better, and a sentence for the report on what was found.
+
+    `quantised`, of batch 1, is what NNCF made of the model of `before`, and is not changed.
+    """
     few = min(SOLVING, context.samples.count // 2)
+    if not few:
+        return quantised, "int8: NNCF's integers are kept, for one sample cannot both choose others and confirm them."
     layers = list(_integers(quantised, before))
-    if not layers or not few:
-        return quantised, None
+    if not layers:
+        return quantised, "int8: NNCF's integers are kept, for there is no layer whose weights it has only rounded."
     model = quantised.clone()
     for each, seen, damping in _statistics(model, layers, context.samples.take(range(few)), context):
         _write(model, before.model, each, seen, _solved(each, seen, damping))
     model.validate_nodes_and_infer_types()
     judging = context.samples.take(range(few, min(few + JUDGING, context.samples.count)))
     found = Confirmation(*_errors(context.original, (quantised, model), judging, context.threads))
-    return (model if found.better else quantised), found
+    return (model if found.better else quantised), found.sentence
 
 
 def _integers(quantised: ov.Model, before: CompressionState) -> Iterator[Integers]:

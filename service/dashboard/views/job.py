@@ -224,11 +224,12 @@ def _link(request: Request, job: Job, advice: Advice, number: int) -> Markup:
     return Markup('<a href="{}">Set up this job</a>').format(address(request, f"jobs/{job.id}/advice/{number}"))
 
 
-def advised(store: Store, artifacts: Artifacts, job: Job, number: int) -> Recipe:
-    """The recipe that a job's report suggests. Raises NotFound."""
+def advised(store: Store, artifacts: Artifacts, job: Job, number: int) -> tuple[str, Recipe]:
+    """A sentence of a job's report on what to do next, and the recipe that it suggests. Raises NotFound."""
     report = _read_report(store, artifacts, job)
     try:
-        return Recipe.model_validate(report.advice[number].recipe if report else None)
+        advice = (report.advice if report else ())[number]
+        return advice.sentence, Recipe.model_validate(advice.recipe)
     except (IndexError, ValidationError) as error:
         raise NotFound(f"Job {job.id} suggests no such recipe.") from error
 

@@ -55,8 +55,8 @@ def follow(
 ) -> Response:
     """A form filled in as the report of a job suggests."""
     job = store.jobs.get(job_id)
-    recipe = advised(store, artifacts, job, number)
-    return _page(request, store, Draft.of(recipe.brief(), **_chosen(job)))
+    sentence, recipe = advised(store, artifacts, job, number)
+    return _page(request, store, Draft.of(recipe.brief(), **_chosen(job)), followed=(job, sentence))
 
 
 @router.post("/new")
@@ -104,11 +104,12 @@ def _wanted(draft: Draft) -> JobCreate:
         ) from error
 
 
-def _page(request: Request, store: Store, draft: Draft, refusal: str = "") -> Response:
+def _page(request: Request, store: Store, draft: Draft, refusal: str = "", followed: tuple[Job, str] | None = None) -> Response:
     return render(
         request,
         "new.html",
         refusal=refusal,
+        followed=followed,
         blocks={name: draft.block(name) for name in BLOCKS},
         catalogue=catalogue(),
         goals=GOALS,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.workers.engine.test_sequential import Images, compress, outputs, residual_network
 from workers.allocation import error_curves as error_curves_module
 from workers.allocation.error_curves import HARD, LEVELS, error_curves
-from workers.allocation.sensitivity import affordable_samples, output_errors
+from workers.allocation.sensitivity import affordable_samples, output_losses
 from workers.allocation.sensitivity_profile import (
     LAST,
     assign_levels,
@@ -43,11 +43,17 @@ def changed(model: ov.Model, scale: float) -> tuple[list[Layer], list[tuple[Any,
     return layers, [(layer, scale * read_weight(model, layer).astype(np.float64)) for layer in layers]
 
 
+def output_errors(model: ov.Model, weights: list[tuple[Any, ...]], samples: Any) -> dict[str, float]:
+    """With each layer's weights alone in place, by layer name."""
+    losses = output_losses(rebatch(model, 16), weights, samples, batch_size=16, threads=1)
+    return {name: loss.error for name, loss in losses.items()}
+
+
 def test_an_output_error_is_what_the_whole_network_shows() -> None:
     model, samples = normalised(), Images(32)
     before = outputs(model, samples)
     layers, weights = changed(model, 0.5)
-    errors = output_errors(rebatch(model, 16), weights, samples, batch_size=16, threads=1)
+    errors = output_errors(model, weights, samples)
     assert set(errors) == {layer.name for layer in layers}
     head = next(layer for layer in layers if layer.name == "head")
     alone = model.clone()
@@ -60,7 +66,7 @@ def test_an_output_error_is_what_the_whole_network_shows() -> None:
 def test_unchanged_weights_have_no_error() -> None:
     model, samples = normalised(), Images(16)
     _, weights = changed(model, 1.0)
-    assert max(output_errors(rebatch(model, 16), weights, samples, batch_size=16, threads=1).values()) < 1e-9
+    assert max(output_errors(model, weights, samples).values()) < 1e-9
 
 
 def test_curves_rise_and_are_the_errors_of_pruning_one_layer_alone() -> None:
@@ -121,7 +127,7 @@ def test_a_profile_foretells_what_each_layer_alone_costs() -> None:
     foretold = profile.foretold([replace(results[0], own_error=None), *results[1:]])
     changed = [(result.layer, result.weight) for result in results if result.layer.name in foretold]
     assert len(changed) == len(results) - 1
-    alone = output_errors(rebatch(model, 16), changed, samples, batch_size=16, threads=1)
+    alone = output_errors(model, changed, samples)
     assert foretold.keys() == alone.keys()
     assert all(0.5 < foretold[name] / alone[name] < 2 for name in alone)
     assert max(foretold, key=foretold.__getitem__) == max(alone, key=alone.__getitem__)
