@@ -61,8 +61,9 @@ def test_a_wrong_key_ends_it_and_is_not_shown(service: Installation, tmp_path: P
     assert "fr_0_wrong" not in done.stdout + done.stderr
 
 
-def test_a_registered_model_gets_a_version(service: Installation, tmp_path: Path) -> None:
+def test_a_registered_model_gets_a_version(service: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="THE MLFLOW EXAMPLE IS NOT TESTED: pip install mlflow")
+    monkeypatch.chdir(tmp_path)  # a new registry keeps artifacts where it was made
     registry = f"sqlite:///{tmp_path}/mlflow.db"
     variables = {"FRACTUNE_URL": service.url, "FRACTUNE_API_KEY": service.keys[Role.OPERATOR], "MLFLOW_TRACKING_URI": registry}
     (tmp_path / "net.onnx").write_text(json.dumps({"compress": "succeed"}))
