@@ -17,7 +17,7 @@ MOST_COLUMNS = 1536  # of a layer: the inverses of a larger H cost more than the
 ITERATIONS = 30  # at the most
 SETTLED, PATIENCE = 1e-4, 3  # part of the mask that still changes in a turn, and for how many turns, once it has settled
 PENALTY, GROWTH = 0.1, 1.13  # of the distance between both copies, H having ones on its diagonal; from turn to turn
-TURNS = 3  # at one penalty: each needs an inverse
+WIDE, TURNS = 256, 3  # a layer of more columns takes so many turns at one penalty, for each penalty needs an inverse
 Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
 
 
@@ -34,9 +34,10 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
     pull, multiplier, penalty = target @ metric, np.zeros_like(target), PENALTY
     kept = project(np.square(target, dtype=np.float64), float(levels[0]))
     masked, still = np.where(kept, target, 0), 0
+    turns = TURNS if metric.shape[1] > WIDE else 1
     for turn in range(max(ITERATIONS, len(levels))):
-        if turn % TURNS == 0:
-            penalty *= GROWTH**TURNS if turn else 1
+        if turn % turns == 0:
+            penalty *= GROWTH**turns if turn else 1
             inverse = _inverse(metric + np.float32(penalty) * ones)
         free = (pull + penalty * masked - multiplier) @ inverse
         wanted = free + multiplier / penalty
