@@ -65,6 +65,15 @@ class Runner:
         """The outputs of the segment, in memory that the next call overwrites."""
         if not self._segment.outputs:
             return {}
-        inputs = [batch[key] for key in self._segment.inputs]
+        last = self._segment.channels_last
+        inputs = [_channels_last(batch[key]) if key in last else batch[key] for key in self._segment.inputs]
         outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True)
-        return {key: outputs[port] for port, key in enumerate(self._segment.outputs)}
+        return {
+            key: np.moveaxis(outputs[port], -1, 1) if key in last else outputs[port]
+            for port, key in enumerate(self._segment.outputs)
+        }
+
+
+def _channels_last(value: NDArray[Any]) -> NDArray[Any]:
+    """(n, c, ...) -> (n, ..., c), of one piece; what came out of a segment already lies so in memory."""
+    return np.ascontiguousarray(np.moveaxis(value, 1, -1))

@@ -125,6 +125,12 @@ class ConvolutionGeometry(Geometry):
     def input_rows(self, value: Float32, index: Indices) -> Float32:
         batch, *where = np.unravel_index(index, (len(value), *self._output_shape(value.shape[2:])))
         read, inside = self._read(where, value.shape[2:])
+        pixels = np.moveaxis(value, 1, -1)
+        if pixels.flags.c_contiguous:
+            found = pixels.reshape(-1, value.shape[1]).take(batch[:, None] * prod(value.shape[2:]) + read, axis=0)
+            found[~inside] = 0
+            by_group = found.reshape(len(index), self.taps, self.groups, -1).transpose(2, 0, 3, 1)
+            return np.ascontiguousarray(by_group).reshape(self.groups, len(index), -1)
         rows = np.empty((self.groups, len(index), value.shape[1] // self.groups, self.taps), value.dtype)
         ends = np.searchsorted(batch, np.arange(len(value) + 1)).tolist()
         for sample, (start, stop) in zip(value, pairwise(ends), strict=True):

@@ -3,6 +3,9 @@
 The layers of a model are numbered by *phase*: a layer of phase p can run once all layers of phases before p are known.
 Cutting every edge that crosses from one phase to another gives one small model per phase; running them in turn costs one
 forward pass in total, and only the tensors on the frontier are ever kept.
+
+What convolutions read and write crosses a cut with its channels last: the runtime has it so in any case, and takes and gives it
+as it is. Every other tensor crosses as the model has it.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +17,13 @@ import openvino.opset13 as ops
 
 Key = tuple[str, int]  # a tensor: the friendly name of its producer and the output index
 
+CONVOLUTIONS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData"})
+# Operations whose output lies in memory as their first input does.
+ELEMENTWISE = frozenset(
+    "Add AvgPool BatchNormInference Clamp Concat Elu FakeQuantize HardSigmoid HSigmoid HSwish MaxPool Mish Multiply PRelu Relu "
+    "Sigmoid Subtract Swish".split()
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -22,6 +32,7 @@ class Segment:
     model: ov.Model
     inputs: tuple[Key, ...]  # in the order of the model's parameters
     outputs: tuple[Key, ...]  # in the order of its results
+    channels_last: frozenset[Key] = frozenset()  # of both: those that the model takes and gives as (n, ..., c), not (n, c, ...)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,9 @@ def cut(
     outputs = {
         tensor_key(port): port for node in model.get_ordered_ops() for port in node.outputs() if tensor_key(port) in wanted
     }
-    parameters = _replace_crossing(crossing, phases)
-    segments = tuple(_segment(phase, outputs, parameters, phases) for phase in range(last + 1))
+    last_axis = frozenset(key for key, port in outputs.items() if _of_convolutions(port))
+    parameters = _replace_crossing(crossing, phases, last_axis)
+    segments = tuple(_segment(phase, outputs, parameters, phases, last_axis) for phase in range(last + 1))
     layer_phases = {name: phases[name] for name in names}
     last_use = {key: max(phases[user.get_node().friendly_name] for user in users) for key, (_, users) in crossing.items()}
     born = {key: phases[key[0]] for key in crossing}
@@ -76,10 +88,11 @@ def up_to(model: ov.Model, tensors: Iterable[Key]) -> Segment:
     """The part of a model, which is not consumed, that computes these tensors from the model's inputs."""
     ports = {tensor_key(port): port for node in model.clone().get_ordered_ops() for port in node.outputs()}
     wanted = tuple(tensors)
-    results = [ops.result(ports[key]) for key in wanted]
+    last_axis = frozenset(key for key in wanted if _of_convolutions(ports[key]))
+    results = [_result(key, ports[key], last_axis) for key in wanted]
     reached = _reached(results)
     inputs = {(name, 0): node for name, node in reached.items() if node.get_type_name() == "Parameter"}
-    return Segment(ov.Model(results, list(inputs.values()), "up_to"), tuple(inputs), wanted)
+    return Segment(ov.Model(results, list(inputs.values()), "up_to"), tuple(inputs), wanted, last_axis)
 
 
 Crossing = dict[Key, tuple[ov.Output, list[ov.Input]]]
@@ -107,27 +120,62 @@ def _crossing(model: ov.Model, phases: dict[str, int], end: int) -> Crossing:
     return crossing
 
 
-def _replace_crossing(crossing: Crossing, phases: dict[str, int]) -> dict[tuple[Key, int], ov.Node]:
+def _replace_crossing(crossing: Crossing, phases: dict[str, int], last_axis: frozenset[Key]) -> dict[tuple[Key, int], ov.Node]:
+    """Let readers of such tensors read parameters, which are returned by tensor and phase."""
     parameters: dict[tuple[Key, int], ov.Node] = {}
+    read: dict[tuple[Key, int], ov.Node] = {}  # the same with the channels where the model has them
     for key, (port, users) in crossing.items():
         for user in users:
             slot = (key, phases[user.get_node().friendly_name])
             if slot not in parameters:
-                parameters[slot] = ops.parameter(port.get_partial_shape(), port.get_element_type())
-            user.replace_source_output(parameters[slot].output(0))
+                shape = list(port.get_partial_shape())
+                moved = [shape[0], *shape[2:], shape[1]] if key in last_axis else shape
+                parameters[slot] = ops.parameter(ov.PartialShape(moved), port.get_element_type())
+                back = [0, len(shape) - 1, *range(1, len(shape) - 1)]
+                read[slot] = ops.transpose(parameters[slot], back) if key in last_axis else parameters[slot]
+            user.replace_source_output(read[slot].output(0))
     return parameters
 
 
+def _result(key: Key, port: ov.Output, last_axis: frozenset[Key]) -> ov.Node:
+    """A tensor as a result, its channels last where the runtime has them there."""
+    rank = len(port.get_partial_shape()) if key in last_axis else 0
+    return ops.result(ops.transpose(port, [0, *range(2, rank), 1]) if rank else port)
+
+
+def _of_convolutions(port: ov.Output) -> bool:
+    """Whether a tensor is an image that a convolution reads or made; inputs of the model are as they are given."""
+    if port.get_node().get_type_name() == "Parameter" or not 3 <= _rank(port) <= 5:
+        return False
+    if any(user.get_node().get_type_name() in CONVOLUTIONS and user.get_index() == 0 for user in port.get_target_inputs()):
+        return True
+    while port.get_node().get_type_name() in ELEMENTWISE:
+        inputs = port.get_node().input_values()
+        port = next((value for value in inputs if value.get_node().get_type_name() != "Constant"), inputs[0])
+    return port.get_node().get_type_name() in CONVOLUTIONS
+
+
+def _rank(port: ov.Output) -> int:
+    """0 where it is open."""
+    rank = port.get_partial_shape().rank
+    return int(rank.get_length()) if rank.is_static else 0
+
+
 def _segment(
-    phase: int, outputs: dict[Key, ov.Output], parameters: dict[tuple[Key, int], ov.Node], phases: dict[str, int]
+    phase: int,
+    outputs: dict[Key, ov.Output],
+    parameters: dict[tuple[Key, int], ov.Node],
+    phases: dict[str, int],
+    last_axis: frozenset[Key],
 ) -> Segment:
     mine = {key: port for key, port in outputs.items() if phases[key[0]] == phase}
     entering = {key: node for (key, at), node in parameters.items() if at == phase}
-    results = [ops.result(port) for port in mine.values()]
+    results = [_result(key, port, last_axis) for key, port in mine.items()]
     reached = _reached(results)
     used = {key: node for key, node in entering.items() if node.friendly_name in reached}
     used |= {(name, 0): node for name, node in reached.items() if node.get_type_name() == "Parameter" and name in phases}
-    return Segment(ov.Model(results, list(used.values()), f"segment_{phase}"), tuple(used), tuple(mine))
+    model = ov.Model(results, list(used.values()), f"segment_{phase}")
+    return Segment(model, tuple(used), tuple(mine), last_axis & {*used, *mine})
 
 
 def _reached(results: list[ov.Node]) -> dict[str, ov.Node]:

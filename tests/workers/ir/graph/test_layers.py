@@ -30,6 +30,8 @@ def assert_matrix_form(node: Any, parameter: Any, value: npt.NDArray[Any]) -> No
     rows = layer.geometry.input_rows(value, index)
     some = index[: index.size // 2 : 3]  # of the first samples alone
     np.testing.assert_array_equal(layer.geometry.input_rows(value, some), rows[:, some])
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(value, 1, -1)), -1, 1)  # the same tensor, its channels last in memory
+    np.testing.assert_array_equal(layer.geometry.input_rows(last, some), rows[:, some])
     np.testing.assert_allclose(rows @ weight.swapaxes(1, 2), layer.geometry.output_rows(output, index), rtol=2e-3, atol=2e-4)
     before = nodes_by_name(model)[layer.name].input_value(layer.port).get_node().get_data().copy()
     write_weight(model, layer, weight)

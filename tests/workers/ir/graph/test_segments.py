@@ -77,3 +77,41 @@ def test_batches_that_enter_late_have_passed_what_the_others_passed() -> None:
         assert one.keys() == other.keys()
         for key in one:
             np.testing.assert_allclose(one[key], other[key], rtol=1e-5, atol=1e-6)
+
+
+def images() -> ov.Model:
+    """Two convolutions with a skip connection over the second, a mean, and a product."""
+    rng = np.random.default_rng(0)
+
+    def constant(*shape: int) -> Any:
+        return ops.constant(rng.normal(size=shape).astype(np.float32))
+
+    def convolution(x: Any, channels: int) -> Any:
+        return ops.convolution(x, constant(channels, channels, 3, 3), [1, 1], [1, 1], [1, 1], [1, 1])
+
+    x = ops.parameter([2, 3, 5, 4])
+    first = ops.relu(ops.add(convolution(x, 3), constant(1, 3, 1, 1)))
+    second = ops.add(convolution(first, 3), first)
+    mean = ops.reduce_mean(second, ops.constant([2, 3]), False)
+    return named(ov.Model([ops.result(ops.matmul(mean, constant(3, 2), False, False))], [x]))
+
+
+def test_images_lie_with_their_channels_last_between_segments_and_are_shaped_as_in_the_model() -> None:
+    model = images()
+    nodes = [layer.name for layer in find_layers(model)[0]]
+    expected = ov.Core().compile_model(model, "CPU", EXACT)(np.ones((2, 3, 5, 4), np.float32))[0]
+    (result,) = (value.get_node().friendly_name for value in model.get_results()[0].input_values())
+    parts = cut(model, nodes, exposed=[(result, 0)])
+    frontier = [{parts.segments[0].inputs[0]: np.ones((2, 3, 5, 4), np.float32)}]
+    crossed = 0
+    for phase in range(len(parts.segments)):
+        for batch in advance_frontier(parts, phase, frontier, threads=1):
+            found = batch.get((result, 0))
+        for value in frontier[0].values():
+            if value.ndim == 4 and phase:
+                crossed += 1
+                assert value.shape[:2] == (2, 3)
+                assert np.moveaxis(value, 1, -1).flags.c_contiguous
+    assert crossed
+    assert found is not None
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
