@@ -10,6 +10,7 @@ from service.terminal import options
 from service.terminal.console import messages, output
 from service.terminal.recipes import read_recipe, short_steps
 from workers.recipe.forecast import Forecast, foresee
+from workers.report.formatting import duration, size
 
 
 def plan(
@@ -39,10 +40,10 @@ def _tables(forecast: Forecast) -> list[Table]:
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_row("layers", f"{len(forecast.layers)} changed, {len(forecast.skipped)} left alone")
     facts.add_row("zero weights", f"{100 * forecast.sparsity:.0f} %")
-    facts.add_row("size", f"{_megabytes(forecast.original_bytes)} \u2192 {_megabytes(forecast.compressed_bytes)}")
-    facts.add_row("size, zipped", _megabytes(forecast.zip_bytes))
-    facts.add_row("time", "unknown" if forecast.seconds is None else f"about {_duration(forecast.seconds)} on one core")
-    facts.add_row("memory", "unknown" if forecast.memory_bytes is None else f"about {_megabytes(forecast.memory_bytes)}")
+    facts.add_row("size", f"{size(forecast.original_bytes)} \u2192 {size(forecast.compressed_bytes)}")
+    facts.add_row("size, zipped", size(forecast.zip_bytes))
+    facts.add_row("time", "unknown" if forecast.seconds is None else f"about {duration(forecast.seconds)} on one core")
+    facts.add_row("memory", "unknown" if forecast.memory_bytes is None else f"about {size(forecast.memory_bytes)}")
     layers = Table("layer", "type", "weights", "steps", "bits", box=None, pad_edge=False)
     for layer in forecast.layers:
         steps = " + ".join(f"{step} x{n}" if n > 1 else step for step, n in Counter(layer.steps).items())
@@ -51,11 +52,3 @@ def _tables(forecast: Forecast) -> list[Table]:
     for spared in forecast.skipped:
         skipped.add_row(escape(spared.name), spared.type, escape(spared.reason))
     return [facts, layers, *([skipped] if forecast.skipped else [])]
-
-
-def _megabytes(count: float) -> str:
-    return f"{count / 1e6:.3g} MB"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

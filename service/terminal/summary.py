@@ -11,6 +11,7 @@ from rich.table import Table
 from service.terminal.console import messages, output
 from workers.recipe import Recipe
 from workers.recipe.goals import GOALS
+from workers.report import formatting
 
 Report = dict[str, Any]
 SIZES = (("size", "original_bytes", "compressed_bytes"), ("size, zipped", "original_zip_bytes", "zip_bytes"))
@@ -109,8 +110,8 @@ def _add_size(table: Table, size: Mapping[str, Any]) -> None:
         before, after = size[original], size[compressed]
         table.add_row(
             name,
-            _bytes(before),
-            _bytes(after),
+            formatting.size(before),
+            formatting.size(after),
             f"{before / after:.2f} times smaller" if after <= before else f"{after / before:.2f} times larger",
         )
 
@@ -151,7 +152,7 @@ def _speed(hint: str) -> Callable[[Mapping[str, Any]], str]:
 def _add_memory(table: Table, memory: Mapping[str, Any]) -> None:
     for name, figure in ("memory of the model", "model_bytes"), ("memory of the process", "process_bytes"):
         before, after = (memory[side][figure] for side in ("original", "compressed"))
-        table.add_row(name, _bytes(before), _bytes(after), f"{after / before:.2f} of the original's")
+        table.add_row(name, formatting.size(before), formatting.size(after), f"{after / before:.2f} of the original's")
 
 
 def _add_constraint(table: Table, constraint: Mapping[str, Any]) -> None:
@@ -165,7 +166,3 @@ def _percent(share: float) -> str:
 
 def _interval(figure: Mapping[str, Any]) -> str:
     return "" if figure["low"] is None else rf"\[{100 * figure['low']:.2f}, {100 * figure['high']:.2f}]"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"

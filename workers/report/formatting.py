@@ -94,12 +94,14 @@ def tick_size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """75 -> 1 min 15 s."""
+    """75 -> 1 min 15 s; from ten minutes on seconds are left out: 2114 -> 35 min."""
     if seconds < 60:
         return significant(seconds) + SPACE + "s"
     minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s").replace(" ", SPACE)
+    if minutes >= 10:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return (f"{hours} h {minutes} min" if hours else f"{minutes} min").replace(" ", SPACE)
+    return f"{minutes} min {rest} s".replace(" ", SPACE)
 
 
 def milliseconds(value: float) -> str:

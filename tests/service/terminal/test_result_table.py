@@ -59,8 +59,8 @@ def printed(**changes: Any) -> str:
 def test_what_it_was_and_what_it_is() -> None:
     text = printed()
     for words in (
-        "size 2.00 MB 500.0 kB 4.00 times smaller",
-        "size, zipped 1.80 MB 300.0 kB 6.00 times smaller",
+        "size 2.00 MB 500 kB 4.00 times smaller",
+        "size, zipped 1.80 MB 300 kB 6.00 times smaller",
         "zero weights 50.00 %",
         "accuracy 91.60 % 91.00 % [89.00, 92.50] on 500 held-out samples",
         "same answers 97.00 % [95.00, 98.00] on 500 held-out samples",
@@ -74,7 +74,7 @@ def test_what_it_was_and_what_it_is() -> None:
     [
         ({"size": SIZE | {"compressed_bytes": 4_000_000}}, "size 2.00 MB 4.00 MB 2.00 times larger"),
         ({"size": SIZE | {"compressed_bytes": 2_000_000}}, "1.00 times smaller"),
-        ({"size": SIZE | {"compressed_bytes": 999}}, "1.0 kB"),
+        ({"size": SIZE | {"compressed_bytes": 999}}, "999 B"),
         ({"fidelity": FIDELITY | {"source": "fractals"}}, "on 500 fractal images"),
         ({"fidelity": FIDELITY | {"accuracy_metric": "mAP"}}, "mAP 91.60 % 91.00 %"),
         ({"fidelity": FIDELITY | {"task": "detection"}}, "like the original 97.00 % [95.00, 98.00] by top1, on 500"),

@@ -35,6 +35,7 @@ def plain(text: str) -> str:
         (formatting.tick_size(0), "0 B"),
         (formatting.duration(0.31), "0.310 s"),
         (formatting.duration(75), "1 min 15 s"),
+        (formatting.duration(2_114), "35 min"),
         (formatting.duration(7_500), "2 h 5 min"),
         (formatting.percent_interval(Interval(0.91, 0.89, 0.93)), "89.0 to 93.0 %"),
         (formatting.percent_interval(Interval(0.9999, 0.9996, 1.0), 2), "99.96 to 100.00 %"),
