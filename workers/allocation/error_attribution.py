@@ -11,6 +11,7 @@ from workers.calibration import Samples
 from workers.engine.layer import LayerResult
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import batched
+from workers.methods.int8 import Int8
 from workers.methods.problem import Method, Step
 from workers.report.schema import LayerProfile, LayerReport, NextRun
 
@@ -52,12 +53,22 @@ def output_errors_per_layer(
 
 
 def shares(results: Sequence[LayerResult], lost: Mapping[str, float]) -> dict[str, float]:
-    """Each layer's part of the total error: of the outputs' where it is known for all layers, else of the layers' own."""
+    """Each layer's part of the total error: of the outputs' where it is known for all layers, else of the layers' own.
+
+    None has one where `int8` alone has changed them: an error of theirs holds those of all layers before.
+    """
+    if only_quantised(results):
+        return {}
     errors = {result.layer.name: lost.get(result.layer.name, 0.0) for result in results}
     if len(lost) < len(results):
         errors = {result.layer.name: result.relative_error for result in results}
     total = sum(errors.values())
     return {name: error / total for name, error in errors.items()} if total else {}
+
+
+def only_quantised(results: Sequence[LayerResult]) -> bool:
+    """Whether `int8` is all that has changed the layers: new weights alone then tell little of what was lost."""
+    return all(isinstance(step, Int8) for result in results for step in result.steps)
 
 
 def ranks(shared: Mapping[str, float]) -> dict[str, int]:

@@ -43,7 +43,8 @@ def split_data(task: JobTask, imported: Imported, recipe: Recipe, progress: Call
     calibrates would judge, and what reading the data raises.
     """
     calibration = calibration_samples(task, imported, recipe, progress)
-    rest = _beyond(task, imported, recipe, calibration)
+    selects = bool(recipe.search or recipe.pareto)
+    rest = _beyond(task, imported, recipe, calibration) if selects or not task.evaluation else None
     if task.evaluation:
         held = from_dataset(Path(task.evaluation), imported, recipe.preprocessing, Choice(task=recipe.task))
         _check_apart(calibration, held)
@@ -52,7 +53,7 @@ def split_data(task: JobTask, imported: Imported, recipe: Recipe, progress: Call
     fractal_holdout = (
         _fractal_judges(imported, recipe) if (calibration.source, held.source) == ("fractals", "dataset") else None
     )
-    if not (recipe.search or recipe.pareto):
+    if not selects:
         return DataSplits(calibration, held, held, fractal_holdout)
     if rest is not None:
         return DataSplits(calibration, held, rest, fractal_holdout)
@@ -76,11 +77,10 @@ def _beyond(task: JobTask, imported: Imported, recipe: Recipe, calibration: Samp
     """The dataset's samples that do not calibrate, MOST_JUDGES of them at the most."""
     if not task.data or calibration.source != "dataset":
         return None
-    whole = from_dataset(Path(task.data), imported, recipe.preprocessing, Choice(task=recipe.task))
-    rest = np.setdiff1d(np.arange(whole.count), calibration.numbers)
-    if len(rest) > MOST_JUDGES:
-        rest = np.sort(generator(recipe.seed, Stream.TEST_DRAW).choice(rest, MOST_JUDGES, replace=False))
-    return whole.take(rest) if len(rest) else None
+    draw = generator(recipe.seed, Stream.TEST_DRAW)
+    choice = Choice(MOST_JUDGES, draw, recipe.task, beyond=calibration.numbers)
+    rest = from_dataset(Path(task.data), imported, recipe.preprocessing, choice)
+    return rest if rest.count else None
 
 
 def _check_apart(calibration: Samples, held: Samples) -> None:

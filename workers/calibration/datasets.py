@@ -39,11 +39,19 @@ class Choice:
     count: int | None = None  # all where it is None
     rng: np.random.Generator | None = None  # draws them; the first ones are taken without it
     task: str | None = None  # tells which of several kinds of labels are meant
+    beyond: Numbers | None = None  # samples that are not to be taken: any others are, whatever their strata
 
     def among(self, strata: Sequence[Hashable]) -> Numbers:
         """Their numbers, ascending."""
+        if self.beyond is not None:
+            return self._others(np.setdiff1d(np.arange(len(strata)), self.beyond))
         wanted = len(strata) if self.count is None else min(self.count, len(strata))
         return np.arange(wanted) if self.rng is None else draw_strata(strata, wanted, self.rng)
+
+    def _others(self, left: Numbers) -> Numbers:
+        if self.count is None or len(left) <= self.count or self.rng is None:
+            return left[: self.count]
+        return np.sort(self.rng.choice(left, self.count, replace=False))
 
 
 ALL = Choice()

@@ -6,6 +6,7 @@ differ, and nothing in a graph says so: heads of 91 classes count COCO's ids, wh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import sqrt
 from typing import Any
 
@@ -25,44 +26,68 @@ from workers.report.formatting import percent
 from workers.statistics.measures import Resampled
 
 SAMPLES = 64  # that are tried
-FEWEST = 16  # labelled samples that can tell; preprocessing that does worse on them is not tried on the others
+FEWEST = 16  # labelled samples that can tell; preprocessing that does no better on them is not tried on the others
 CLEARLY = 0.05  # better by at least this, and by more than chance explains
 
 
 Answers = Sequence[list[NDArray[Any]]]  # of every sample
 
 
-def check_original(original: ov.Model, samples: Samples, task: Task, threads: int, rng: np.random.Generator) -> None:
+class Tryout:
+    """The original on some of the samples that judge; it answers when it is first asked."""
+
+    def __init__(self, original: ov.Model, samples: Samples, threads: int, rng: np.random.Generator) -> None:
+        self.samples = samples.take(np.sort(rng.choice(samples.count, min(SAMPLES, samples.count), replace=False)))
+        self._original, self._threads, self._rng = original, threads, rng
+
+    @cached_property
+    def answers(self) -> Answers:
+        """To each of the samples."""
+        return self.to(self.samples)
+
+    def to(self, samples: Samples) -> Answers:
+        """The answers to samples that are prepared in another way."""
+        return sample_outputs(self._request, samples)
+
+    @cached_property
+    def _request(self) -> ov.InferRequest:
+        return inference_request(self._original, self.samples, 1, self._threads)
+
+    def resampled(self, seen: Resampled) -> Resampled:
+        """With the intervals that a look at the samples alone has not."""
+        return seen.measure.resampled(self._rng)
+
+
+def check_original(tryout: Tryout, task: Task) -> None:
     """Raises DoubtfulOriginal where the labels show that the model guesses, or that other preprocessing does clearly better."""
-    if samples.count < FEWEST or samples.target_kind not in task.answers:
+    some = tryout.samples
+    if some.count < FEWEST or some.target_kind not in task.answers:
         return
-    some = samples.take(np.sort(rng.choice(samples.count, min(SAMPLES, samples.count), replace=False)))
-    request = inference_request(original, some, 1, threads)
-    answers = sample_outputs(request, some)
-    as_it_is = compare_answers(task, some, answers, answers, rng)
+    as_it_is = compare_answers(task, some, tryout.answers, tryout.answers)
     if as_it_is is None or not as_it_is.defined or not as_it_is.measure.bounded:
         return
     tried = {what: replace(some, feeds=feeds) for what, feeds in some.other_feeds.items()}
-    found = {what: _tried(request, task, other, answers, rng) for what, other in tried.items()}
-    better = {what: result for what, result in found.items() if result and _is_clearly_better(result)}
+    found = {what: _tried(tryout, task, other) for what, other in tried.items()}
+    better = {what: result for what, result in found.items() if result and _is_clearly_better(tryout, result)}
     if better or _guesses(as_it_is, task):
         raise DoubtfulOriginal(_told(as_it_is, found, better), hint=_remedy(better))
 
 
-def _tried(
-    request: ov.InferRequest, task: Task, other: Samples, answers: Answers, rng: np.random.Generator
-) -> Resampled | None:
-    """The metric as it is and with other preprocessing; on the first samples alone where these tell that it is worse."""
-    few = other.take(range(FEWEST))
-    first = compare_answers(task, few, answers[:FEWEST], sample_outputs(request, few), rng)
-    if first is None or not first.defined or first.drop.value > 0:
+def _tried(tryout: Tryout, task: Task, other: Samples) -> Resampled | None:
+    """The metric as it is and with other preprocessing; on the first samples alone where it does no better there."""
+    few, answers = other.take(range(FEWEST)), tryout.answers
+    first = compare_answers(task, few, answers[:FEWEST], tryout.to(few))
+    if first is None or not first.defined or first.drop.value >= 0:
         return first
-    return compare_answers(task, other, answers, sample_outputs(request, other), rng)
+    return compare_answers(task, other, answers, tryout.to(other))
 
 
-def _is_clearly_better(result: Resampled) -> bool:
-    """Whether the paired interval of the gain lies above zero, and the gain is large."""
-    return result.defined and result.drop.high is not None and result.drop.high < 0 and -result.drop.value >= CLEARLY
+def _is_clearly_better(tryout: Tryout, seen: Resampled) -> bool:
+    """Whether the gain is large, and its paired interval lies above zero."""
+    if not seen.defined or -seen.drop.value < CLEARLY:
+        return False
+    high = tryout.resampled(seen).drop.high
+    return high is not None and high < 0
 
 
 def _guesses(result: Resampled, task: Task) -> bool:
@@ -115,18 +140,15 @@ class Numbering:
         return replace(samples, targets=renumbered, class_names=tuple(names), notes=(*samples.notes, note))
 
 
-def find_numbering(
-    original: ov.Model, samples: Samples, task: Task, threads: int, rng: np.random.Generator
-) -> Numbering | None:
+def find_numbering(tryout: Tryout, task: Task) -> Numbering | None:
     """The numbering by which the original finds clearly more of what is labelled; None where the labels' own will do."""
-    if samples.target_kind is not TargetKind.BOXES or TargetKind.BOXES not in task.answers:
+    some = tryout.samples
+    if some.target_kind is not TargetKind.BOXES or TargetKind.BOXES not in task.answers:
         return None
-    some = samples.take(np.sort(rng.choice(samples.count, min(SAMPLES, samples.count), replace=False)))
     labels: list[Boxes] = some.targets_of(0, some.count) or []
-    found = sample_outputs(inference_request(original, some, 1, threads), some)
     most = max((int(boxes.labels.max(initial=0)) for boxes in labels), default=0)
-    tried = _numberings(max(most + 1, len(samples.class_ids)), samples.class_ids)
-    precision = {numbering: _precision(task, found, [numbering.of(boxes) for boxes in labels]) for numbering in tried}
+    tried = _numberings(max(most + 1, len(some.class_ids)), some.class_ids)
+    precision = {numbering: _precision(task, tryout.answers, [numbering.of(boxes) for boxes in labels]) for numbering in tried}
     best = max(tried, key=lambda numbering: precision[numbering])
     return best if precision[best] >= precision[tried[0]] + CLEARLY else None
 
@@ -141,7 +163,7 @@ def _numberings(classes: int, ids: tuple[int, ...]) -> list[Numbering]:
     return made
 
 
-def _precision(task: Task, found: list[list[NDArray[np.generic]]], labels: list[Boxes]) -> float:
+def _precision(task: Task, found: Answers, labels: list[Boxes]) -> float:
     """mAP50 of the answers, one list of outputs (1, ...) for each sample; 0 where nothing defines it."""
     rows = [row for outputs, boxes in zip(found, labels, strict=True) for row in task.compare(outputs, outputs, [boxes])]
     known: Mapping[str, float] = {

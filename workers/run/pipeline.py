@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from workers import machine
-from workers.allocation.error_attribution import output_errors_per_layer
+from workers.allocation.error_attribution import only_quantised, output_errors_per_layer
 from workers.allocation.profile_cache import ProfileCache
 from workers.calibration import Samples
 from workers.calibration.data_splits import DataSplits, calibration_samples, hold_back, split_data
@@ -35,7 +35,7 @@ from workers.run.candidates import Candidate, CandidateFactory
 from workers.run.clock import Clock
 from workers.run.compression import batch_size, help_compression, make_context, solve_ahead
 from workers.run.exploration import explore
-from workers.run.original_check import check_original, find_numbering
+from workers.run.original_check import Tryout, check_original, find_numbering
 from workers.run.plan import make_plan
 from workers.run.reporting.report_builder import RunResults, layer_row, write_report
 from workers.run.search_strategy import build_ladder
@@ -89,20 +89,24 @@ def _samples(task: JobTask, imported: Imported, recipe: Recipe, threads: int, cl
     calibration = _recognised(splits.calibration, task, imported, recipe, threads, clock)
     splits = hold_back(replace(splits, calibration=calibration), recipe)
     meaning = find_task(imported.model, splits.test, threads, _request(task, recipe, threads))
-    rng = generator(recipe.seed, Stream.ORIGINAL_CHECK)
-    numbering = find_numbering(imported.model, splits.test, meaning, threads, rng)
+    tryout = Tryout(imported.model, splits.test, threads, generator(recipe.seed, Stream.ORIGINAL_CHECK))
+    numbering = find_numbering(tryout, meaning)
     if numbering:
+        tryout.samples = numbering.applied(tryout.samples)
         splits = replace(splits, test=numbering.applied(splits.test), validation=numbering.applied(splits.validation))
     if recipe.check_original:
-        check_original(imported.model, splits.test, meaning, threads, generator(recipe.seed, Stream.ORIGINAL_CHECK))
+        check_original(tryout, meaning)
     return splits, meaning
 
 
 def _lost(factory: CandidateFactory, chosen: Candidate, failed: list[str]) -> dict[str, float]:
     """What each layer's new weights alone cost the outputs; nothing where that cannot be had, and `failed` says so.
 
-    Where levels or bits waited for a profile it foretells them; the others are measured.
+    Where levels or bits waited for a profile it foretells them; the others are measured, but for `int8` alone, whose
+    operations a search weighs with their activations, should it have to.
     """
+    if only_quantised(chosen.compressed.results):
+        return {}
     samples = factory.splits.calibration
     size = batch_size(factory.imported, samples)
     with optional("What each layer costs the outputs", failed):

@@ -1,12 +1,17 @@
 """What a layer cost and saved."""
 
+import numpy as np
 import pytest
 
-from workers.allocation.error_attribution import next_run, ranks, saved_times
+from tests.workers.engine.test_sequential import residual_network
+from workers.allocation.error_attribution import next_run, ranks, saved_times, shares
+from workers.engine.layer import LayerResult
+from workers.ir.graph.layers import find_layers
 from workers.methods.inq import Inq
+from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.mcq import Mcq
-from workers.methods.problem import Method
+from workers.methods.problem import Method, Step
 from workers.methods.uniform import Uniform
 from workers.report import LayerProfile, LayerReport
 
@@ -79,3 +84,14 @@ def test_times_are_saved_where_both_models_have_the_operation() -> None:
         LayerProfile(name="b", type="Convolution", original_ms=2.0, compressed_ms=None, kernel="u8"),
     ]
     assert saved_times(rows) == {"a": 1.5}
+
+
+def test_int8_alone_leaves_no_shares_to_tell() -> None:
+    weight = np.ones((1, 2, 3), np.float32)
+    known = find_layers(residual_network())[0][0]
+
+    def result(*steps: Step) -> LayerResult:
+        return LayerResult(known, steps, weight, weight, None, {}, 0.25, 8, {})
+
+    assert shares([result(Int8())], {}) == {}
+    assert shares([result(Uniform(bits=3), Int8())], {}) == {known.name: 1.0}

@@ -19,7 +19,7 @@ from workers.evaluation.tasks import TaskRequest
 from workers.ir.reading.importer import Imported, load
 from workers.jobs.job import JobTask, Kind
 from workers.recipe import Recipe
-from workers.run.original_check import check_original, find_numbering
+from workers.run.original_check import Tryout, check_original, find_numbering
 
 RNG = np.random.default_rng(0)
 PATTERNS = RNG.integers(0, 256, (4, 8, 8, 3))
@@ -67,7 +67,7 @@ def samples_of(model: Imported, folder: Path, preprocessing: dict[str, object], 
 
 def check(model: Imported, samples: Samples) -> None:
     task = find_task(model.model, samples, 1)
-    check_original(model.model, samples, task, 1, np.random.default_rng(0))
+    check_original(Tryout(model.model, samples, 1, np.random.default_rng(0)), task)
 
 
 def test_an_original_that_answers_the_labels_is_taken(model: Imported, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_labels_are_brought_into_the_numbers_of_the_detector(tmp_path: Path, ids
     model = load(network)
     samples = from_dataset(folder, model, recipe().preprocessing)
     task = find_task(model.model, samples, 1)
-    numbering = find_numbering(model.model, samples, task, 1, np.random.default_rng(0))
+    numbering = find_numbering(Tryout(model.model, samples, 1, np.random.default_rng(0)), task)
     assert (numbering is None) == (called == 2)
     if numbering:
         renumbered = numbering.applied(samples)

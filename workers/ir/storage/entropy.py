@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from workers.ir.storage.grid import find_grid
 from workers.ir.storage.signs import find_signs
-from workers.ir.storage.values import Values, number_bits
+from workers.ir.storage.values import Values, byte_counts, number_bits
 
 FLOAT_BITS = 32
 
@@ -44,7 +44,8 @@ def _bits(numbers: Values) -> int:
 
 def _least(values: Values) -> float:
     width = number_bits(values)
-    counts = np.unique(values, return_counts=True)[1]
+    counts = byte_counts(values) if values.dtype == np.int8 else np.unique(values, return_counts=True)[1]
+    counts = counts[counts > 0]
     survivors = np.count_nonzero(values)
     with_table = _shannon(counts) + width * counts.size / values.size
     with_mask = _shannon(np.array([survivors, values.size - survivors])) + width * survivors / values.size

@@ -19,6 +19,7 @@ from workers.ir.storage.symbols import MOST_LEVELS, packed_bytes, symbol_plans
 Values = NDArray[Any]  # float32 or int8
 
 ELEMENT = {"float32": ov.Type.f32, "int8": ov.Type.i8}
+BYTES = np.arange(-128, 128).astype(np.int8)
 SAMPLE = 4096  # elements that may show already that there are too many distinct values for a table
 
 
@@ -86,13 +87,31 @@ FLOATS: Kinds = {"f8e5m2": _is_float8, "f16": _is_float16, "bf16": _is_bfloat16}
 
 
 def _tables(values: Values) -> Iterator[StoragePlan]:
-    if np.unique(values.reshape(-1)[:SAMPLE]).size > MOST_LEVELS:
+    if values.dtype != np.int8 and np.unique(values.reshape(-1)[:SAMPLE]).size > MOST_LEVELS:
         return
-    entries, where = np.unique(values, return_inverse=True)
+    entries, where = numbered(values)
     if entries.size > MOST_LEVELS:
         return
     for codes in symbol_plans(where.reshape(values.shape), entries.size):
         yield _table(entries, codes)
+
+
+def numbered(values: Values) -> tuple[Values, NDArray[np.integer]]:
+    """The distinct values, ascending, and which of them each element is."""
+    if values.dtype != np.int8:
+        return np.unique(values, return_inverse=True)
+    counts = byte_counts(values)
+    return BYTES[counts > 0], (np.cumsum(counts > 0) - 1).astype(np.uint8)[_places(values)]
+
+
+def byte_counts(values: NDArray[np.int8]) -> NDArray[np.integer]:
+    """How often each of `BYTES` occurs."""
+    return np.bincount(_places(values).reshape(-1), minlength=BYTES.size)
+
+
+def _places(values: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Where among `BYTES` each element is: to add 128 is to flip the sign."""
+    return values.view(np.uint8) ^ np.uint8(128)
 
 
 def _table(entries: Values, codes: StoragePlan) -> StoragePlan:
