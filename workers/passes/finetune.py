@@ -22,6 +22,7 @@ from workers.training.distillation import Distillation, Student
 from workers.training.losses import Loss
 from workers.training.network import Network, verify
 from workers.training.parametrizations import parametrize
+from workers.training.teacher import Teacher
 
 MOST_FEATURES = 8
 MANY, FEW = 64, 16  # samples of a training step, where a machine runs that many at once and where it does not
@@ -54,13 +55,18 @@ def rewrite(step: Finetune, state: CompressionState, context: RunContext, progre
     size = min(step.batch_size or MANY, context.batch_size)
     batched, original = batching.batched(model, size), batching.batched(context.original, size)
     trained = _trained(batched, layers, state)
-    network, teacher = Network(batched), Network(original)
-    feeds = context.samples.batch(0, size)
-    apart = max(verify(each, net, feeds, context.threads) for each, net in ((batched, network), (original, teacher)))
-    student = _student(network, trained)
-    batches = TrainingBatches(context.samples, size, augment=step.augment, seed=context.seed, selecting=context.early_stopping)
+    network, shared = Network(batched), _features(batched, original, layers)
+    apart = verify(batched, network, context.samples.batch(0, size), context.threads)
+    teacher, student = Teacher(original, shared, context.threads), _student(network, trained)
+    batches = TrainingBatches(
+        context.samples,
+        size,
+        augment=step.augment,
+        seed=context.seed,
+        selecting=context.early_stopping,
+        labelled=step.label_weight > 0,
+    )
     loss = _loss(step, original, teacher, batches)
-    shared = _features(batched, original, layers)
     run = Distillation(step, teacher, network, student, batches, loss, shared, context.folder)
     start = {name: network.constants[name] for name in (*student.names[0], *student.names[1])}
     values = run.run(start, lambda done, total, message: progress(done, total, message=message))
@@ -115,10 +121,8 @@ def _student(network: Network, trained: Sequence[Trained]) -> Student:
     return Student(weights, {name: network.constants[name] for each in trained for name in each.biases.values()})
 
 
-def _loss(step: Finetune, original: ov.Model, teacher: Network, batches: TrainingBatches) -> Loss:
-    feeds = batches.training(0).feeds
-    with torch.no_grad():
-        outputs, _ = teacher.run(feeds, {})
+def _loss(step: Finetune, original: ov.Model, teacher: Teacher, batches: TrainingBatches) -> Loss:
+    outputs, _ = teacher.run(batches.training(0).feeds)
     names = [min(port.get_names(), default="") for port in original.outputs]
     activations = [activation_of(result.input_value(0)) for result in original.get_results()]
     readings = tuple(

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from workers.calibration import Samples
 from workers.randomness import Stream, generator
+from workers.training.augmentation import blended, cut
 
-SHIFT = 8  # images move by up to this part of their sides
 MOST_SELECTING = 512
 
 
@@ -29,8 +28,11 @@ class TrainingBatches:
     `selecting` are samples that choose among states of the training; without them a tenth of a dataset is kept for that.
     """
 
-    def __init__(self, samples: Samples, size: int, *, augment: bool, seed: int, selecting: Samples | None = None) -> None:
-        self.size, self.augment, self.seed = size, augment, seed
+    def __init__(
+        self, samples: Samples, size: int, *, augment: bool, seed: int, selecting: Samples | None = None, labelled: bool = False
+    ) -> None:
+        """`labelled` where labels are learnt from: images stay whole then, for two in one have no label."""
+        self.size, self.augment, self.seed, self.labelled = size, augment, seed, labelled
         if selecting is None:
             samples, selecting = _held_back(samples, seed)
         self.selecting, self._samples = selecting, samples
@@ -72,8 +74,8 @@ class TrainingBatches:
         if layout is None or value.dim() != 4 or not value.is_floating_point():
             return value
         first = value if layout == "NCHW" else value.permute(0, 3, 1, 2)
-        moved = _moved(first, rng)
-        return moved if layout == "NCHW" else moved.permute(0, 2, 3, 1)
+        changed = cut(first, rng) if self.labelled else blended(cut(first, rng), rng)
+        return changed if layout == "NCHW" else changed.permute(0, 2, 3, 1)
 
 
 def _held_back(samples: Samples, seed: int) -> tuple[Samples, Samples]:
@@ -84,19 +86,6 @@ def _held_back(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     order = generator(seed, Stream.TRAINING_SPLIT).permutation(samples.count)
     selecting = samples.take(np.sort(order[:held]))
     return (samples.take(np.sort(order[held:])) if held < samples.count else samples), selecting
-
-
-def _moved(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Images (n, c, h, w), half of them mirrored, each shifted by itself with its edge repeated."""
-    n, _, height, width = images.shape
-    mirrored = torch.from_numpy(rng.random(n) < 0.5)
-    images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    reach = (height // SHIFT, width // SHIFT)
-    padded = F.pad(images, (reach[1], reach[1], reach[0], reach[0]), mode="replicate")
-    down, right = (torch.from_numpy(rng.integers(0, 2 * side + 1, n)) for side in reach)
-    rows = (down[:, None] + torch.arange(height))[:, None, :, None]
-    columns = (right[:, None] + torch.arange(width))[:, None, None, :]
-    return padded[torch.arange(n)[:, None, None, None], torch.arange(images.shape[1])[None, :, None, None], rows, columns]
 
 
 def _tensors(samples: Samples) -> TrainingBatch:

@@ -18,12 +18,14 @@ from workers.training.batches import TrainingBatch, TrainingBatches
 from workers.training.losses import Loss, Run
 from workers.training.network import Network
 from workers.training.parametrizations import QuantizedParameter, size_of
+from workers.training.teacher import Teacher
 
 log = structlog.get_logger(__name__)
 CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0
 WARM_UP = 0.05  # of the training: the rate rises
 BLOCKWISE = 0.25  # of the training, where the student is smooth and the recipe does not say
+AVERAGED = 0.98  # of the average of the values stays at every step: it reaches back fifty steps
 CERTAIN = 1.645  # standard errors that a gain must pass: one-sided 95 %
 SETBACK = 1.5  # times the best loss: further behind, a smooth student goes back to its best state
 SMALLER = 0.25  # of the rate, after a setback
@@ -38,7 +40,12 @@ class LearningCurve:
 
     points: list[tuple[int, float, float]] = field(default_factory=list)
     kept: int = 0  # the step of the state that was kept; 0 is the model as it came
-    best: float = float("inf")
+    held: list[Tensor] = field(default_factory=list)  # of every point, the loss of each of the held-back samples (n,)
+
+    @property
+    def best(self) -> float:
+        """The smallest loss so far."""
+        return float(torch.stack(self.held).mean(1).min())
 
 
 class Student(nn.Module):
@@ -90,14 +97,16 @@ class Student(nn.Module):
             return {name: value.detach().clone() for name, value in self().items()}
 
 
-def selecting(losses: Tensor) -> Tensor:
-    """Every other of the held-back samples' losses (n,): these choose the best state."""
-    return losses[::2]
+def confirmed(held: Tensor) -> bool:
+    """Whether training helps beyond chance, by losses (states, n) of held-back samples; the first state is the start.
 
-
-def confirming(losses: Tensor) -> Tensor:
-    """The others: these tell whether the chosen state is better than the start. All, where there is but one."""
-    return losses[1::2] if len(losses) > 1 else losses
+    The best of many states is flattered by the samples that choose it. So one half of them chooses and the other tells what
+    that has gained, and the other way round.
+    """
+    halves = (held[:, ::2], held[:, 1::2]) if held.shape[1] > 1 else (held, held)
+    gains = torch.cat([other[0] - other[own.mean(1).argmin()] for own, other in (halves, halves[::-1])])
+    chance = CERTAIN * float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+    return float(gains.mean()) > chance
 
 
 @dataclass(slots=True)
@@ -105,7 +114,7 @@ class Distillation:
     """A training run that can be interrupted: its state goes to `folder`, where one is given, and is taken up again."""
 
     step: Finetune
-    teacher: Network
+    teacher: Teacher
     network: Network
     student: Student
     batches: TrainingBatches
@@ -116,13 +125,14 @@ class Distillation:
     number: int = 0  # steps done
     seconds: float = 0.0
     caution: float = 1.0  # part of the learning rate that setbacks have left
+    average: dict[str, Tensor] = field(default_factory=dict)  # of a smooth student's values, the latest counting most
 
     def run(self, start: Mapping[str, Tensor], tell: Tell) -> Mapping[str, Tensor]:
         """The trained constants of the best state; `start` are those of the model as it came, which may be the best."""
         optimizer = torch.optim.Adam(self.student.groups(self.step.learning_rate))
         rates = [group["lr"] for group in optimizer.param_groups]
-        selection = [(batch, self._teach(batch)) for batch in self.batches.selection()]
-        self.curve.best = float(selecting(self._judge(start, selection)).mean())
+        selection = [(batch, self.teacher.run(batch.feeds)) for batch in self.batches.selection()]
+        self.curve.held.append(self._judge(start, selection))
         self.curve.points.append((0, self.curve.best, self.curve.best))
         best = self._restore(optimizer, dict(start))
         began, saved, since, sums = time.monotonic() - self.seconds, time.monotonic(), 0, 0.0
@@ -143,7 +153,10 @@ class Distillation:
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self._save(optimizer, best)
                 saved = time.monotonic()
-        return self._better(start, best, selection)
+        if confirmed(torch.stack(self.curve.held)):
+            return best
+        self.curve.kept = 0
+        return start
 
     @property
     def progress(self) -> float:
@@ -160,24 +173,9 @@ class Distillation:
         if not self.student.smooth or self.curve.points[-1][2] <= SETBACK * self.curve.best:
             return
         self.student.assign(best)
+        self.average = dict(best)
         optimizer.state.clear()
         self.caution *= SMALLER
-
-    def _better(
-        self, start: Mapping[str, Tensor], best: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]
-    ) -> Mapping[str, Tensor]:
-        """The best state, where samples that did not select it prefer it to the start beyond chance.
-
-        It is the best of many by the samples that selected, which flatters it: only other samples tell whether it is better.
-        """
-        if not self.curve.kept:
-            return best
-        gains = confirming(self._judge(start, selection)) - confirming(self._judge(best, selection))
-        chance = CERTAIN * float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
-        if float(gains.mean()) > chance:
-            return best
-        self.curve.kept = 0
-        return start
 
     def _next_check(self) -> float:
         return min((int(self.progress * CHECKS + 1e-9) + 1) / CHECKS, 1.0)
@@ -191,22 +189,29 @@ class Distillation:
     def _learn(self, optimizer: torch.optim.Optimizer) -> float:
         """One step of the optimiser, over as many batches as make up its samples; returns the loss."""
         optimizer.zero_grad()
+        values = self.student()
+        leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
         parts = -(-(self.step.batch_size or self.batches.size) // self.batches.size)
         total = 0.0
         for part in range(parts):
             batch = self.batches.training(self.number * parts + part)
-            taught = self._teach(batch)
-            run = self.network.run(batch.feeds, self.student(), self.features, blockwise=self._blockwise)
-            loss = self.loss.training(run, taught, batch.labels)
+            run = self.network.run(batch.feeds, leaves, self.features, blockwise=self._blockwise)
+            loss = self.loss.training(run, self.teacher.run(batch.feeds), batch.labels)
             torch.autograd.backward(loss / parts)
             total += float(loss.detach()) / parts
+        reached = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+        torch.autograd.backward([values[name] for name in reached], list(reached.values()))
         nn.utils.clip_grad_norm_(self.student.parameters(), LARGEST_NORM)
         optimizer.step()
+        self._follow()
         return total
 
-    def _teach(self, batch: TrainingBatch) -> Run:
-        with torch.no_grad():
-            return self.teacher.run(batch.feeds, {}, self.features)
+    def _follow(self) -> None:
+        """Move the average of a smooth student's values towards those that it has now."""
+        if self.student.smooth:
+            values = self.student.values()
+            share = max(1 - AVERAGED, 1 / (1 + self.number))
+            self.average = {name: torch.lerp(self.average.get(name, value), value, share) for name, value in values.items()}
 
     def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]) -> Tensor:
         """The loss of the outputs on each of the held-back samples, (n,)."""
@@ -219,13 +224,15 @@ class Distillation:
         self, training: float, selection: Sequence[tuple[TrainingBatch, Run]], best: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
         """The better of the state now, where it is complete, and the best so far."""
-        values = self.student.values()
-        found = float(selecting(self._judge(values, selection)).mean())
+        values, known = self.average or self.student.values(), self.curve.best
+        losses = self._judge(values, selection)
+        found = float(losses.mean())
         self.curve.points.append((self.number, training, found))
-        if not self.student.complete or found >= self.curve.best:
+        self.curve.held.append(losses if self.student.complete else torch.full_like(losses, float("inf")))
+        if self.curve.best >= known:
             return best
-        self.curve.kept, self.curve.best = self.number, found
-        return values
+        self.curve.kept = self.number
+        return dict(values)
 
     def _save(self, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]) -> None:
         if self.folder is None:
@@ -238,7 +245,8 @@ class Distillation:
             "number": self.number,
             "seconds": self.seconds,
             "caution": self.caution,
-            "curve": (self.curve.points, self.curve.kept, self.curve.best),
+            "average": self.average,
+            "curve": (self.curve.points, self.curve.kept, self.curve.held),
         }
         partial = self.folder / "training.part"
         with partial.open("wb") as file:
@@ -259,6 +267,7 @@ class Distillation:
         self.student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         self.number, self.seconds, self.caution = state["number"], state["seconds"], state["caution"]
+        self.average = state["average"]
         self.curve = LearningCurve([*map(tuple, state["curve"][0])], *state["curve"][1:])
         best: dict[str, Tensor] = state["best"]
         return best

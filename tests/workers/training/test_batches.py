@@ -25,11 +25,11 @@ def numbered(count: int, source: Literal["fractals", "dataset"] = "dataset", lab
 
 
 def seen(batch: TrainingBatch) -> list[int]:
-    return batch.feeds["x"][:, 0, 0, 0].long().tolist()
+    return batch.feeds["x"][:, 0, 0, 0].round().long().tolist()
 
 
 def test_every_sample_but_the_selecting_ones_comes_once_a_round() -> None:
-    batches = TrainingBatches(numbered(50), 9, augment=True, seed=0)
+    batches = TrainingBatches(numbered(50), 9, augment=True, seed=0, labelled=True)
     order = [number for index in range(10) for number in seen(batches.training(index))]
     assert batches.selecting.count == 5
     chosen = set(batches.selecting.numbers.tolist())
@@ -39,7 +39,7 @@ def test_every_sample_but_the_selecting_ones_comes_once_a_round() -> None:
 
 
 def test_labels_stay_with_their_samples() -> None:
-    batches = TrainingBatches(numbered(50), 8, augment=True, seed=0)
+    batches = TrainingBatches(numbered(50), 8, augment=True, seed=0, labelled=True)
     for index in range(7):
         batch = batches.training(index)
         assert (batch.labels == torch.tensor(seen(batch)) % 7).all()
@@ -65,20 +65,29 @@ def test_the_last_selecting_batch_is_filled_up() -> None:
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_images_are_mirrored_and_shifted_each_by_itself(layout: str) -> None:
-    height, width = 16, 24
-    picture = np.arange(height * width, dtype=np.float32).reshape(1, 1, height, width)
-    values = np.repeat(picture, 32, axis=0)
-    fed = values if layout == "NCHW" else values.transpose(0, 2, 3, 1)
+def test_images_change_in_their_layout(layout: str) -> None:
+    """Colours stay apart: an image whose channels are alike within themselves keeps them."""
+    fed = np.broadcast_to(np.arange(3, dtype=np.float32)[:, None, None], (32, 3, 16, 24))
+    fed = fed if layout == "NCHW" else fed.transpose(0, 2, 3, 1)
     samples = Samples("dataset", {"x": lambda numbers: fed[: len(numbers)]}, np.arange(320), applied={"x": {"layout": layout}})
     found = TrainingBatches(samples, 32, augment=True, seed=0).training(0).feeds["x"].numpy()
-    images = found[:, 0] if layout == "NCHW" else found[..., 0]
-    padded = np.pad(picture[0, 0], ((2, 2), (3, 3)), mode="edge")
-    for image in images:
-        flat = padded[:, ::-1] if image[8, 12] < image[8, 10] else padded
-        windows = np.lib.stride_tricks.sliding_window_view(flat, (height, width)).reshape(-1, height, width)
-        assert (windows == image).all(axis=(1, 2)).any()
-    assert len({image.tobytes() for image in images}) > 16
+    np.testing.assert_allclose(found, fed, atol=1e-5)
+
+
+def test_images_change_but_those_of_unknown_layout_do_not() -> None:
+    pixels = np.random.default_rng(0).normal(size=(40, 3, 16, 16)).astype(np.float32)
+    samples = Samples("dataset", {"x": lambda numbers: pixels[numbers]}, np.arange(40), applied={"x": {"layout": "NCHW"}})
+    for known, changed in ((samples, True), (replace(samples, applied={}), False)):
+        batches = TrainingBatches(known, 8, augment=True, seed=0)
+        plain = TrainingBatches(known, 8, augment=False, seed=0)
+        assert bool((batches.training(3).feeds["x"] != plain.training(3).feeds["x"]).any()) == changed
+
+
+def test_images_with_labels_to_learn_from_are_not_blended() -> None:
+    samples = numbered(50)
+    blended, whole = (TrainingBatches(samples, 8, augment=True, seed=0, labelled=labelled) for labelled in (False, True))
+    assert any(len(np.unique(image)) > 1 or float(image[0, 0, 0]) % 1 for image in blended.training(0).feeds["x"].numpy())
+    assert (whole.training(0).labels == whole.training(0).feeds["x"][:, 0, 0, 0].round().long() % 7).all()
 
 
 def test_samples_that_select_may_be_given_and_then_all_others_train() -> None:

@@ -1,6 +1,5 @@
 """`finetune` as a step of a recipe, on a small network."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -102,23 +101,32 @@ def test_a_rate_that_harms_a_solved_model_is_reduced_until_it_helps() -> None:
     assert losses[-1] < 1.5 * losses[0]
 
 
-def test_what_selects_does_not_confirm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_selects_does_not_confirm() -> None:
     """The best of many states is better by the samples that chose it: only others tell whether it is."""
-    losses: Iterator[torch.Tensor]
-    monkeypatch.setattr(distillation.Distillation, "_judge", lambda self, values, selection: next(losses))
     start, flattered = torch.full((8,), 2.0), torch.tensor([1.0, 2.1, 1.0, 1.9, 1.0, 2.1, 1.0, 2.0])
-    losses = iter([start, flattered, start, flattered])
-    assert tuned(Finetune(steps=1, batch_size=16), LayerwisePruning(sparsity_level=0.5)).training.kept == 0
-    losses = iter([start, flattered - 0.5, start, flattered - 0.5])
-    assert tuned(Finetune(steps=1, batch_size=16), LayerwisePruning(sparsity_level=0.5)).training.kept == 1
+    turned = flattered.roll(1)
+    assert not distillation.confirmed(torch.stack([start, flattered, turned]))
+    assert distillation.confirmed(torch.stack([start, flattered - 0.5, turned - 0.5]))
 
 
-def test_an_improvement_within_chance_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    losses: Iterator[torch.Tensor]
-    monkeypatch.setattr(distillation.Distillation, "_judge", lambda self, values, selection: next(losses))
-    start, unsure = torch.full((6,), 2.0), torch.tensor([1.0, 1.0, 1.0, 0.9, 1.0, 3.8])
-    losses = iter([start, unsure, start, unsure])
-    assert tuned(Finetune(steps=1, batch_size=16), LayerwisePruning(sparsity_level=0.5)).training.kept == 0
+def test_an_improvement_within_chance_is_not_confirmed() -> None:
+    start, unsure = torch.full((6,), 2.0), torch.tensor([1.0, 1.0, 1.0, 0.9, 1.0, 6.8])
+    assert not distillation.confirmed(torch.stack([start, unsure]))
+    assert distillation.confirmed(torch.stack([start, unsure.clamp(max=1.1)]))
+
+
+def test_states_alike_are_seldom_confirmed() -> None:
+    """Twenty-five states that are as good as the start: one in twenty is taken for better, as announced, or fewer."""
+    rng = torch.Generator().manual_seed(0)
+    found = [distillation.confirmed(torch.randn(26, 50, generator=rng)) for _ in range(400)]
+    assert np.mean(found) < 0.1
+
+
+def test_what_is_not_confirmed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Finetune(steps=100, batch_size=16, learning_rate=0.01)
+    assert unsettled(step).training.kept > 0
+    monkeypatch.setattr(distillation, "confirmed", lambda held: False)
+    assert unsettled(step).training.kept == 0
 
 
 def test_blocks_learn_by_themselves() -> None:

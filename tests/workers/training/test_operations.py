@@ -8,6 +8,8 @@ import numpy.typing as npt
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
+import torch
+from torch.nn import functional as F
 
 from workers.errors import NotTrainable
 from workers.training.network import Network, verify
@@ -179,6 +181,21 @@ def test_other_forms_of_an_operation(form: str) -> None:
     shape, make = MORE[form]
     model = built(shape, make)
     assert verify(model, Network(model), values(shape), threads=1) < 1e-4
+
+
+def test_gradients_of_a_wide_depthwise_convolution_are_those_of_torch() -> None:
+    rng = torch.Generator().manual_seed(0)
+    attributes = {"strides": [1, 1], "dilations": [1, 1], "pads_begin": [2, 2], "pads_end": [2, 2]}
+    for height, width in ((9, 7), (3, 4)):
+        value = torch.randn(3, 6, height, width, generator=rng, dtype=torch.float64, requires_grad=True)
+        weight = torch.randn(6, 1, 1, 5, 5, generator=rng, dtype=torch.float64, requires_grad=True)
+        found = OPERATIONS["GroupConvolution"](attributes, value, weight)
+        assert "WideDepthwise" in str(found.grad_fn)
+        expected = F.conv2d(value, weight[:, 0], padding=2, groups=6)
+        torch.testing.assert_close(found, expected)
+        grads = [torch.autograd.grad(output.sin().sum(), (value, weight)) for output in (found, expected)]
+        for one, other in zip(*grads, strict=True):
+            torch.testing.assert_close(one, other)
 
 
 def test_an_unknown_operation_is_refused_by_name() -> None:
