@@ -6,6 +6,9 @@ from pydantic import Field
 
 from workers.methods.problem import Pass
 
+MANY, FEW = 64, 16  # samples of a training step, where a machine runs that many at once and where it does not
+STEPS_OF_MANY, STEPS_OF_FEW = 2000, 700  # of these: about ten minutes of two threads for EfficientNet-Lite0
+
 
 class Finetune(Pass):
     """The compressed model learns to answer as the original does, its weights never leaving their allowed set."""
@@ -15,7 +18,9 @@ class Finetune(Pass):
     trains: ClassVar[bool] = True
 
     method: Literal["finetune"] = "finetune"
-    steps: int = Field(default=2000, ge=1, le=1_000_000, description="Steps of the optimiser (Adam).")
+    steps: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Steps of the optimiser (Adam); 2000 when absent, 700 of large images."
+    )
     max_time: float | None = Field(
         default=None,
         gt=0,
@@ -45,4 +50,12 @@ class Finetune(Pass):
     label_weight: float = Field(
         default=0.0, ge=0, le=1, description="Share of the loss that is cross-entropy with the labels of the dataset."
     )
-    augment: bool = Field(default=True, description="Mirror and shift images; fractals are also drawn anew at every step.")
+    augment: bool = Field(
+        default=True,
+        description="Train on parts of images, mirrored and blended with others; fractals are also drawn anew.",
+    )
+
+    def settled(self, at_once: int) -> "Finetune":
+        """With steps and samples of a step, where they are left open and a machine runs `at_once` samples at once."""
+        size, steps = (MANY, STEPS_OF_MANY) if at_once >= MANY else (FEW, STEPS_OF_FEW)
+        return self.model_copy(update={"batch_size": self.batch_size or size, "steps": self.steps or steps})

@@ -25,7 +25,6 @@ from workers.training.parametrizations import parametrize
 from workers.training.teacher import Teacher
 
 MOST_FEATURES = 8
-MANY, FEW = 64, 16  # samples of a training step, where a machine runs that many at once and where it does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,8 @@ def rewrite(step: Finetune, state: CompressionState, context: RunContext, progre
     model = state.model
     layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & context.excluded.keys()]
     biases = ensure_bias(model, layers)
-    if step.batch_size is None:
-        step = step.model_copy(update={"batch_size": MANY if context.batch_size >= MANY else FEW})
-    size = min(step.batch_size or MANY, context.batch_size)
+    step = step.settled(context.batch_size)
+    size = min(step.batch_size or 1, context.batch_size)
     batched, original = batching.batched(model, size), batching.batched(context.original, size)
     trained = _trained(batched, layers, state)
     network, shared = Network(batched), _features(batched, original, layers)

@@ -34,8 +34,8 @@ PROFILED_S, PROFILE_PASSES = 0.06, 5  # of a profile, for each layer, and over a
 PROBES, LOSSES = 24, 64  # samples at the most that run through what follows each layer, for a profile or the layers' losses
 PROBE_PASSES, FEWEST = 2, 8  # over all samples that all of them may cost, and the fewest samples
 LOSS_LAYER_S, LOSS_COMPILED = 0.022, 0.2  # of losses for each layer, and of a compilation: that of what follows the layer
-TRAINING_PASSES = 4  # that a sample of a training step costs: the teacher's, the student's, and twice that for gradients
-TRAINING_BATCH = 64  # samples of a training step, where the recipe does not say
+TRAINING_PASSES = 9  # that a sample of a training step costs: the teacher's, and the student's and gradients with torch
+VALUES_AT_ONCE = 2**20  # input elements of a batch
 TRAINING_START_S = 2.5  # to load torch and translate the model
 GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
 SESSIONS, WAVES = 20, 4  # of the benchmark
@@ -50,15 +50,18 @@ class Speed:
     compiling: float
     inference: float  # of one sample
     pace: float  # by which all else is slower than where the constants were read off
+    at_once: int  # samples of a batch
 
     @classmethod
     def of(cls, inspection: Mapping[str, Any], layers: Layers) -> "Speed":
         """As measured, or else as common."""
         found = inspection.get("speed")
+        at_once = VALUES_AT_ONCE // max(1, sum(prod(entry["shape"]) for entry in inspection.get("inputs", ())))
         if found is None:
             macs = sum(int(layer["macs"]) for layer in layers)
-            return cls(0.3, 0.02 + 0.002 * len(layers), 2.0 * macs / FLOPS, 1.0)
-        return cls(found["import_s"], found["compile_s"], found["inference_s"], max(found["sorting_s"], 1e-5) / SORTING_S)
+            return cls(0.3, 0.02 + 0.002 * len(layers), 2.0 * macs / FLOPS, 1.0, at_once)
+        pace = max(found["sorting_s"], 1e-5) / SORTING_S
+        return cls(found["import_s"], found["compile_s"], found["inference_s"], pace, at_once)
 
 
 def stage_seconds(inspection: Mapping[str, Any], layers: Layers, recipe: Recipe, *, data: bool) -> dict[str, float] | None:
@@ -120,7 +123,8 @@ def _solves(step: Step) -> TypeGuard[Method]:
 def _step(step: Step, layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """What a step costs beside what it shares with others."""
     if isinstance(step, Finetune):
-        needed = TRAINING_PASSES * step.steps * (step.batch_size or TRAINING_BATCH) * speed.inference
+        settled = step.settled(speed.at_once)
+        needed = TRAINING_PASSES * (settled.steps or 1) * (settled.batch_size or 1) * speed.inference
         return min(TRAINING_START_S * speed.pace + needed, step.max_time or float("inf"))
     if not _solves(step):
         overhead = speed.pace * (INT8_S + INT8_LAYER_S * len(layers))

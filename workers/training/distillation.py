@@ -113,7 +113,7 @@ def confirmed(held: Tensor) -> bool:
 class Distillation:
     """A training run that can be interrupted: its state goes to `folder`, where one is given, and is taken up again."""
 
-    step: Finetune
+    step: Finetune  # settled
     teacher: Teacher
     network: Network
     student: Student
@@ -162,7 +162,7 @@ class Distillation:
     def progress(self) -> float:
         """How far the training is; 1 or more at its end."""
         timed = self.seconds / self.step.max_time if self.step.max_time else 0.0
-        return max(self.number / self.step.steps, timed)
+        return max(self.number / (self.step.steps or 1), timed)
 
     def _share_of_rate(self) -> float:
         """What part of the learning rate is in force: it warms up, falls as a cosine, and is less after setbacks."""

@@ -94,6 +94,13 @@ def test_a_distillation_takes_its_time_and_no_more_than_it_may() -> None:
     longer = forecast(steps=[prune, {"method": "finetune", "steps": 4000}])
     longest = forecast(steps=[prune, {"method": "finetune", "steps": 6000}])
     limited = forecast(steps=[prune, {"method": "finetune", "steps": 100_000, "max_time": 60}])
+    left_open = forecast(steps=[prune, {"method": "finetune"}])
+    assert left_open.seconds == long.seconds
+    large = INSPECTION | {"inputs": [{**INSPECTION["inputs"][0], "shape": [1, 3, 224, 224]}]}
+    few, given = (
+        forecast(large, steps=[prune, {"method": "finetune", **knobs}]) for knobs in ({}, {"steps": 700, "batch_size": 16})
+    )
+    assert few.seconds == given.seconds
     assert plain < long.seconds
     assert longest.seconds - longer.seconds == pytest.approx(longer.seconds - long.seconds)
     assert limited.seconds == pytest.approx(plain + 60)
