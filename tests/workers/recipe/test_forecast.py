@@ -10,6 +10,7 @@ from workers.evaluation import benchmark
 from workers.recipe import Recipe, cost
 from workers.recipe import forecast as forecasting
 from workers.recipe.forecast import Forecast, foresee
+from workers.run import compression
 
 COLUMNS = (27, 144, 64)
 LAYERS = [
@@ -145,6 +146,7 @@ def test_what_will_be_assumed_is_said_before() -> None:
 def test_it_reckons_with_the_figures_of_the_engine() -> None:
     assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES
     assert cost.JUDGES == data_splits.SYNTHETIC_JUDGES
+    assert cost.VALUES_AT_ONCE == compression.MOST_VALUES_AT_ONCE
     assert cost.PROBES == sensitivity_profile.MOST_SAMPLES
     assert cost.LOSSES == error_attribution.MOST_SAMPLES
     assert (cost.PROBE_PASSES, cost.FEWEST) == (sensitivity.PASSES, sensitivity.FEWEST)
