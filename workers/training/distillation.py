@@ -218,7 +218,7 @@ class Distillation:
         with torch.no_grad():
             runs = [self.network.run(batch.feeds, values)[0] for batch, _ in selection]
             losses = [self.loss.by_sample(run, taught[0]) for run, (_, taught) in zip(runs, selection, strict=True)]
-        return torch.cat(losses)
+        return torch.cat(losses)[: self.batches.selecting.count]  # the last batch is filled up
 
     def _check(
         self, training: float, selection: Sequence[tuple[TrainingBatch, Run]], best: Mapping[str, Tensor]
