@@ -56,7 +56,8 @@ def _convolution(attributes: Attributes, value: Tensor, weight: Tensor, groups: 
     if groups == 1 and max(kernel) == max(strides) == 1 and not any(begin + end):
         return F.linear(value.movedim(1, -1), weight.flatten(1)).movedim(-1, 1)  # one product for all pixels
     if _is_wide_depthwise(attributes, value, weight, groups):
-        return WideDepthwise.apply(value, weight)
+        found: Tensor = WideDepthwise.apply(value, weight)  # type: ignore[no-untyped-call]
+        return found
     uneven = begin != end
     return CONVOLUTIONS[weight.dim() - 2](
         _padded(value, attributes) if uneven else value,
