@@ -14,7 +14,7 @@ NARROWEST = 3 / 4  # of a part's width to its height, or the other way round
 BLENDED = 0.5  # of the images
 
 
-def cut(images: Tensor, rng: np.random.Generator) -> Tensor:
+def cropped(images: Tensor, rng: np.random.Generator) -> Tensor:
     """A part of each image (n, c, h, w), stretched to the whole and, of every other one by chance, mirrored."""
     n = len(images)
     area = rng.uniform(SMALLEST, 1, n)

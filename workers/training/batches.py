@@ -9,7 +9,7 @@ from torch import Tensor
 
 from workers.calibration import Samples
 from workers.randomness import Stream, generator
-from workers.training.augmentation import blended, cut
+from workers.training.augmentation import blended, cropped
 
 MOST_SELECTING = 512
 
@@ -74,7 +74,7 @@ class TrainingBatches:
         if layout is None or value.dim() != 4 or not value.is_floating_point():
             return value
         first = value if layout == "NCHW" else value.permute(0, 3, 1, 2)
-        changed = cut(first, rng) if self.labelled else blended(cut(first, rng), rng)
+        changed = cropped(first, rng) if self.labelled else blended(cropped(first, rng), rng)
         return changed if layout == "NCHW" else changed.permute(0, 2, 3, 1)
 
 

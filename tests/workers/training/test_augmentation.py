@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from workers.training.augmentation import NARROWEST, SMALLEST, blended, cut
+from workers.training.augmentation import NARROWEST, SMALLEST, blended, cropped
 
 HEIGHT, WIDTH, COUNT = 24, 40, 400
 PLACES = torch.stack(torch.meshgrid(torch.arange(HEIGHT) / HEIGHT, torch.arange(WIDTH) / WIDTH, indexing="ij"))
@@ -13,7 +13,7 @@ INSIDE = slice(2, -2)  # pixels that no edge has been repeated for
 
 def slopes(count: int = COUNT) -> tuple[torch.Tensor, torch.Tensor]:
     """Parts of images of their own coordinates: heights and widths of the parts, negative where mirrored."""
-    down, right = cut(PLACES.expand(count, 2, HEIGHT, WIDTH), np.random.default_rng(0))[:, :, INSIDE, INSIDE].unbind(1)
+    down, right = cropped(PLACES.expand(count, 2, HEIGHT, WIDTH), np.random.default_rng(0))[:, :, INSIDE, INSIDE].unbind(1)
     for value, axis in ((down, 1), (right, 2)):
         steps = value.diff(dim=axis)
         torch.testing.assert_close(steps, steps[:, :1, :1].expand_as(steps), atol=1e-5, rtol=0)  # a part, stretched evenly
@@ -29,7 +29,7 @@ def test_parts_are_of_all_sizes_and_lie_within_the_image() -> None:
     whole = (wide.abs() > 1 - 1e-5) | (tall > 1 - 1e-5)  # these cannot be as narrow as was drawn
     ratio = (wide.abs() / tall)[~whole]
     assert NARROWEST - 1e-3 < ratio.min() < 0.8 < 1.25 < ratio.max() < 1 / NARROWEST + 1e-3
-    values = cut(PLACES.expand(COUNT, 2, HEIGHT, WIDTH), np.random.default_rng(0))
+    values = cropped(PLACES.expand(COUNT, 2, HEIGHT, WIDTH), np.random.default_rng(0))
     assert values.min() >= 0
     assert values.max() < 1
     corners = values[:, :, 0, 0]
