@@ -21,6 +21,7 @@ from workers.recipe import BenchmarkSettings, Recipe, Search
 from workers.recipe.recipe import SEARCH_TIME
 from workers.report.schema import CandidateReport, Exploration, OperationHarm
 from workers.run.candidates import Candidate, CandidateFactory
+from workers.run.candidates.factory import Compress
 from workers.run.int8_search import operation_ladder, rank_operations, searches_operations, whole_ladder
 from workers.run.search_strategy import Ladder, bisect, build_ladder, last_kept, may_follow, on_front
 from workers.statistics.constraint import attainable
@@ -45,22 +46,19 @@ class Explored:
     order: tuple[OperationHarm, ...] = ()  # in which operations go back to floating point
 
 
-Maker = Callable[[Recipe, Path, float], Candidate]
-
-
 class Explorer:
     """Makes every level of a ladder at most once."""
 
     def __init__(
-        self, factory: CandidateFactory, ladder: Ladder, out: Path, deadline: float, make: Maker | None = None
+        self, factory: CandidateFactory, ladder: Ladder, out: Path, deadline: float, compress: Compress | None = None
     ) -> None:
         self.made: dict[int, Candidate] = {}
         self.whole: Candidate | None = None  # of which the others are made, where int8 is searched
         self.failed: dict[int, str] = {}
         self.ladder = ladder
         self.planned = 0  # candidates, where their number is known
-        self._factory, self._make, self._out, self._deadline = factory, make or factory.make, out, deadline
-        self._shares = make is None and factory.cache.shared and factory.plan.solves
+        self._factory, self._compress, self._out, self._deadline = factory, compress, out, deadline
+        self._shares = compress is None and factory.cache.shared and factory.plan.solves
         self._told: set[int] = set()
         self._ahead: set[int] = set()  # of those, what bisection may ask for
 
@@ -76,7 +74,7 @@ class Explorer:
             try:
                 with self._factory.cache.sole(candidate_name(level), self._say_waiting):
                     folder = self._out / WORK / str(level)
-                    candidate = self._make(self.ladder.recipes[level], folder, self.ladder.settings[level])
+                    candidate = self._made(self.ladder.recipes[level], folder, self.ladder.settings[level])
                     self._factory.select(candidate, self._factory.splits.validation)
                 self.made[level] = candidate
             except (JobFailure, BudgetOutOfReach) as error:
@@ -85,6 +83,13 @@ class Explorer:
                     raise
             clock.note = ""
         return self.made.get(level)
+
+    def _made(self, recipe: Recipe, folder: Path, setting: float) -> Candidate:
+        return self._factory.take_up(recipe, folder, setting) or self._factory.make(recipe, folder, setting, self._compress)
+
+    def complete(self, candidate: Candidate) -> None:
+        """Have a candidate know what compression came to."""
+        self._factory.complete(candidate, self._compress)
 
     def make_all(self, levels: Sequence[int]) -> None:
         """The candidates at these levels, those first that no other worker is at."""
@@ -144,6 +149,7 @@ def explore(factory: CandidateFactory, recipe: Recipe, out: Path) -> Explored:
         settings = _brief(recipe.benchmark, len(front))
         for number in front:
             factory.time(tried[number], settings)
+    explorer.complete(chosen)
     if explorer.whole and not order and chosen.verdict and chosen.verdict.met is not True:
         order = rank_operations(factory, explorer.whole, recipe)  # to say which of them are to blame
     if chosen.compressed.quantised and chosen is not explorer.made.get(ladder.first):
@@ -160,7 +166,9 @@ def _explorer(
     if not searches_operations(recipe):
         factory.profile(recipe)  # before other workers are told of candidates: it serves all of them
         return Explorer(factory, _foreseen(build_ladder(recipe), factory), out, deadline), ()
-    whole = factory.make(recipe.model_copy(update={"search": None, "pareto": None}), out / WORK / "whole")
+    alone, folder = recipe.model_copy(update={"search": None, "pareto": None}), out / WORK / "whole"
+    whole = factory.take_up(alone, folder) or factory.make(alone, folder)
+    factory.complete(whole)
     enough = _is_enough(factory, whole) and recipe.pareto is None
     order = () if enough else rank_operations(factory, whole, recipe)
     ladder = whole_ladder(recipe) if enough else operation_ladder(recipe, order)

@@ -6,8 +6,10 @@ the same model with more and more operations taken back, in that order.
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from workers.errors import InvalidRecipe
 from workers.evaluation.benchmark import operation_savings
@@ -19,6 +21,8 @@ from workers.report.schema import OperationHarm
 from workers.run.candidates import Candidate, CandidateFactory
 from workers.run.search_strategy import Ladder
 
+ORDER = "order.json"
+ADAPTER = TypeAdapter(tuple[OperationHarm, ...])
 KNOB = "operations in floating point"
 FLOOR = 0.02  # of the mean saving: what takes no time saves next to nothing, and measurements of it are noise
 FLOAT_BYTES, INT8_BYTES = 4, 1
@@ -32,7 +36,32 @@ def searches_operations(recipe: Recipe) -> bool:
 
 
 def rank_operations(factory: CandidateFactory, whole: Candidate, recipe: Recipe) -> tuple[OperationHarm, ...]:
-    """The quantised operations, the first to be taken back first."""
+    """The quantised operations, the first to be taken back first: as an attempt before this one has found, or now.
+
+    What it says of time is measured, and comes out a little otherwise each time: other candidates would follow.
+    """
+    search = recipe.search.objective if recipe.search else "latency"
+    made_by = [step.model_dump(mode="json", by_alias=True) for step in whole.recipe.steps]
+    folder = factory.cache.folder({"order": made_by, "objective": search, "seed": recipe.seed, "threads": factory.threads})
+    if known := folder and _kept(folder):
+        return known
+    order = _ranked(factory, whole, recipe)
+    if folder:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = folder / f"{ORDER}.part"
+        partial.write_bytes(ADAPTER.dump_json(order))
+        partial.replace(folder / ORDER)
+    return order
+
+
+def _kept(folder: Path) -> tuple[OperationHarm, ...] | None:
+    try:
+        return ADAPTER.validate_json((folder / ORDER).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _ranked(factory: CandidateFactory, whole: Candidate, recipe: Recipe) -> tuple[OperationHarm, ...]:
     state = whole.compressed.quantised
     assert state is not None  # the last step is int8
     assert state.unquantised is not None

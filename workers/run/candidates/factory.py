@@ -20,10 +20,10 @@ from workers.evaluation.benchmark import compare_speed
 from workers.evaluation.model_comparison import Comparison, compare_models
 from workers.evaluation.steadiness import doubts
 from workers.evaluation.tasks import Task
-from workers.ir.graph.states import expose_states, restore_states
+from workers.ir.graph.states import restore_states
 from workers.ir.reading.batching import rebatch
 from workers.ir.reading.importer import Imported
-from workers.ir.writing.exporter import Exported, export
+from workers.ir.writing.exporter import export
 from workers.ir.writing.reopening import reopen
 from workers.jobs.job import Stage
 from workers.methods.int8 import Int8
@@ -31,7 +31,8 @@ from workers.passes import RunContext, measure_again
 from workers.passes.reversion import taken_back
 from workers.randomness import Stream, generator
 from workers.recipe import BenchmarkSettings, Recipe
-from workers.report import Benchmark
+from workers.run.candidates.candidate import Candidate, sparsity_of
+from workers.run.candidates.candidate_record import CandidateShelf
 from workers.run.clock import Clock
 from workers.run.compression import (
     Compressed,
@@ -43,49 +44,14 @@ from workers.run.compression import (
     waits_for_profile,
 )
 from workers.run.plan import CompressionPlan
-from workers.statistics.constraint import CONFIDENCE, Drop, Verdict, measured_drop, verify_constraint
+from workers.statistics.constraint import CONFIDENCE, measured_drop, verify_constraint
 
 PROBE = 23  # of the seed of values on which a written model is compared with what was meant
 
+Compress = Callable[[Recipe], Compressed]
+
 # The parts of a recipe that make the model.
 MAKING = {"steps", "calibration", "calibrate_on", "preprocessing", "ignored_scope", "shapes", "batch", "seed"}
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A model that a recipe made, and what is known of it so far."""
-
-    recipe: Recipe
-    setting: float  # of the knob that a search varies
-    compressed: Compressed
-    exported: Exported
-    seconds: float
-    estimate: Comparison | None = None  # on the samples that select
-    expected: Drop | None = None  # in the constraint's metric, on the same samples
-    comparison: Comparison | None = None  # on the samples that judge
-    on_fractals: Comparison | None = None  # on held-out fractals, for comparison with the same on data
-    verdict: Verdict | None = None
-    benchmark: Benchmark | None = None
-    warnings: tuple[str, ...] = ()  # of what it does not keep of the original's interface
-    doubts: tuple[str, ...] = ()  # whether the runtime answers a sample alike however it is given
-
-    @property
-    def seen(self) -> Comparison:
-        """On the samples that select; on those that judge for one that was judged at once."""
-        seen = self.estimate or self.comparison
-        assert seen is not None  # made by an Explorer
-        return seen
-
-    @property
-    def sparsity(self) -> float:
-        """Share of the original weights of compressed layers that are exactly zero or were removed."""
-        results = self.compressed.results
-        left = sum(int(np.count_nonzero(result.weight)) for result in results)
-        return 1 - left / max(sum(result.original.size for result in results), 1) if results else 0.0
-
-    def read(self) -> ov.Model:
-        """The model as it was written; its state is given and returned, so that it can be compared sample by sample."""
-        return expose_states(ov.Core().read_model(self.exported.xml))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +70,33 @@ class CandidateFactory:
     profiles: ProfileCache = field(default_factory=ProfileCache)
     confidence: float = CONFIDENCE  # of the bounds by which candidates are judged
 
-    def make(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate:
-        """Compress by `recipe` and write `folder`/1/model.xml and .bin."""
+    def make(self, recipe: Recipe, folder: Path, setting: float = 0.0, compress: Compress | None = None) -> Candidate:
+        """Compress by `recipe`, in a way of one's own where `compress` is given, and write `folder`/1/model.xml and .bin."""
         began = time.perf_counter()
+        return self._export((compress or self.compress)(recipe), recipe, folder, setting, began)
+
+    def take_up(self, recipe: Recipe, folder: Path, setting: float = 0.0) -> Candidate | None:
+        """The same candidate, made and looked at by an attempt before this one; None where there is none.
+
+        It is not compressed again: `found` is None.
+        """
+        shelf = self._shelf(recipe)
+        candidate = shelf.take(recipe, setting, folder, self.task) if shelf else None
+        if candidate:
+            self._decide(candidate)
+        return candidate
+
+    def complete(self, candidate: Candidate, compress: Compress | None = None) -> None:
+        """Have a candidate that was taken up know what compression came to: its solved layers are kept."""
+        if candidate.found is None:
+            candidate.found = _kept_small((compress or self.compress)(candidate.recipe))
+
+    def compress(self, recipe: Recipe) -> Compressed:
+        """Take the steps of `recipe`."""
         self.profile(recipe)
         plan = self.plan.with_steps(recipe.steps)
         with self.clock.run(Stage.COMPRESS, plan.work):
-            compressed = compress_model(plan, self._context(recipe), self.clock.progress, self.profiles, self.cache)
-        return self._export(compressed, recipe, folder, setting, began)
+            return compress_model(plan, self._context(recipe), self.clock.progress, self.profiles, self.cache)
 
     def profile(self, recipe: Recipe) -> None:
         """Make the profile that levels or bits of a recipe wait for; one serves all candidates."""
@@ -120,15 +105,13 @@ class CandidateFactory:
             with self.clock.run(Stage.SENSITIVITY):
                 profile_first(plan, self._context(recipe), self.profiles, self.clock.progress)
 
-    def take_back(self, whole: Candidate, recipe: Recipe, folder: Path, setting: float) -> Candidate:
-        """The model that `recipe` makes, from `whole`, which differs in what its `int8` takes back to floating point alone."""
-        began = time.perf_counter()
+    def take_back(self, whole: Candidate, recipe: Recipe) -> Compressed:
+        """What `recipe` comes to, from `whole`, which differs in what its `int8` takes back to floating point alone."""
         step, state = recipe.steps[-1], whole.compressed.quantised
         assert isinstance(step, Int8)
         assert state is not None  # it ends with int8
         with self.clock.run(Stage.COMPRESS, 1):
-            compressed = compressed_by(self.plan.with_steps(recipe.steps), taken_back(state, step.reverted))
-        return self._export(compressed, recipe, folder, setting, began)
+            return compressed_by(self.plan.with_steps(recipe.steps), taken_back(state, step.reverted))
 
     def measure_layers(self, candidate: Candidate) -> None:
         """Measure the layers of a candidate that was made from another one."""
@@ -137,7 +120,7 @@ class CandidateFactory:
         with self.clock.run(Stage.COMPRESS, 1):
             step, context = candidate.recipe.steps[-1], self._context(candidate.recipe)
             compressed = compressed_by(self.plan.with_steps(candidate.recipe.steps), measure_again(step, state, context))
-        candidate.compressed = replace(compressed, results=tuple(map(_without_original, compressed.results)))
+        candidate.found = _kept_small(compressed)
 
     def _context(self, recipe: Recipe) -> RunContext:
         return make_context(
@@ -158,24 +141,44 @@ class CandidateFactory:
             model = restore_states(model, given.states) if given.states else model
             layers = [(result.layer, result.scale) for result in compressed.results]
             exported = export(model, layers, folder, _metadata(recipe, given), _probes(given))
-        compressed = replace(compressed, results=tuple(map(_without_original, compressed.results)))
-        return Candidate(recipe, setting, compressed, exported, time.perf_counter() - began, warnings=warnings)
+        small, share = _kept_small(compressed), sparsity_of(compressed)
+        return Candidate(recipe, setting, small, share, exported, time.perf_counter() - began, warnings=warnings)
 
     def select(self, candidate: Candidate, samples: Samples) -> None:
-        """Estimate the fidelity of a candidate on samples that select."""
-        candidate.estimate = self._compare(candidate, samples)
-        constraint = candidate.recipe.constraint
-        candidate.expected = measured_drop(constraint, candidate.estimate.outcomes, self.confidence) if constraint else None
+        """Estimate the fidelity of a candidate on samples that select, unless it is known."""
+        if candidate.estimate is None:
+            candidate.estimate = self._compare(candidate, samples)
+            self._keep(candidate)
+        self._decide(candidate)
 
     def judge(self, candidate: Candidate) -> None:
-        """Compare a candidate with the original on the samples that judge, and decide on its constraint."""
-        candidate.comparison = self._compare(candidate, self.splits.test)
-        size = batch_size(self.imported, self.splits.test)
-        candidate.doubts = doubts(candidate.read(), self.splits.test, size, self.threads)
-        if self.splits.fractal_holdout is not None:
-            candidate.on_fractals = self._compare(candidate, self.splits.fractal_holdout)
-        if constraint := candidate.recipe.constraint:
+        """Compare a candidate with the original on the samples that judge, unless it was, and decide on its constraint."""
+        if candidate.comparison is None:
+            candidate.comparison = self._compare(candidate, self.splits.test)
+            size = batch_size(self.imported, self.splits.test)
+            candidate.doubts = doubts(candidate.read(), self.splits.test, size, self.threads)
+            if self.splits.fractal_holdout is not None:
+                candidate.on_fractals = self._compare(candidate, self.splits.fractal_holdout)
+            self._keep(candidate)
+        self._decide(candidate)
+
+    def _decide(self, candidate: Candidate) -> None:
+        """Say what the comparisons so far mean for the constraint."""
+        constraint = candidate.recipe.constraint
+        if constraint and candidate.estimate:
+            candidate.expected = measured_drop(constraint, candidate.estimate.outcomes, self.confidence)
+        if constraint and candidate.comparison:
             candidate.verdict = verify_constraint(constraint, candidate.comparison.outcomes, self.confidence)
+
+    def _keep(self, candidate: Candidate) -> None:
+        """Leave a candidate of a search or a front to an attempt after this one."""
+        if shelf := self._shelf(candidate.recipe):
+            shelf.keep(candidate)
+
+    def _shelf(self, recipe: Recipe) -> CandidateShelf | None:
+        made_by = recipe.model_dump(mode="json", by_alias=True, include=MAKING)
+        folder = self.cache.folder({"candidate": made_by, "threads": self.threads})
+        return CandidateShelf(folder) if folder else None
 
     def time(self, candidate: Candidate, settings: BenchmarkSettings) -> None:
         """Time a candidate beside the original."""
@@ -222,8 +225,13 @@ def _probes(imported: Imported) -> list[NDArray[Any]]:
     return [entry.draw(np.random.default_rng([PROBE, number])) for number, entry in enumerate(imported.inputs)]
 
 
+def _kept_small(compressed: Compressed) -> Compressed:
+    """Without the original weights: candidates are kept side by side."""
+    return replace(compressed, results=tuple(map(_without_original, compressed.results)))
+
+
 def _without_original(result: LayerResult) -> LayerResult:
-    """A result that knows how many weights there were, not which: candidates are kept side by side."""
+    """A result that knows how many weights there were, not which."""
     return replace(result, original=np.broadcast_to(np.float32(0), result.original.shape))
 
 
