@@ -68,7 +68,7 @@ def select(corners: Array, scores: Array, overlap: float = OVERLAP) -> Detection
     score = scores[box, label]
     order = np.argsort(-score, kind="stable")[:CANDIDATES]
     found = ordered(corners[box[order]], score[order], label[order])
-    kept = suppress(found, overlap)[:MOST]
+    kept = suppress(found, overlap)
     return Detections(found.corners[kept], found.scores[kept], found.labels[kept])
 
 
@@ -80,26 +80,31 @@ def ordered(corners: Array, scores: Array, labels: Array) -> Detections:
     return Detections(made, np.asarray(scores, np.float32)[order], np.asarray(labels, np.int64)[order])
 
 
-def suppress(found: Detections, overlap: float) -> NDArray[np.int64]:
-    """Positions of the boxes that no surer one of the same class covers by more than `overlap`."""
+def suppress(found: Detections, overlap: float, most: int = MOST) -> NDArray[np.int64]:
+    """Positions of the boxes that no surer one of the same class covers by more than `overlap`, the first `most` of them."""
     span = float(np.abs(found.corners).max(initial=0)) * 2 + 1
     apart = found.corners + (found.labels * span)[:, None]  # classes side by side, so that they do not meet
-    alive = np.ones(len(apart), bool)
-    for index in range(len(apart)):
-        if alive[index]:
-            alive[index + 1 :] &= overlaps(apart[index : index + 1], apart[index + 1 :])[0] <= overlap
-    return np.flatnonzero(alive)
+    left, kept = np.arange(len(apart)), list[int]()
+    while left.size and len(kept) < most:
+        kept.append(int(left[0]))
+        left = left[1:][overlaps(apart[left[:1]], apart[left[1:]])[0] <= overlap]
+    return np.array(kept, np.int64)
 
 
 def overlaps(first: Array, second: Array) -> Array:
     """IoU of every box of (a, 4) with every box of (b, 4): (a, b)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - common
+    common = _area(high - low)
+    union = _area(first[:, 2:] - first[:, :2])[:, None] + _area(second[:, 2:] - second[:, :2])[None] - common
     shares: Array = common / np.maximum(union, SMALLEST)
     return shares
+
+
+def _area(sides: Array) -> Array:
+    """Of boxes with these sides (..., 2); none where a side is negative."""
+    area: Array = np.maximum(sides[..., 0], 0) * np.maximum(sides[..., 1], 0)
+    return area
 
 
 def from_centres(boxes: Array) -> Array:
