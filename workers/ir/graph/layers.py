@@ -21,6 +21,8 @@ from workers.recipe.skipped_layer import SkippedLayer
 Float32 = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
+VALUES_AT_ONCE = 2**16  # that are gathered, to be turned while they are in the processor's cache
+
 
 class Geometry(ABC):
     """How one kind of layer maps between tensors and matrices."""
@@ -125,20 +127,29 @@ class ConvolutionGeometry(Geometry):
     def input_rows(self, value: Float32, index: Indices) -> Float32:
         batch, *where = np.unravel_index(index, (len(value), *self._output_shape(value.shape[2:])))
         read, inside = self._read(where, value.shape[2:])
+        rows = np.empty((self.groups, len(index), value.shape[1] // self.groups, self.taps), value.dtype)
         pixels = np.moveaxis(value, 1, -1)
         if pixels.flags.c_contiguous:
-            found = pixels.reshape(-1, value.shape[1]).take(batch[:, None] * prod(value.shape[2:]) + read, axis=0)
-            found[~inside] = 0
-            by_group = found.reshape(len(index), self.taps, self.groups, -1).transpose(2, 0, 3, 1)
-            return np.ascontiguousarray(by_group).reshape(self.groups, len(index), -1)
-        rows = np.empty((self.groups, len(index), value.shape[1] // self.groups, self.taps), value.dtype)
+            self._take_pixels(pixels.reshape(-1, value.shape[1]), batch[:, None] * prod(value.shape[2:]) + read, rows)
+        else:
+            self._take_planes(value, batch, read, rows)
+        if not inside.all():
+            rows *= inside[:, None]
+        return rows.reshape(self.groups, len(index), -1)
+
+    def _take_planes(self, value: Float32, batch: Indices, read: Indices, rows: Float32) -> None:
+        """Copy what taps `read` (n, taps), flat in samples `batch` (n,), into `rows` (g, n, channels, taps)."""
         ends = np.searchsorted(batch, np.arange(len(value) + 1)).tolist()
         for sample, (start, stop) in zip(value, pairwise(ends), strict=True):
             found = sample.reshape(value.shape[1], -1).take(read[start:stop], axis=1)  # (channels, n, taps)
             rows[:, start:stop] = found.reshape(self.groups, rows.shape[2], *found.shape[1:]).swapaxes(1, 2)
-        if not inside.all():
-            rows *= inside[:, None]
-        return rows.reshape(self.groups, len(index), -1)
+
+    def _take_pixels(self, pixels: Float32, read: Indices, rows: Float32) -> None:
+        """The same from `pixels` (all, channels), where all samples follow one another."""
+        step = max(VALUES_AT_ONCE // (self.taps * pixels.shape[1]), 1)
+        for start in range(0, len(read), step):
+            found = pixels.take(read[start : start + step], axis=0)  # (n, taps, channels)
+            rows[:, start : start + step] = found.reshape(len(found), self.taps, self.groups, -1).transpose(2, 0, 3, 1)
 
     def output_rows(self, value: Float32, index: Indices) -> Float32:
         batch, *where = np.unravel_index(index, (value.shape[0], *value.shape[2:]))
