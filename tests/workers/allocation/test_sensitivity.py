@@ -26,8 +26,8 @@ from workers.allocation.sensitivity_profile import (
 )
 from workers.calibration import Samples
 from workers.engine.solver import EngineOptions
-from workers.ir.graph.edit import read_weight, write_weight
-from workers.ir.graph.layers import Layer, find_layers
+from workers.ir.graph.edit import ensure_bias, read_bias, read_weight, write_bias, write_weight
+from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.ir.reading.batching import rebatch
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.uniform import Uniform
@@ -61,6 +61,30 @@ def test_an_output_error_is_what_the_whole_network_shows() -> None:
     lost = outputs(alone, samples) - before
     lost -= lost.mean(axis=0)  # the mean output is kept
     assert errors["head"] == pytest.approx(np.square(lost).sum() / np.square(before).sum(), rel=1e-3)
+
+
+def test_every_layer_alone_shows_what_the_network_with_its_weights_and_its_mean_output_shows() -> None:
+    model, samples = normalised(), Images(16)
+    before = outputs(model, samples)
+    layers, weights = changed(model, 0.8)
+    errors = output_errors(model, weights, samples)
+    for layer, weight in weights:
+        alone = model.clone()
+        (bias,) = ensure_bias(alone, [layer]).values()
+        write_weight(alone, layer, weight)
+        drift = mean_output(alone, layer, samples) - mean_output(model, layer, samples)
+        write_bias(alone, bias, read_bias(alone, bias) - drift)
+        lost = outputs(alone, samples) - before
+        assert errors[layer.name] == pytest.approx(np.square(lost).sum() / np.square(before).sum(), rel=1e-3), layer.name
+    assert len(layers) == len(errors)
+
+
+def mean_output(model: ov.Model, layer: Layer, samples: Any) -> Any:
+    """Of one layer, by channel, but for its bias."""
+    copy = model.clone()
+    told = ov.Model([ops.result(nodes_by_name(copy)[layer.name].output(0))], copy.get_parameters())
+    values = outputs(told, samples)
+    return values.mean(axis=tuple(axis for axis in range(values.ndim) if axis != 1))
 
 
 def test_unchanged_weights_have_no_error() -> None:
