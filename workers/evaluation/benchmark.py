@@ -8,6 +8,7 @@ resampled.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -22,12 +23,15 @@ from workers.report import Benchmark, Ratio, SideBenchmark, SingleBenchmark
 from workers.statistics.intervals import Values, bootstrap
 
 SESSIONS = 20
+FEWEST_SESSIONS = 6  # of a frugal benchmark: fewer tell no useful interval
+NARROW = 0.02  # on both sides of the ratio, of it: an interval that a frugal benchmark is content with
 WARM_UP_ROUNDS = 2
 WAVES = 4  # inferences per request in a round of the throughput hint
 PERCENTILES = (90, 95, 99)
 BUSY = "The machine was busy with other work: wall-clock times are inflated, processor times less so."
 
 Inputs = Mapping[str, NDArray[Any]]
+Enough = Callable[[Sequence["Side"]], bool]  # asked after every session
 
 
 class Running:
@@ -105,14 +109,17 @@ def compare_speed(
     *,
     batch_size: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    allowance: float | None = None,
 ) -> Benchmark:
     """Time both models on one batch of `inputs`, an array by input name; `rng` draws the orders and resamples.
 
-    No round starts after `settings.time` seconds: slow models get fewer rounds and sessions, and wider intervals.
+    No round starts after `settings.time` seconds: slow models get fewer rounds and sessions, and wider intervals. With an
+    `allowance`, in CPU-seconds, no session beyond FEWEST_SESSIONS starts once it is spent, or the interval is NARROW.
     """
     machine = fingerprint()
     models = [_of_shapes(model, inputs) for model in (original, compressed)]
-    sides, described = _timed(models, inputs, settings, rng, batch_size, progress)
+    enough = partial(_enough, time.process_time() + allowance) if allowance is not None else _never
+    sides, described = _timed(models, inputs, settings, rng, batch_size, progress, enough)
     before, after = sides
     ratio, cpu_ratio = _ratio(before.wall, after.wall, rng), _ratio(before.cpu, after.cpu, rng)
     return Benchmark(
@@ -144,7 +151,7 @@ def measure_speed(
 ) -> SingleBenchmark:
     """Time one model as `compare_speed` times two; the interval is that of the median, sessions resampled."""
     machine = fingerprint()
-    (side,), (described,) = _timed([_of_shapes(model, inputs)], inputs, settings, rng, batch_size, progress)
+    (side,), (described,) = _timed([_of_shapes(model, inputs)], inputs, settings, rng, batch_size, progress, _never)
     rounds = _by_session(side.wall)
     return SingleBenchmark(
         hint=settings.hint,
@@ -166,6 +173,7 @@ def _timed(
     rng: np.random.Generator,
     batch_size: int,
     progress: Callable[[int, int], None],
+    enough: Enough,
 ) -> tuple[list[Side], list[SideBenchmark]]:
     """The raw times of each model, interleaved with those of the others, and their description."""
     config, count = compile_config(settings), len(models)
@@ -177,9 +185,28 @@ def _timed(
         for _ in _measured(rounds, sides, running, 1 if settings.hint == "latency" else WAVES, rng):
             done += 1
             progress(done, settings.niter)
+        if enough(sides):
+            progress(settings.niter, settings.niter)
+            break
     described = [_describe(side, running[which], compiled[which].milliseconds, batch_size) for which, side in enumerate(sides)]
     running.clear()
     return sides, described
+
+
+def _never(sides: Sequence[Side]) -> bool:
+    """All rounds are wanted."""
+    return False
+
+
+def _enough(until: float, sides: Sequence[Side]) -> bool:
+    """Whether the sessions so far will do: the processor time is spent, or they tell the ratio of both sides well."""
+    before, after = (side.wall for side in sides)
+    if len(before) < FEWEST_SESSIONS:
+        return False
+    ratio = _ratio(before, after, np.random.default_rng(0))  # the figures have an order of their own
+    assert ratio.low is not None
+    assert ratio.high is not None
+    return time.process_time() > until or max(ratio.high - ratio.value, ratio.value - ratio.low) < NARROW * ratio.value
 
 
 def operation_savings(

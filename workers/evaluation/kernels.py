@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from workers.report import LayerProfile
 
-ROUNDS = 20
-WARM_UP_ROUNDS = 3
+ROUNDS = 10
+WARM_UP_ROUNDS = 2
 PRODUCTS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq", "RNNCell"})
 
 Times = dict[str, tuple[str, str, float]]  # operation -> type, kernel, ms per inference

@@ -1,5 +1,6 @@
 """The benchmark, on models so small that it takes a moment."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from tests.workers.ir.tiny import cnn, save
 from workers.calibration import from_fractals
 from workers.errors import InvalidRecipe
-from workers.evaluation.benchmark import _ratio, compare_speed, describe_ratio
+from workers.evaluation.benchmark import FEWEST_SESSIONS, Side, _enough, _ratio, compare_speed, describe_ratio
 from workers.ir.reading.importer import load
 from workers.recipe import BenchmarkSettings
 from workers.recipe.recipe import Preprocessing
@@ -165,3 +166,17 @@ def test_the_verdict_says_what_the_interval_allows(
 
 def of(value: float, low: float, high: float) -> Ratio:
     return Ratio(value=value, low=low, high=high, significant=not low <= 1 <= high)
+
+
+def test_a_benchmark_with_an_allowance_ends_once_it_is_spent_and_tells_an_interval_all_the_same() -> None:
+    rng = np.random.default_rng(0)
+    benchmark = compare_speed(chain(2), chain(2), INPUTS, BenchmarkSettings(niter=100, pc=False), rng, allowance=0.0)
+    assert benchmark.sessions == FEWEST_SESSIONS
+    assert benchmark.ratio.low is not None
+
+
+def test_a_narrow_interval_is_enough() -> None:
+    alike, drifting = Side(wall=times(6, np.zeros(6))), Side(wall=times(6, np.linspace(0, 1, 6)))
+    assert _enough(time.process_time() + 100, [alike, alike])
+    assert not _enough(time.process_time() + 100, [alike, drifting])
+    assert not _enough(0.0, [Side(wall=times(5, np.zeros(5)))] * 2)  # too few to tell

@@ -46,6 +46,7 @@ from workers.run.compression import (
 from workers.run.plan import CompressionPlan
 from workers.statistics.constraint import CONFIDENCE, measured_drop, verify_constraint
 
+TIMING = 0.05  # of a job's processor time so far, that its benchmark may take once it tells an interval
 PROBE = 23  # of the seed of values on which a written model is compared with what was meant
 
 Compress = Callable[[Recipe], Compressed]
@@ -188,7 +189,14 @@ class CandidateFactory:
         rng = generator(candidate.recipe.seed, Stream.BENCHMARK)
         with self.clock.run(Stage.BENCHMARK, settings.niter):
             candidate.benchmark = compare_speed(
-                original, model, inputs, settings, rng, batch_size=settings.batch, progress=self.clock.progress
+                original,
+                model,
+                inputs,
+                settings,
+                rng,
+                batch_size=settings.batch,
+                progress=self.clock.progress,
+                allowance=TIMING * time.process_time(),
             )
 
     def _compare(self, candidate: Candidate, samples: Samples) -> Comparison:
