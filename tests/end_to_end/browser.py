@@ -17,7 +17,7 @@ from tests.waiting import PATIENCE_S
 from workers.jobs.records import Role
 
 MODEL = ROOT / "examples" / "digits.onnx"
-QUICK = {"benchmark": None, "calibration": {"count": 32}}
+QUICK = {"benchmark": None, "calibration": {"count": 32, "inversion_steps": 0}}
 END_MS = 1000 * PATIENCE_S  # until a job has ended
 CHILD = (sys.executable, "-m", "workers.run.child")
 SWITCHES = (
