@@ -40,6 +40,7 @@ def main(
     niter: int = 100,
     nthreads: int = 1,
     seed: int = 0,
+    allowance: Annotated[float | None, typer.Option(help="CPU-seconds that each may take, as in a job.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
 ) -> None:
     """Repeat the benchmark with two copies of one model."""
@@ -50,8 +51,10 @@ def main(
         port.any_name: rng.random(shapes[port.any_name]).astype(port.get_element_type().to_dtype()) for port in model.inputs
     }
     settings = BenchmarkSettings.model_validate({"hint": hint, "niter": niter, "nthreads": nthreads, "pc": False})
-    runs = [compare_speed(model, model, inputs, settings, rng) for _ in track(range(repeats), "A against A")]
-    figures = summary(model_path, settings, runs)
+    runs = [
+        compare_speed(model, model, inputs, settings, rng, allowance=allowance) for _ in track(range(repeats), "A against A")
+    ]
+    figures = summary(model_path, settings, runs) | {"allowance_cpu_s": allowance}
     text = json.dumps(figures, indent=2)
     typer.echo(text)
     if out:
@@ -64,6 +67,7 @@ def summary(model_path: Path, settings: BenchmarkSettings, runs: Sequence[Benchm
         "model": model_path.name,
         "settings": settings.model_dump(),
         "repeats": len(runs),
+        "sessions_median": float(np.median([run.sessions for run in runs])),
         "latency_median_ms": float(np.median([run.original.latency_median_ms for run in runs])),
         "wall": coverage([run.ratio for run in runs]),
         "cpu": coverage([run.cpu_ratio for run in runs]),

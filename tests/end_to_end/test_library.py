@@ -15,7 +15,10 @@ import fractune
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-RECIPE = json.loads((EXAMPLES / "recipe.json").read_text()) | {"calibration": {"count": 32, "inversion_steps": 0}, "benchmark": None}
+RECIPE = json.loads((EXAMPLES / "recipe.json").read_text()) | {
+    "calibration": {"count": 32, "inversion_steps": 0},
+    "benchmark": None,
+}
 JUDGED = RECIPE | {"constraint": {"metric": "accuracy", "max_drop": 1.0}}
 METRIC = """
 def certainty(outputs, label):

@@ -14,7 +14,10 @@ from tests.waiting import PATIENCE_S
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 MODEL, DIGITS = str(EXAMPLES / "digits.onnx"), str(EXAMPLES / "digits.npz")
-RECIPE = json.loads((EXAMPLES / "recipe.json").read_text()) | {"calibration": {"count": 32, "inversion_steps": 0}, "benchmark": None}
+RECIPE = json.loads((EXAMPLES / "recipe.json").read_text()) | {
+    "calibration": {"count": 32, "inversion_steps": 0},
+    "benchmark": None,
+}
 SEARCH = RECIPE | {
     "steps": [{"method": "layerwise_pruning", "sparsity_level": 0.6, "allocation": "optimal"}],
     "constraint": {"metric": "accuracy", "max_drop": 0.05},

@@ -7,7 +7,7 @@ number of samples, and every sample still costs one forward pass.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from workers.ir.graph.frontier import Batch
 
 FRONTIER_BYTES = 2**28  # that the tensors between two phases may take, of both models together
 FEWEST_BATCHES = 8  # that take part all the same
+WORTH = 1.4  # times as many batches: what compiling all phases before in both models is worth
 TOGETHER = 6  # phases that run as one at the most, where nothing is solved between them
 
 
@@ -34,14 +35,19 @@ class SampleSource(Protocol):
 def schedule(held: Sequence[int], total: int) -> list[int]:
     """How many of `total` batches take part in each phase from 1 on, where the frontier of a batch takes `held` bytes after it.
 
-    As many as fit in FRONTIER_BYTES. More join only where they at least double or complete the set, since they must run
-    through all phases before; every sample that joins once costs one forward pass, whenever it does.
+    As many as fit in FRONTIER_BYTES, both here and in what lies between here and the last phase that has room for most: where
+    samples join they run through all phases before as one, and those that left only to join again would do that twice. Fewer
+    than WORTH times as many do not join, unless these are all.
     """
+    rooms = [
+        FRONTIER_BYTES // max(2 * max(sizes), 1) for sizes in pairwise(held)
+    ]  # of the original and of the compressed model
+    rooms = [min(max(room, FEWEST_BATCHES), total) for room in rooms]
+    peak = max((number for number, room in enumerate(rooms) if room == max(rooms)), default=0)
+    rising = list(accumulate(reversed(rooms[:peak]), min))[::-1]
     batches, active = [], 0
-    for before, after in pairwise(held):
-        room = FRONTIER_BYTES // max(2 * max(before, after), 1)  # of the original and of the compressed model
-        room = min(max(room, FEWEST_BATCHES), total)
-        if room < active or room >= min(2 * active, total):
+    for room in (*rising, *accumulate(rooms[peak:], min)):
+        if room < active or room >= min(WORTH * active, total):
             active = room
         batches.append(active)
     return batches

@@ -35,9 +35,23 @@ def test_samples_leave_where_the_tensors_become_large_again() -> None:
 
 
 def test_a_few_more_samples_are_not_worth_a_pass_of_their_own() -> None:
-    large, smaller = FRONTIER_BYTES // 40, FRONTIER_BYTES // 60
+    large, smaller = FRONTIER_BYTES // 40, FRONTIER_BYTES // 50
     assert schedule([large, large, smaller, smaller], 64) == [20, 20, 20]
-    assert schedule([large, large, smaller, smaller], 30) == [20, 20, 30]
+    assert schedule([large, large, smaller, smaller], 25) == [20, 20, 25]
+
+
+def test_samples_do_not_leave_only_to_join_again() -> None:
+    large, small = FRONTIER_BYTES // 40, FRONTIER_BYTES // 10_000
+    assert schedule([large, large, small, small, large, small, small], 64) == [20, 20, 20, 20, 20, 64]
+    assert schedule([large, large, small, small, large, large], 64) == [20, 20, 64, 20, 20]
+
+
+@given(held=sizes, total=st.integers(1, 1000))
+def test_every_sample_joins_once_and_leaves_once(held: Any, total: Any) -> None:
+    batches = schedule(held, total)
+    peak = batches.index(max(batches))
+    assert batches[:peak] == sorted(batches[:peak])
+    assert batches[peak:] == sorted(batches[peak:], reverse=True)
 
 
 @pytest.mark.parametrize("room", [1, 40_000, 200_000])

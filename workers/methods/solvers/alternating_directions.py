@@ -15,7 +15,7 @@ from workers.methods.problem import Array, LayerProblem, Mask, Work
 
 MOST_COLUMNS = 1536  # of a layer: the inverses of a larger H cost more than they save
 ITERATIONS = 30  # at the most
-SETTLED, PATIENCE = 1e-4, 3  # part of the mask that still changes in a turn, and for how many turns, once it has settled
+SETTLED, PATIENCE = 2e-3, 2  # part of the mask that still changes in a turn, and for how many turns, once it has settled
 PENALTY, GROWTH = 0.1, 1.13  # of the distance between both copies, H having ones on its diagonal; from turn to turn
 WIDE, TURNS = 256, 3  # a layer of more columns takes so many turns at one penalty, for each penalty needs an inverse
 Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
