@@ -101,12 +101,16 @@ def confirmed(held: Tensor) -> bool:
     """Whether training helps beyond chance, by losses (states, n) of held-back samples; the first state is the start.
 
     The best of many states is flattered by the samples that choose it. So one half of them chooses and the other tells what
-    that has gained, and the other way round.
+    that has gained, and the other way round. The mean loss must have fallen, and the mean of log(loss + the start's mean loss)
+    beyond chance: divergences have a long tail, and a few samples that are far off would drown what all others say.
     """
     halves = (held[:, ::2], held[:, 1::2]) if held.shape[1] > 1 else (held, held)
-    gains = torch.cat([other[0] - other[own.mean(1).argmin()] for own, other in (halves, halves[::-1])])
+    chosen = torch.cat([other[[0, int(own.mean(1).argmin())]] for own, other in (halves, halves[::-1])], dim=1)
+    usual = held[0].mean()
+    before, after = (chosen + usual).log()
+    gains = before - after
     chance = CERTAIN * float(gains.std()) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
-    return float(gains.mean()) > chance
+    return float(gains.mean()) > chance and float((chosen[0] - chosen[1]).mean()) > 0
 
 
 @dataclass(slots=True)

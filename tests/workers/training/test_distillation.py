@@ -115,6 +115,17 @@ def test_an_improvement_within_chance_is_not_confirmed() -> None:
     assert distillation.confirmed(torch.stack([start, unsure.clamp(max=1.1)]))
 
 
+def test_a_long_tail_does_not_hide_what_most_samples_have_gained() -> None:
+    rng = torch.Generator().manual_seed(0)
+    start = torch.randn(200, generator=rng).mul(2).exp()
+    trained = start * torch.randn(200, generator=rng).mul(0.5).sub(0.15).exp()
+    gains = start - trained
+    assert 0 < gains.mean() < distillation.CERTAIN * gains.std() / 200**0.5  # of the losses as they are
+    assert distillation.confirmed(torch.stack([start, trained]))
+    trained[start.argmax()] += 2 * gains.sum()  # and yet the mean counts
+    assert not distillation.confirmed(torch.stack([start, trained]))
+
+
 def test_states_alike_are_seldom_confirmed() -> None:
     """Twenty-five states that are as good as the start: one in twenty is taken for better, as announced, or fewer."""
     rng = torch.Generator().manual_seed(0)
