@@ -19,6 +19,7 @@ Milder = Mapping[str, tuple[int, tuple[str, float]]]  # by layer: a step of the 
 
 NOTHING_MILDER: Milder = MappingProxyType({})
 MOST_SAMPLES = 64
+PASSES = 1  # over all samples, that the layers may run through together: 6 tell their shares as well as 12
 ENOUGH = 0.5  # of the total error: what leaving a few layers alone should give back
 TOO_DEAR = 0.2  # of all bytes saved: what it may not cost
 
@@ -44,7 +45,7 @@ def output_errors_per_layer(
     ]
     if not weights:
         return {}
-    count = affordable_samples(samples.count, len(weights), MOST_SAMPLES)
+    count = affordable_samples(samples.count, len(weights), MOST_SAMPLES, PASSES)
     size = min(batch_size, count)
     count -= count % size  # whole batches
     few = samples.take(range(count))

@@ -32,13 +32,14 @@ FACTORISED = 4.0  # times columns cubed: operations by which H of a layer is fac
 INT8_S, INT8_LAYER_S, INT8_PASSES = 0.3, 0.055, 20  # NNCF and the drift of layers
 PROFILED_S, PROFILE_PASSES = 0.06, 5  # of a profile, for each layer, and over all samples
 PROBES, LOSSES = 24, 64  # samples at the most that run through what follows each layer, for a profile or the layers' losses
-PROBE_PASSES, FEWEST = 2, 8  # over all samples that all of them may cost, and the fewest samples
+PROBE_PASSES, LOSS_PASSES, FEWEST = 2, 1, 8  # over all samples that all of them may cost, and the fewest samples
 LOSS_LAYER_S, LOSS_COMPILED = 0.022, 0.2  # of losses for each layer, and of a compilation: that of what follows the layer
 TRAINING_PASSES = 9  # that a sample of a training step costs: the teacher's, and the student's and gradients with torch
 VALUES_AT_ONCE = 2**20  # input elements of a batch
 TRAINING_START_S = 2.5  # to load torch and translate the model
 GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
 SESSIONS, WAVES = 20, 4  # of the benchmark
+ENOUGH_SESSIONS = 6  # with which most jobs are content
 COMPILED_AGAIN = 0.5  # of a compilation, where the model is rewritten already
 
 
@@ -157,7 +158,7 @@ def _waits(recipe: Recipe) -> bool:
 
 def _profile(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """How much each layer matters: statistics once, coarse solves, and a few samples through what follows each layer."""
-    passes = PROFILE_PASSES * recipe.calibration.count + _probes(layers, recipe, PROBES) * len(layers) / 2
+    passes = PROFILE_PASSES * recipe.calibration.count + _probes(layers, recipe, PROBES, PROBE_PASSES) * len(layers) / 2
     effort = max(step.effort for step in recipe.steps if isinstance(step, Method) and step.measures)
     return speed.pace * (PROFILED_S * len(layers) + 0.3 * effort * solving(layers) / SOLVING_FLOPS) + passes * speed.inference
 
@@ -165,22 +166,22 @@ def _profile(layers: Layers, recipe: Recipe, speed: Speed) -> float:
 def _losses(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """What each layer alone has cost: what follows it compiled and run on a few samples."""
     compiled = LOSS_LAYER_S * speed.pace + LOSS_COMPILED * speed.compiling
-    return len(layers) * (compiled + _probes(layers, recipe, LOSSES) / 2 * speed.inference)
+    return len(layers) * (compiled + _probes(layers, recipe, LOSSES, LOSS_PASSES) / 2 * speed.inference)
 
 
-def _probes(layers: Layers, recipe: Recipe, most: int) -> int:
+def _probes(layers: Layers, recipe: Recipe, most: int, passes: int) -> int:
     """Samples that run through what follows each layer."""
-    return min(most, max(FEWEST, PROBE_PASSES * recipe.calibration.count // max(len(layers), 1)))
+    return min(most, max(FEWEST, passes * recipe.calibration.count // max(len(layers), 1)))
 
 
 def _benchmark(recipe: Recipe, speed: Speed) -> float:
-    """Both models compiled anew for every session and timed round by round, within the time that there is."""
+    """Both models compiled anew for all sessions and timed round by round, within the time that there is."""
     settings = recipe.benchmark
     if settings is None:
         return 0.0
     waves = 2 if settings.hint == "latency" else WAVES + 1
     rounds = 2 * (settings.niter * waves + 3 * SESSIONS) * settings.batch * speed.inference
-    return 2 * SESSIONS * COMPILED_AGAIN * speed.compiling + min(rounds, settings.time)
+    return (2 * SESSIONS * COMPILED_AGAIN * speed.compiling + min(rounds, settings.time)) * ENOUGH_SESSIONS / SESSIONS
 
 
 def _candidates(recipe: Recipe) -> int:
