@@ -16,7 +16,7 @@ serve: $(VENV)/.run ## start the embedded service
 	@$(BIN)/fractune serve
 
 test: $(VENV)/.test ## run the test suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.run ## measure what a few minutes can: drawing, the API under load, more workers
 	$(BIN)/python benchmarks/fractals.py speed
