@@ -66,10 +66,13 @@ class Detection:
 
     def compare(self, before: Outputs, after: Outputs, targets: Sequence[Boxes] | None) -> list[Found]:
         """The detections of both models."""
-        n = len(before[0])
-        decoded = [[self.decoder.decode([value[i] for value in outputs]) for i in range(n)] for outputs in (before, after)]
-        labels = [None] * n if targets is None else list(targets)
-        return [Found(*row) for row in zip(*decoded, labels, strict=True)]
+        first = self._decoded(before)
+        second = first if after is before else self._decoded(after)
+        labels = [None] * len(first) if targets is None else list(targets)
+        return [Found(*row) for row in zip(first, second, labels, strict=True)]
+
+    def _decoded(self, outputs: Outputs) -> list[Detections]:
+        return [self.decoder.decode([value[index] for value in outputs]) for index in range(len(outputs[0]))]
 
     def measures(self, rows: Sequence[Found]) -> tuple[Measure, ...]:
         """mAP over IoU 0.5 to 0.95, and at 0.5."""

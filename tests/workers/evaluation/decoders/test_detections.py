@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.evaluation.decoders.detections import (
@@ -181,3 +181,18 @@ def test_the_strides_of_a_picture_of_640(count: int, per_cell: int, strides: tup
 
 def test_the_stride_of_one_head() -> None:
     assert [stride_of(Frame(320, 416), n) for n in (40 * 52, 20 * 26, 10 * 13, 7)] == [8, 16, 32, None]
+
+
+@settings(max_examples=20)
+@given(count=st.integers(0, 400), classes=st.integers(1, 3), most=st.integers(1, 150), seed=st.integers(0, 99))
+def test_suppression_in_blocks_is_that_box_by_box(count: int, classes: int, most: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    low, size = rng.uniform(0, 60, (count, 2)), rng.uniform(5, 40, (count, 2))
+    corners = np.concatenate([low, low + size], axis=1).astype(np.float32)
+    found = Detections(corners, np.sort(rng.random(count).astype(np.float32))[::-1], rng.integers(0, classes, count))
+    wide, expected = corners.astype(float), list[int]()
+    for index in range(count):
+        same = [other for other in expected if found.labels[other] == found.labels[index]]
+        if (overlaps(wide[np.array(same, int)], wide[index : index + 1]) <= 0.5).all():
+            expected.append(index)
+    assert suppress(found, 0.5, most).tolist() == expected[:most]
