@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SMALLEST = 0.25  # part of an image's area that is left of it
+FEWEST = 28**2  # pixels that are left of it: what small images show does not bear to be cut
 NARROWEST = 3 / 4  # of a part's width to its height, or the other way round
 BLENDED = 0.5  # of the images
 
@@ -17,7 +18,7 @@ BLENDED = 0.5  # of the images
 def cropped(images: Tensor, rng: np.random.Generator) -> Tensor:
     """A part of each image (n, c, h, w), stretched to the whole and, of every other one by chance, mirrored."""
     n = len(images)
-    area = rng.uniform(SMALLEST, 1, n)
+    area = rng.uniform(min(max(SMALLEST, FEWEST / images[0, 0].numel()), 1.0), 1, n)
     shape = NARROWEST ** rng.uniform(-1, 1, n)
     sides = np.minimum(np.sqrt([area * shape, area / shape]), 1.0)  # (2, n) of the image's width and height
     centres = (1 - sides) * rng.uniform(-1, 1, (2, n))

@@ -6,7 +6,7 @@ import torch
 
 from workers.training.augmentation import NARROWEST, SMALLEST, blended, cropped
 
-HEIGHT, WIDTH, COUNT = 24, 40, 400
+HEIGHT, WIDTH, COUNT = 60, 100, 400
 PLACES = torch.stack(torch.meshgrid(torch.arange(HEIGHT) / HEIGHT, torch.arange(WIDTH) / WIDTH, indexing="ij"))
 INSIDE = slice(2, -2)  # pixels that no edge has been repeated for
 
@@ -34,6 +34,14 @@ def test_parts_are_of_all_sizes_and_lie_within_the_image() -> None:
     assert values.max() < 1
     corners = values[:, :, 0, 0]
     assert corners.std(dim=0).min() > 0.05  # anywhere
+
+
+def test_of_small_images_little_is_cut() -> None:
+    """A part of an image of a constant slope has as much less of a slope as it is smaller."""
+    slope = torch.arange(32.0).expand(COUNT, 1, 32, 32)
+    kept = cropped(slope, np.random.default_rng(0))[:, 0, 16].diff(dim=1)[:, 10].abs()
+    assert kept.min() > 28 / 32 * NARROWEST**0.5 - 1e-3
+    assert cropped(slope[:, :, :20, :20], np.random.default_rng(0)).isfinite().all()
 
 
 def test_every_other_part_is_mirrored() -> None:
