@@ -9,7 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from service.terminal import interrupted
 from workers.errors import InvalidRecipe, UnreadableData
+from workers.folders import remove
 from workers.jobs.job import Failure, JobTask, Kind
 from workers.jobs.model_cache import model_cache, trim
 from workers.recipe import Recipe
@@ -18,6 +20,7 @@ from workers.settings import Settings
 from workers.worker import sandbox
 
 DATASETS = {".npz", ".zip"}
+OnEvent = Callable[[dict[str, Any]], None]
 OWN = "own"  # in the place of a project: what is kept is the user's
 
 
@@ -98,10 +101,11 @@ def gathered(samples: Sequence[Path], folder: Path) -> Path:
     return folder
 
 
-def run_locally(task: JobTask, settings: Settings, on_event: Callable[[dict[str, Any]], None]) -> Failure | None:
+def run_locally(task: JobTask, settings: Settings, on_event: OnEvent) -> Failure | None:
     """Do `task`; its results appear in the folder task.out, all together, and only when it succeeds.
 
-    The log of the child stays there as log.txt, unless the input was refused. Raises OSError where the folder cannot be used.
+    The log of the child stays there as log.txt, unless the input was refused. A compression that is interrupted leaves what it
+    has solved to the next one that is asked for the same. Raises OSError where the folder cannot be used.
     """
     out = Path(task.out)
     existed = out.exists()
@@ -111,10 +115,8 @@ def run_locally(task: JobTask, settings: Settings, on_event: Callable[[dict[str,
             workdir = Path(name)
             results = workdir / "out"
             results.mkdir()
-            cache = model_cache(settings.data_dir / "cache", OWN, task.model) if task.kind is Kind.COMPRESS else None
-            private = replace(task, out=str(results), cache=cache)
-            outcome = sandbox.run_sandboxed(private, workdir, settings.limits, on_event, command=settings.child_command)
-            trim(settings.data_dir / "cache")
+            private = replace(task, out=str(results))
+            outcome = (_compress if task.kind is Kind.COMPRESS else _run)(private, workdir, settings, on_event)
             if outcome.ok:
                 for result in results.iterdir():
                     _replace(result, out / result.name)
@@ -124,6 +126,24 @@ def run_locally(task: JobTask, settings: Settings, on_event: Callable[[dict[str,
         if not existed and not any(out.iterdir()):
             out.rmdir()
     return outcome.failure
+
+
+def _compress(task: JobTask, workdir: Path, settings: Settings, on_event: OnEvent) -> sandbox.Outcome:
+    """With what earlier runs on the model have left, and what this one leaves if it is interrupted."""
+    kept = settings.data_dir / "checkpoints"
+    interrupted.forget(kept)
+    with interrupted.checkpoints(kept, task) as folder:
+        cache = model_cache(settings.data_dir / "cache", OWN, task.model)
+        prepared = replace(task, cache=cache, checkpoints=str(folder) if folder else None)
+        outcome = _run(prepared, workdir, settings, on_event)
+        trim(settings.data_dir / "cache")
+        if folder and (outcome.ok or outcome.exit_code == 2):
+            remove(folder)
+    return outcome
+
+
+def _run(task: JobTask, workdir: Path, settings: Settings, on_event: OnEvent) -> sandbox.Outcome:
+    return sandbox.run_sandboxed(task, workdir, settings.limits, on_event, command=settings.child_command)
 
 
 def _replace(source: Path, target: Path) -> None:
