@@ -76,18 +76,18 @@ def task(folder: Path) -> JobTask:
 
 def test_the_place_of_the_result_does_not_matter_and_all_else_does(folder: Path) -> None:
     one = task(folder)
-    print_of = interrupted.same_task
-    assert print_of(one) == print_of(replace(one, out="elsewhere", cache="there"))
-    assert print_of(one) != print_of(replace(one, recipe={"steps": [], "seed": 1}))
-    assert print_of(one) != print_of(replace(one, threads=2))
-    first = print_of(one)
+    told = interrupted.same_task
+    assert told(one) == told(replace(one, out="elsewhere", cache="there"))
+    assert told(one) != told(replace(one, recipe={"steps": [], "seed": 1}))
+    assert told(one) != told(replace(one, threads=2))
+    first = told(one)
     (folder / "log.txt").write_text("a small file beside the model")
-    assert print_of(one) == first
+    assert told(one) == first
     (folder / "weights").write_bytes(bytes(interrupted.WEIGHTS))
-    second = print_of(one)
+    second = told(one)
     assert second != first
     os.utime(folder / "data.npz", ns=(1, 1))
-    assert print_of(one) != second
+    assert told(one) != second
 
 
 def test_a_folder_of_pictures_is_known_by_its_files(folder: Path) -> None:
