@@ -10,9 +10,11 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
+from workers.confinement.launch import ROOT
 from workers.folders import remove
 from workers.jobs.job import JobTask
 
+PROGRAM = [file for package in ("workers", "fractal_data") for file in (ROOT / package).rglob("*.py")]
 KEPT_S = 7 * 86400.0  # that nobody has taken it up
 WEIGHTS = 1 << 16  # bytes of a file beside a model, from which on it may hold weights of it
 
@@ -45,7 +47,7 @@ def forget(root: Path, now: float | None = None) -> None:
 
 
 def same_task(task: JobTask) -> str:
-    """What is to be done, and to which files: their places, sizes and times tell.
+    """What is to be done, to which files and by which program: places, sizes and times of files tell.
 
     Beside a model lie its weights, by whatever name; what is smaller than WEIGHTS, a log for instance, may change.
     """
@@ -55,7 +57,8 @@ def same_task(task: JobTask) -> str:
     files = [file for path in named for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     seen = [(str(path), _size(path), path.stat().st_mtime_ns) for path in (*files, *sorted(beside)) if path.is_file()]
     asked = asdict(replace(task, out="", checkpoints=None, cache=None))
-    return sha256(json.dumps([asked, seen], sort_keys=True).encode()).hexdigest()
+    program = max(file.stat().st_mtime_ns for file in PROGRAM)
+    return sha256(json.dumps([asked, seen, program], sort_keys=True).encode()).hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -22,7 +22,7 @@ class Teacher:
         self._request = compiled.create_infer_request()
 
     def run(self, feeds: Mapping[str, Tensor]) -> Run:
-        """The answers to inputs by name."""
+        """Outputs in the model's order and features by name, of a batch of inputs by name; copies, shaped as there."""
         self._request.infer({name: np.ascontiguousarray(value.numpy()) for name, value in feeds.items()})
         values = [torch.from_numpy(np.array(tensor.data)) for tensor in self._request.output_tensors]
         return values[: self._outputs], dict(zip(self._features, values[self._outputs :], strict=True))
