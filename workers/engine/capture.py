@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from workers.engine.gram import gram_bytes
 from workers.engine.layer import LayerTask
-from workers.engine.moments import ImpliedOutputs, InputMoments, OutputMoments, Outputs
+from workers.engine.moments import ImpliedOutputs, InputMoments, OriginalInputs, OutputMoments, Outputs
 from workers.ir.graph.edit import Bias
 from workers.ir.graph.frontier import Batch
 from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
@@ -68,45 +68,50 @@ class StatisticsCollector:
     """The statistics at each site of one phase, batch by batch: first drawn from the original, then added.
 
     `batches` is how many will come: together they give each layer the rows it needs. Sites that read the same tensor in the
-    same way share their rows and their input statistics. Rows are gathered until they are ROWS_AT_ONCE, for a product of many
-    rows is faster than many of few. Which rows are drawn follows from the seed and the number of the batch, whatever other
-    sites there are.
+    same way share their rows and their input statistics. Beside the rows that a layer gets stand its targets, or, where these
+    are no narrower and follow from them, the rows that the original reads. Rows are gathered until they are ROWS_AT_ONCE, for a
+    product of many rows is faster than many of few. Which rows are drawn follows from the seed and the number of the batch,
+    whatever other sites there are.
     """
 
     def __init__(self, sites: Sequence[Site], batches: int, seed: int, phase: int, own: bool = False) -> None:
         """`own` says that the layers run in one model alone, whose outputs follow from the inputs."""
         self._sites = sites
         self._batches = batches
-        self._seed, self._phase = seed, phase
+        self._seed, self._phase, self._own = seed, phase, own
         self._drawn = self._seen = 0  # batches
-        self._waiting: deque[tuple[dict[object, Indices], dict[str, Float32]]] = deque()  # drawn, and not added yet
+        self._waiting: deque[tuple[dict[object, Indices], dict[object, Float32]]] = deque()  # drawn, and not added yet
         self._inputs: dict[object, InputMoments] = {}
-        for site in sites:
-            self._inputs.setdefault(_reading(site), InputMoments())
-        self._outputs = {} if own else {site.node: OutputMoments(self._inputs[_reading(site)]) for site in sites}
+        self._beside: dict[object, OutputMoments] = {}  # of targets, by operation, and of the original's inputs, by reading
         self._rows: dict[tuple[object, int], list[Float32]] = {}  # of a reading in one half of the batches, (g, n, c) each
-        self._targets: dict[tuple[str, int], list[Float32]] = {}  # (g, n, r) each
+        self._others: dict[tuple[object, int], list[Float32]] = {}  # the rows beside them, (g, n, r) or (g, n, c) each
+        for site in sites:
+            inputs = self._inputs.setdefault(_reading(site), InputMoments())
+            if not own:
+                beside = OriginalInputs(inputs) if _implied(site) else OutputMoments(inputs)
+                self._beside.setdefault(_kept(site), beside)
 
     def draw(self, dense: Batch, share: float) -> None:
-        """Draw the rows of a batch and keep their targets: its tensors in the original, and how much of it is no padding."""
+        """Draw the rows of a batch: its tensors in the original, and how much of it is no padding. Keep what stands beside."""
         rng = (self._seed, Stream.STATISTICS_ROWS, self._phase, self._drawn)
         self._drawn += 1
         index: dict[object, Indices] = {}
         inputs: dict[object, Float32] = {}
-        targets: dict[str, Float32] = {}
+        beside: dict[object, Float32] = {}
         for site in self._sites:
             reading = _reading(site)
             if reading not in index:
                 index[reading] = _rows(site, dense[site.source].shape, share, self._batches, generator(*rng))
-                if self._outputs:
+                if not self._own:
                     inputs[reading] = site.layer.geometry.input_rows(dense[site.source], index[reading])
-            if self._outputs:
-                targets[site.node] = _target(site, dense, index[reading], inputs[reading])
-        self._waiting.append((index, targets))
+            if not self._own:
+                found = inputs[reading]
+                beside[_kept(site)] = found if _implied(site) else _target(site, dense, index[reading], found)
+        self._waiting.append((index, beside))
 
     def add(self, sparse: Batch) -> None:
         """Count the batch that was drawn before all others: its tensors in the compressed model."""
-        index, targets = self._waiting.popleft()
+        index, beside = self._waiting.popleft()
         half = self._seen % 2
         self._seen += 1
         read: set[object] = set()
@@ -116,13 +121,12 @@ class StatisticsCollector:
                 read.add(reading)
                 found = geometry.input_rows(sparse[site.source], index[reading])
                 self._rows.setdefault((reading, half), []).append(found)
-            if targets:
-                target = targets[site.node]
-                if site.skip is not None:
-                    target -= geometry.output_rows(sparse[site.skip], index[reading])
-                self._targets.setdefault((site.node, half), []).append(target)
-        for (reading, number), rows in self._rows.items():
-            if sum(part.shape[1] for part in rows) >= ROWS_AT_ONCE or sum(part.size for part in rows) >= VALUES_AT_ONCE:
+            if beside and site.skip is not None:
+                beside[site.node] -= geometry.output_rows(sparse[site.skip], index[reading])
+        for key, rows in beside.items():
+            self._others.setdefault((key, half), []).append(rows)
+        for (reading, number), parts in self._rows.items():
+            if sum(part.shape[1] for part in parts) >= ROWS_AT_ONCE or sum(part.size for part in parts) >= VALUES_AT_ONCE:
                 self._count(reading, number)
 
     def outputs(self) -> Outputs:
@@ -130,22 +134,42 @@ class StatisticsCollector:
         for (reading, half), rows in self._rows.items():
             if rows:
                 self._count(reading, half)
-        own = {site.node: ImpliedOutputs(self._inputs[_reading(site)], site.weight.astype(np.float64)) for site in self._sites}
-        return self._outputs or own
+        return {site.node: self._output(site) for site in self._sites}
+
+    def _output(self, site: Site) -> OutputMoments | ImpliedOutputs:
+        inputs, beside = self._inputs[_reading(site)], self._beside.get(_kept(site))
+        if beside is not None and not isinstance(beside, OriginalInputs):
+            return beside
+        return ImpliedOutputs(inputs, site.weight.astype(np.float64), beside)
 
     def _count(self, reading: object, half: int) -> None:
-        rows = self._rows[reading, half]
-        shifted = self._inputs[reading].add(np.concatenate(rows, axis=1), half)
-        rows.clear()
-        for site in self._sites if self._outputs else ():
-            if _reading(site) == reading:
-                targets = self._targets[site.node, half]
-                self._outputs[site.node].add(np.concatenate(targets, axis=1), shifted)
-                targets.clear()
+        inputs = self._inputs[reading]
+        shifted = inputs.add(_joined(self._rows[reading, half]), half)
+        for key, moments in self._beside.items():
+            if moments.inputs is inputs:
+                moments.add(_joined(self._others[key, half]), shifted)
+
+
+def _joined(parts: list[Float32]) -> Float32:
+    """Rows of several batches as one, out of the list."""
+    rows = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    parts.clear()
+    return rows
 
 
 def _reading(site: Site) -> object:
     return site.source, site.layer.geometry
+
+
+def _implied(site: Site) -> bool:
+    """Whether targets follow from what the layer reads in the original, which is no wider."""
+    _, rows, cols = site.weight.shape
+    return site.skip is None and rows >= cols
+
+
+def _kept(site: Site) -> object:
+    """By what the rows go that stand beside those that a layer gets."""
+    return _reading(site) if _implied(site) else site.node
 
 
 def _target(site: Site, dense: Batch, index: Indices, inputs: Float32) -> Float32:
@@ -157,8 +181,9 @@ def _target(site: Site, dense: Batch, index: Indices, inputs: Float32) -> Float3
 
 
 def target_bytes(site: Site) -> int:
-    """What all targets of a site take at the most."""
-    return 4 * _wanted(site) * site.layer.channels
+    """What all rows that stand beside those of a site take at the most."""
+    groups, rows, cols = site.weight.shape
+    return 4 * _wanted(site) * int(groups * (cols if _implied(site) else rows))
 
 
 def moment_bytes(site: Site) -> int:

@@ -143,27 +143,52 @@ class OutputMoments:
         return self._square / self.inputs.count - self.offset**2
 
 
-class ImpliedOutputs:
-    """The outputs z = W y of a layer on its own inputs y: their moments follow from those of y, without a row of z."""
+class OriginalInputs(OutputMoments):
+    """Mean and covariance of the input rows x of a layer in the original, and their covariance with those it gets, y."""
 
-    def __init__(self, inputs: InputMoments, weight: Array) -> None:
+    def __init__(self, inputs: InputMoments) -> None:
+        super().__init__(inputs)
+        self._gram: Gram | None = None  # of x - origin
+
+    def add(self, rows: Float32, shifted_inputs: Float32) -> None:
+        """Count rows x (g, n, c), which are moved, beside the rows y that `InputMoments.add` returned."""
+        super().add(rows, shifted_inputs)
+        self._gram = self._gram or Gram(rows.shape[0], rows.shape[2])
+        self._gram.add(rows)
+
+    @property
+    def own(self) -> Work:
+        """E[(x - E x)(x - E x)ᵀ], (g, c, c)."""
+        assert self._gram is not None
+        return _centred(self._gram.whole(), self.inputs.count, self.offset)
+
+
+class ImpliedOutputs:
+    """The outputs z = W x of a layer: their moments follow from those of x, without a row of z.
+
+    x are the inputs in the original, where they are given, and else the layer's own, y.
+    """
+
+    def __init__(self, inputs: InputMoments, weight: Array, original: OriginalInputs | None = None) -> None:
         self.inputs = inputs
         self._weight = weight  # (g, r, c)
+        self._original = original
 
     @property
     def mean(self) -> Array:
         """E[z] but for the bias, (g, r)."""
-        return np.asarray(np.einsum("grc,gc->gr", self._weight, self.inputs.mean))
+        return np.asarray(np.einsum("grc,gc->gr", self._weight, (self._original or self.inputs).mean))
 
     @cached_property
     def covariance(self) -> Array:
-        """E[(z - E z)(y - E y)ᵀ] = W H, (g, r, c)."""
-        return in_metric(self._weight, self.inputs.covariance)
+        """E[(z - E z)(y - E y)ᵀ] = W E[x yᵀ], (g, r, c)."""
+        return in_metric(self._weight, (self._original or self.inputs).covariance)
 
     @property
     def variance(self) -> Array:
         """E[(z - E z)²], (g, r)."""
-        return np.asarray(np.einsum("grc,grc->gr", self.covariance, self._weight))
+        image = in_metric(self._weight, self._original.own) if self._original else self.covariance
+        return np.asarray(np.einsum("grc,grc->gr", image, self._weight))
 
 
 @dataclass(frozen=True, slots=True)

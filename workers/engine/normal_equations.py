@@ -7,12 +7,10 @@ from workers.methods.problem import Array, Work, working_precision
 
 
 def solve_normal_equations(hessian: Work, pull: Array) -> Array:
-    """Return `pull` H⁻¹ (g, r, c) with H `hessian` (g, c, c), by Cholesky decomposition, group by group."""
+    """Return `pull` H⁻¹ (g, r, c) with H `hessian` (g, c, c), by Cholesky decomposition; of many groups, all at once."""
     dtype = working_precision(hessian)
-    return np.stack([_solve(np.array(h.T, dtype, order="F"), p.astype(dtype)) for h, p in zip(hessian, pull, strict=True)])
-
-
-def _solve(hessian: Work, pull: Work) -> Array:
-    """The same of one group, in the memory of both, which LAPACK takes column by column."""
-    factor = cho_factor(hessian, lower=True, overwrite_a=True)
-    return np.asarray(cho_solve(factor, pull.T, overwrite_b=True).T, np.float64)
+    if len(hessian) > 1:
+        solved = np.linalg.solve(hessian.astype(dtype, copy=False), pull.swapaxes(1, 2).astype(dtype, copy=False))
+        return np.asarray(solved.swapaxes(1, 2), np.float64)
+    factor = cho_factor(np.array(hessian[0].T, dtype, order="F"), lower=True, overwrite_a=True)
+    return np.asarray(cho_solve(factor, pull[0].T.astype(dtype), overwrite_b=True).T[None], np.float64)

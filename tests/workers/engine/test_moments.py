@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from workers.engine.moments import ImpliedOutputs, InputMoments, OutputMoments, pool, pool_halves
+from workers.engine.moments import ImpliedOutputs, InputMoments, OriginalInputs, OutputMoments, pool, pool_halves
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -51,6 +51,26 @@ def test_outputs_of_the_own_inputs_follow_from_them() -> None:
     np.testing.assert_allclose(implied.covariance, centred_z.swapaxes(1, 2) @ centred_y / 400, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(implied.variance, np.square(centred_z).mean(axis=1), rtol=1e-3)
     assert pool([implied]).error(weight) == pytest.approx(0, abs=1e-9 * pool([implied]).energy)
+
+
+@pytest.mark.parametrize(("groups", "cols"), [(2, 5), (1, 300)])  # of many columns a triangle is summed
+def test_outputs_of_the_original_follow_from_its_inputs(groups: int, cols: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(groups, 3, cols))
+    y = rng.normal(1, 2, size=(groups, 900, cols)).astype(np.float32)
+    x = y + rng.normal(3, 0.3, size=y.shape).astype(np.float32)
+    inputs = InputMoments()
+    own = OriginalInputs(inputs)
+    direct = OutputMoments(inputs)
+    for start in (0, 500):
+        rows = slice(start, start + 500)
+        shifted = inputs.add(y[:, rows].copy())
+        own.add(x[:, rows].copy(), shifted)
+        direct.add((x[:, rows] @ weight.swapaxes(1, 2)).astype(np.float32), shifted)
+    implied = ImpliedOutputs(inputs, weight, own)
+    np.testing.assert_allclose(implied.mean, direct.mean, rtol=1e-4)
+    np.testing.assert_allclose(implied.covariance, direct.covariance, rtol=1e-3, atol=1e-3 * np.abs(direct.covariance).max())
+    np.testing.assert_allclose(implied.variance, direct.variance, rtol=1e-4)
 
 
 def halves_of(values: npt.NDArray[Any]) -> InputMoments:

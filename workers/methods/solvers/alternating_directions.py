@@ -18,38 +18,59 @@ ITERATIONS = 30  # at the most
 SETTLED, PATIENCE = 2e-3, 2  # part of the mask that still changes in a turn, and for how many turns, once it has settled
 PENALTY, GROWTH = 0.1, 1.13  # of the distance between both copies, H having ones on its diagonal; from turn to turn
 WIDE, TURNS = 256, 3  # a layer of more columns takes so many turns at one penalty, for each penalty needs an inverse
-Project = Callable[[Array, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
+Project = Callable[[Work, float], Mask]  # scores (g, r, c) and a sparsity to the weights that stay
+Solve = Callable[[Work], Work]  # B (g, r, c) to B (H + penalty)⁻¹
 
 
 def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple[Mask, Array]:
     """The weights to keep, and where to start solving for them, (g, r, c) each.
 
     Sparsity takes the rising `levels` one by one, and stays at the last until the mask has settled. `project` keeps what scores
-    highest: H_jj w², what a weight would cost if no other made up for it.
+    highest: |w| times the root of H_jj, which tells what a weight would cost if no other made up for it.
     """
     unit = np.sqrt(np.einsum("gcc->gc", problem.hessian), dtype=np.float64)
     metric = (problem.hessian / (unit[:, :, None] * unit[:, None, :])).astype(np.float32)
     target = (problem.target * unit[:, None, :]).astype(np.float32)
-    ones = np.eye(metric.shape[1], dtype=np.float32)
-    pull, multiplier, penalty = target @ metric, np.zeros_like(target), PENALTY
-    kept = project(np.square(target, dtype=np.float64), float(levels[0]))
-    masked, still = np.where(kept, target, 0), 0
-    turns = TURNS if metric.shape[1] > WIDE else 1
+    at_penalty, turns = (_by_inverses(metric), TURNS) if metric.shape[1] > WIDE else (_by_eigenvectors(metric), 1)
+    pull, penalty = target @ metric, PENALTY
+    kept = project(np.abs(target), float(levels[0]))
+    wanted, still = np.where(kept, target, 0), 0
     for turn in range(max(ITERATIONS, len(levels))):
+        before, former = kept, penalty
         if turn % turns == 0:
             penalty *= GROWTH**turns if turn else 1
-            inverse = _inverse(metric + np.float32(penalty) * ones)
-        free = (pull + penalty * masked - multiplier) @ inverse
-        wanted = free + multiplier / penalty
-        before, kept = kept, project(np.square(wanted, dtype=np.float64), float(levels[min(turn, len(levels) - 1)]))
-        masked = np.where(kept, wanted, 0)
+            solve = at_penalty(penalty)
+        # The multiplier is `former` times what was wanted off the mask, and zero on it.
+        free = solve(pull + np.where(kept, penalty * wanted, -former * wanted))
+        wanted = free + np.where(kept, 0, former / penalty * wanted)
+        kept = project(np.abs(wanted), float(levels[min(turn, len(levels) - 1)]))
         still = still + 1 if turn >= len(levels) and np.mean(kept != before) < SETTLED else 0
         if still == PATIENCE:
             break
-        multiplier = multiplier + penalty * (free - masked)
-    return kept, masked / unit[:, None, :]
+    return kept, np.where(kept, wanted, 0) / unit[:, None, :]
 
 
-def _inverse(metric: Work) -> Work:
-    """Of positive definite matrices (g, c, c), by Cholesky decomposition. Clients know the methods without SciPy."""
-    return np.asarray(import_module("scipy.linalg").inv(metric, assume_a="pos", check_finite=False, overwrite_a=True))
+def _by_eigenvectors(metric: Work) -> Callable[[float], Solve]:
+    """For narrow layers, many of which may be one problem: one decomposition serves all penalties, at two products a turn."""
+    values, vectors = np.linalg.eigh(metric)
+    back = np.ascontiguousarray(vectors.swapaxes(1, 2))
+    return lambda penalty: lambda right: (right @ vectors / (values + penalty)[:, None]) @ back
+
+
+def _by_inverses(metric: Work) -> Callable[[float], Solve]:
+    """For wide layers: one triangle of an inverse for each penalty, by Cholesky decomposition, and one product a turn."""
+    blas, lapack = (import_module(f"scipy.linalg.{name}") for name in ("blas", "lapack"))  # clients know methods without SciPy
+    ones = np.eye(metric.shape[1], dtype=np.float32)
+
+    def inverse(matrix: Work) -> Work:
+        factor, failed = lapack.spotrf(matrix.T, lower=True, clean=False, overwrite_a=True)
+        found, _ = lapack.spotri(factor, lower=True, overwrite_c=True)
+        if failed:
+            raise np.linalg.LinAlgError("the metric of a layer is not positive definite")
+        return np.asarray(found)
+
+    def at_penalty(penalty: float) -> Solve:
+        found = [inverse(matrix) for matrix in metric + np.float32(penalty) * ones]
+        return lambda right: np.stack([blas.ssymm(1.0, half, b.T, lower=True).T for half, b in zip(found, right, strict=True)])
+
+    return at_penalty
