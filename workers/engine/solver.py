@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import openvino as ov
 
+from workers.engine.damping import DAMPING, prior
 from workers.engine.layer import LayerResult, LayerTask
 from workers.engine.moments import ImpliedOutputs, LayerMoments, OutputMoments, Outputs, in_metric, pool
 from workers.engine.normal_equations import solve_normal_equations
 from workers.ir.graph.edit import ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.layers import Layer, nodes_by_name
-from workers.methods.problem import Array, LayerProblem, Work
+from workers.methods.problem import Array, LayerProblem
 from workers.randomness import Stream, generator
 
-DAMPING = 1e-3  # of the mean diagonal of H, at least
 LARGEST_DAMPING = 1.0  # whatever chance there is in H
 SYNTHETIC_LAST_DAMPING = 0.8  # of the last layers, where samples are made up: the deeper, the less they tell of real ones
 MOST_RESTORED = 1.05  # times the weights, at the most: what a layer has lost for good, no scale gives back
@@ -56,29 +56,6 @@ class LayerStatistics:
     samples: int  # that they were taken from
 
 
-def prior(covariance: Work, damping: float, taps: int) -> Array:
-    """What is added to H (g, c, c) for every input channel, (g, taps, taps).
-
-    It is `damping` times the mean covariance of the taps of a channel: how pixels beside one another go together is known from
-    any picture, how channels go together is not. DAMPING of the mean diagonal keeps H definite; an identity where it is zero.
-    """
-    groups, cols, _ = covariance.shape
-    by_tap = covariance.reshape(groups, cols // taps, taps, cols // taps, taps)
-    level = DAMPING * np.einsum("gcc->g", covariance, dtype=np.float64) / cols
-    ridge = np.where(level > 0, level, 1.0)[:, None, None] * np.eye(taps)
-    return np.asarray(ridge + max(damping - DAMPING, 0.0) * np.einsum("gitiu->gtu", by_tap) / (cols // taps))
-
-
-def damped(covariance: Work, added: Array) -> Work:
-    """H (g, c, c) with `added` (g, taps, taps) in the block of every input channel."""
-    groups, cols, _ = covariance.shape
-    taps = added.shape[1]
-    hessian = covariance.copy()
-    channel = np.arange(cols // taps)
-    hessian.reshape(groups, cols // taps, taps, cols // taps, taps)[:, channel, :, channel, :] += added
-    return hessian
-
-
 def pose(
     layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING, propagation: float = 1.0
 ) -> LayerProblem:
@@ -87,13 +64,13 @@ def pose(
     Its target lies between W y, what these weights make of the inputs that the layer gets, and the original's outputs,
     `propagation` of the way (Arai and Ichikawa 2025, "Quantization Error Propagation").
     """
-    added = prior(moments.covariance, damping, layer.geometry.taps)
-    hessian = damped(moments.covariance, added)
-    by_tap = original.reshape(*original.shape[:2], -1, layer.geometry.taps)
+    taps = layer.geometry.taps
+    added = prior(moments.covariance, damping, original, taps)
+    hessian = added.added_to(moments.covariance)
     own = in_metric(original, moments.covariance) if propagation < 1 else 0.0
     cross = propagation * moments.cross + (1 - propagation) * own
-    pull = cross + np.einsum("grit,gtu->griu", by_tap, added).reshape(original.shape)
-    return LayerProblem(layer.name, solve_normal_equations(hessian, pull), hessian, original, taps=layer.geometry.taps)
+    target = solve_normal_equations(hessian, cross + added.pull(original))
+    return LayerProblem(layer.name, target, hessian, original, taps=taps)
 
 
 def pose_task(task: LayerTask, moments: LayerMoments, position: Position, options: EngineOptions) -> LayerProblem:

@@ -15,7 +15,7 @@ from workers.engine.layer import LayerResult, make_tasks
 from workers.engine.moments import LayerMoments
 from workers.engine.sample_schedule import stride
 from workers.engine.sequential import compress_sequentially
-from workers.engine.solver import DAMPING, MOST_RESTORED, EngineOptions, damped, pose, prior, restored
+from workers.engine.solver import MOST_RESTORED, EngineOptions, pose, restored
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import Layer, find_layers
@@ -226,22 +226,6 @@ def test_a_variance_that_rounding_has_made_negative_restores_nothing() -> None:
     found = restored(np.full((1, 2, 2), 0.5), moments)
     assert np.isfinite(found).all()
     assert (np.abs(found) >= 0.5 / MOST_RESTORED).all()
-
-
-def test_damping_believes_how_taps_go_together_and_doubts_how_channels_do() -> None:
-    """The oracle is written with a Kronecker product."""
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(500, 12)) @ rng.normal(size=(12, 12))
-    hessian = (rows.T @ rows / 500)[None]
-    blocks = [hessian[0, start : start + 4, start : start + 4] for start in (0, 4, 8)]
-    expected = hessian[0] + 0.3 * np.kron(np.eye(3), np.mean(blocks, axis=0))
-    found = damped(hessian, prior(hessian, 0.3 + DAMPING, 4))[0]
-    np.testing.assert_allclose(found - DAMPING * np.trace(hessian[0]) / 12 * np.eye(12), expected)
-
-
-def test_damping_makes_a_dead_layer_definite() -> None:
-    hessian = np.zeros((2, 9, 9))
-    assert np.linalg.eigvalsh(damped(hessian, prior(hessian, 0.5, 9))).min() > 0
 
 
 def test_the_original_strides_over_phases_as_far_as_their_targets_fit() -> None:

@@ -1,0 +1,83 @@
+"""What is added to H, the second moments of a layer's inputs, as far as its samples do not tell it.
+
+How pixels beside one another go together is known from any picture. How channels go together is known less, and the more
+chance or invention there is in the samples the less. But the weights know it, too: training has made their rows of the inputs
+that it saw, so that WᵀW varies in the directions in which these did, where a layer has rows enough to show.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.methods.problem import Array, Work
+
+DAMPING = 1e-3  # of the mean diagonal of H, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A ridge, and a covariance that is one of channels times one of the taps of a channel."""
+
+    ridge: Array  # (g,)
+    taps: Array  # (g, t, t)
+    channels: Array | None  # (g, n, n); None where nothing is known of how they go together
+
+    def added_to(self, covariance: Work) -> Work:
+        """H (g, c, c) with all of it."""
+        groups, cols, _ = covariance.shape
+        taps = self.taps.shape[1]
+        hessian = covariance.copy()
+        by_tap = hessian.reshape(groups, cols // taps, taps, cols // taps, taps)
+        kernel = self.taps.astype(hessian.dtype)
+        for channel in range(cols // taps):
+            if self.channels is None:
+                by_tap[:, channel, :, channel] += kernel
+            else:
+                by_tap[:, channel] += self.channels[:, channel, None, :, None].astype(kernel.dtype) * kernel[:, :, None]
+        hessian.reshape(groups, cols**2)[:, :: cols + 1] += self.ridge[:, None]
+        return hessian
+
+    def pull(self, weight: Array) -> Array:
+        """The product (g, r, c) of weights (g, r, c) with what is added."""
+        by_tap = weight.reshape(*weight.shape[:2], -1, self.taps.shape[1])
+        found = np.einsum("grit,gtu->griu", by_tap, self.taps)
+        if self.channels is not None:
+            found = np.einsum("griu,gij->grju", found, self.channels, optimize=True)
+        return np.asarray(found.reshape(weight.shape) + self.ridge[:, None, None] * weight)
+
+
+def prior(covariance: Work, damping: float, weight: Array, taps: int) -> Prior:
+    """What is added to H (g, c, c) of a layer with weights (g, r, c), by `damping`.
+
+    The mean covariance of the taps of a channel, times channels that go together as WᵀW says, as far as H agrees, and else not
+    at all (shrinkage to a structure, Ledoit and Wolf 2003). DAMPING of the mean diagonal keeps H definite; an identity
+    where it is zero.
+    """
+    groups, cols, _ = covariance.shape
+    by_tap = covariance.reshape(groups, cols // taps, taps, cols // taps, taps)
+    level = DAMPING * np.einsum("gcc->g", covariance, dtype=np.float64) / cols
+    ridge = np.where(level > 0, level, 1.0)
+    share = max(damping - DAMPING, 0.0)
+    kernel = share * np.einsum("gitiu->gtu", by_tap).astype(np.float64) / (cols // taps)
+    return Prior(ridge, kernel, _channels(np.einsum("gitjt->gij", by_tap), weight, taps) if share else None)
+
+
+def _channels(covariance: Work, weight: Array, taps: int) -> Array | None:
+    """a I + b WᵀW (g, n, n), a mean diagonal of one, nearest to the channels' `covariance` (g, n, n) among all b from 0 to 1.
+
+    None where no b helps.
+    """
+    groups, size, _ = covariance.shape
+    rows = weight.reshape(groups, -1, size, taps).swapaxes(2, 3).reshape(groups, -1, size)
+    known, seen = _scaled(rows.swapaxes(1, 2) @ rows), _scaled(covariance.astype(np.float64))
+    apart = np.square(known).sum(axis=(1, 2))
+    likeness = (known * seen).sum(axis=(1, 2)) / np.where(apart > 0, apart, np.inf)
+    part = np.clip(likeness, 0, 1)[:, None, None]
+    return np.eye(size) + part * known if part.any() else None
+
+
+def _scaled(gram: Array) -> Array:
+    """A Gram matrix (g, n, n) with a mean diagonal of one, less the identity; zero stays zero."""
+    size = gram.shape[1]
+    level = np.einsum("gii->g", gram) / size
+    return np.where(level > 0, 1.0, 0.0)[:, None, None] * (gram / np.where(level > 0, level, 1.0)[:, None, None] - np.eye(size))
