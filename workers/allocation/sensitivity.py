@@ -20,7 +20,7 @@ from workers.statistics.decisions import Activation
 
 Outputs = dict[Key, list[NDArray[Any]]]  # of the model, for every batch
 
-TOGETHER = 4  # layers, one after another, that run as one: all of them compute twice while one of them is changed
+TOGETHER = 6  # layers, one after another, that run as one: all of them compute twice while one of them is changed
 FEWEST = 8  # samples that a layer's effect is measured on
 PASSES = 2  # over all samples that the layers may run through together; each runs half of the model, on average
 

@@ -109,7 +109,8 @@ class Comparison:
 def detect_outputs(original: ov.Model, samples: HeldOutSamples, threads: int) -> tuple[OutputComparison, ...]:
     """How the outputs of `original` are read, from its answer to the first sample; nothing is compared yet."""
     return tuple(
-        OutputComparison(output.name, reading) for output, reading in readings_of(look_at_outputs(original, samples, threads))
+        OutputComparison(output.name, reading)
+        for output, reading in readings_of(look_at_outputs(original, samples, inference_request(original, samples, 1, threads)))
     )
 
 
@@ -119,7 +120,7 @@ def find_task(original: ov.Model, samples: HeldOutSamples, threads: int, asked: 
     Raises InvalidRecipe where the outputs do not fit what the recipe or the labels say, LabelMismatch for labels that are not
     among the classes.
     """
-    seen = look_at_outputs(original, samples, threads)
+    seen = look_at_outputs(original, samples, inference_request(original, samples, 1, threads))
     return _task(seen, samples, asked)
 
 
@@ -146,12 +147,12 @@ def compare_models(
     The task is found where none is given; `seed` draws the resamples of its metrics. Raises as `find_task` does, or
     NonFiniteResult if the compressed model returns NaN or infinity where the original does not.
     """
-    seen = look_at_outputs(original, samples, threads)
+    requests = [inference_request(model, samples, batch_size, threads) for model in (original, compressed)]
+    seen = look_at_outputs(original, samples, requests[0], batch_size)
     task = task or _task(seen, samples)
     outputs = [OutputComparison(output.name, reading) for output, reading in readings_of(seen)]
     labelled = samples.target_kind in task.answers
     rows: list[Any] = []
-    requests = [inference_request(model, samples, batch_size, threads) for model in (original, compressed)]
     for start in range(0, samples.count, batch_size):
         stop = min(start + batch_size, samples.count)
         inputs = {name: padded(value, stop - start, batch_size) for name, value in samples.batch(start, stop).items()}

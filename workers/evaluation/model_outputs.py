@@ -55,9 +55,10 @@ class HeldOutSamples(Protocol):
         """Model inputs by name, for the samples from `start` to `stop`."""
 
 
-def look_at_outputs(original: ov.Model, samples: HeldOutSamples, threads: int) -> Seen:
-    """What the outputs of a model look like, by its answer to the first sample."""
-    values = answers(inference_request(original, samples, 1, threads), samples.batch(0, 1), 1, 1)
+def look_at_outputs(original: ov.Model, samples: HeldOutSamples, request: ov.InferRequest, size: int = 1) -> Seen:
+    """What the outputs of a model look like, by its answer to the first sample; it is compiled for `size` samples."""
+    first = {name: padded(value, 1, size) for name, value in samples.batch(0, 1).items()}
+    values = answers(request, first, size, 1)
     made = []
     for port, value in zip(original.outputs, values, strict=True):
         name = min(port.get_names(), default=port.get_node().friendly_name)

@@ -69,11 +69,16 @@ class Runner:
         inputs = [_channels_last(batch[key]) if key in last else batch[key] for key in self._segment.inputs]
         outputs = self._request.infer(inputs, share_inputs=True, share_outputs=True)
         return {
-            key: np.moveaxis(outputs[port], -1, 1) if key in last else outputs[port]
+            key: _channels_first(outputs[port]) if key in last else outputs[port]
             for port, key in enumerate(self._segment.outputs)
         }
 
 
 def _channels_last(value: NDArray[Any]) -> NDArray[Any]:
     """(n, c, ...) -> (n, ..., c), of one piece; what came out of a segment already lies so in memory."""
-    return np.ascontiguousarray(np.moveaxis(value, 1, -1))
+    return np.ascontiguousarray(value.transpose(0, *range(2, value.ndim), 1))
+
+
+def _channels_first(value: NDArray[Any]) -> NDArray[Any]:
+    """(n, ..., c) -> (n, c, ...), a view."""
+    return value.transpose(0, value.ndim - 1, *range(1, value.ndim - 1))

@@ -130,10 +130,9 @@ class ConvolutionGeometry(Geometry):
         rows = np.empty((self.groups, len(index), value.shape[1] // self.groups, self.taps), value.dtype)
         pixels = np.moveaxis(value, 1, -1)
         if pixels.flags.c_contiguous:
-            self._take_pixels(pixels.reshape(-1, value.shape[1]), batch[:, None] * prod(value.shape[2:]) + read, rows)
+            self._take_pixels(pixels.reshape(-1, value.shape[1]), batch[:, None] * prod(value.shape[2:]) + read, inside, rows)
         else:
             self._take_planes(value, batch, read, rows)
-        if not inside.all():
             rows *= inside[:, None]
         return rows.reshape(self.groups, len(index), -1)
 
@@ -144,11 +143,12 @@ class ConvolutionGeometry(Geometry):
             found = sample.reshape(value.shape[1], -1).take(read[start:stop], axis=1)  # (channels, n, taps)
             rows[:, start:stop] = found.reshape(self.groups, rows.shape[2], *found.shape[1:]).swapaxes(1, 2)
 
-    def _take_pixels(self, pixels: Float32, read: Indices, rows: Float32) -> None:
-        """The same from `pixels` (all, channels), where all samples follow one another."""
+    def _take_pixels(self, pixels: Float32, read: Indices, inside: NDArray[np.bool_], rows: Float32) -> None:
+        """The same from `pixels` (all, channels), where all samples follow one another; zeros where a tap is not `inside`."""
         step = max(VALUES_AT_ONCE // (self.taps * pixels.shape[1]), 1)
         for start in range(0, len(read), step):
             found = pixels.take(read[start : start + step], axis=0)  # (n, taps, channels)
+            found[~inside[start : start + step]] = 0
             rows[:, start : start + step] = found.reshape(len(found), self.taps, self.groups, -1).transpose(2, 0, 3, 1)
 
     def output_rows(self, value: Float32, index: Indices) -> Float32:

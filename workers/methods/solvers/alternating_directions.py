@@ -34,15 +34,17 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
     at_penalty, turns = (_by_inverses(metric), TURNS) if metric.shape[1] > WIDE else (_by_eigenvectors(metric), 1)
     pull, penalty = target @ metric, PENALTY
     kept = project(np.abs(target), float(levels[0]))
-    wanted, still = np.where(kept, target, 0), 0
+    wanted, still = target * kept, 0
     for turn in range(max(ITERATIONS, len(levels))):
         before, former = kept, penalty
         if turn % turns == 0:
             penalty *= GROWTH**turns if turn else 1
             solve = at_penalty(penalty)
         # The multiplier is `former` times what was wanted off the mask, and zero on it.
-        free = solve(pull + np.where(kept, penalty * wanted, -former * wanted))
-        wanted = free + np.where(kept, 0, former / penalty * wanted)
+        right = np.where(kept, np.float32(penalty), np.float32(-former)) * wanted
+        right += pull
+        wanted *= np.where(kept, np.float32(0), np.float32(former / penalty))
+        wanted += solve(right)
         kept = project(np.abs(wanted), float(levels[min(turn, len(levels) - 1)]))
         still = still + 1 if turn >= len(levels) and np.mean(kept != before) < SETTLED else 0
         if still == PATIENCE:

@@ -53,6 +53,7 @@ from workers.run.reporting.shortfall import shortfall
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
 SHEET_COLUMNS = 8
+FAST = 1  # compression of a PNG: a twentieth larger than by default, in less than half the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +263,7 @@ def _write_sheet(found: RunResults, path: Path) -> None:
         return
     if samples.origins is not None:
         images = _below(samples.origins(samples.numbers[: len(images)]), images)
-    contact_sheet(images, SHEET_COLUMNS).save(path)
+    contact_sheet(images, SHEET_COLUMNS).save(path, compress_level=FAST)
 
 
 def _below(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
