@@ -23,9 +23,11 @@ from workers.training.teacher import Teacher
 log = structlog.get_logger(__name__)
 CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0
+FORMAT = 2  # of saved states
 WARM_UP = 0.05  # of the training: the rate rises
 BLOCKWISE = 0.25  # of the training, where the student is smooth and the recipe does not say
 AVERAGED = 0.98  # of the average of the values stays at every step: it reaches back fifty steps
+HALF_WAY = 0.5  # from the start to the average
 CERTAIN = 1.645  # standard errors that a gain must pass: one-sided 95 %
 SETBACK = 1.5  # times the best loss: further behind, a smooth student goes back to its best state
 SMALLER = 0.25  # of the rate, after a setback
@@ -150,7 +152,7 @@ class Distillation:
             if self.progress < due:
                 continue
             self.student.settle(min(self.progress, 1.0))
-            best = self._check(sums / since, selection, best)
+            best = self._check(sums / since, selection, start, best)
             self._step_back(optimizer, best)
             due, sums, since = self._next_check(), 0.0, 0
             tell(round(1000 * min(self.progress, 1)), 1000, f"finetune: loss {self.curve.points[-1][2]:.4f}")
@@ -218,31 +220,45 @@ class Distillation:
             self.average = {name: torch.lerp(self.average.get(name, value), value, share) for name, value in values.items()}
 
     def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]) -> Tensor:
-        """The loss of the outputs on each of the held-back samples, (n,)."""
+        """The loss of the outputs on each of the held-back samples, (n,); a smooth student's at the sharpness that suits it."""
         with torch.no_grad():
-            runs = [self.network.run(batch.feeds, values)[0] for batch, _ in selection]
-            losses = [self.loss.by_sample(run, taught[0]) for run, (_, taught) in zip(runs, selection, strict=True)]
-        return torch.cat(losses)[: self.batches.selecting.count]  # the last batch is filled up
+            runs = [(self.network.run(batch.feeds, values)[0], taught[0]) for batch, taught in selection]
+            losses = [
+                torch.cat([self.loss.by_sample(*run, sharpness=factor) for run in runs])[: self.batches.selecting.count]
+                for factor in (self.loss.sharpness if self.student.smooth else (1.0,))
+            ]  # the last batch is filled up
+        return min(losses, key=lambda each: float(each.mean()))
 
     def _check(
-        self, training: float, selection: Sequence[tuple[TrainingBatch, Run]], best: Mapping[str, Tensor]
+        self,
+        training: float,
+        selection: Sequence[tuple[TrainingBatch, Run]],
+        start: Mapping[str, Tensor],
+        best: Mapping[str, Tensor],
     ) -> Mapping[str, Tensor]:
-        """The better of the state now, where it is complete, and the best so far."""
-        values, known = self.average or self.student.values(), self.curve.best
-        losses = self._judge(values, selection)
-        found = float(losses.mean())
-        self.curve.points.append((self.number, training, found))
-        self.curve.held.append(losses if self.student.complete else torch.full_like(losses, float("inf")))
-        if self.curve.best >= known:
-            return best
-        self.curve.kept = self.number
-        return dict(values)
+        """The best of the states now, where they are complete, and the best so far."""
+        found = []
+        for values in self._states(start):
+            losses, known = self._judge(values, selection), self.curve.best
+            found.append(float(losses.mean()))
+            self.curve.held.append(losses if self.student.complete else torch.full_like(losses, float("inf")))
+            if self.curve.best < known:
+                self.curve.kept, best = self.number, dict(values)
+        self.curve.points.append((self.number, training, min(found)))
+        return best
+
+    def _states(self, start: Mapping[str, Tensor]) -> list[Mapping[str, Tensor]]:
+        """What is judged: of a smooth student the average, and what lies half-way to it (WiSE-FT, Wortsman 2022)."""
+        if not self.student.smooth:
+            return [self.student.values()]
+        return [self.average, {name: torch.lerp(start[name], value, HALF_WAY) for name, value in self.average.items()}]
 
     def _save(self, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]) -> None:
         if self.folder is None:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = {
+            "format": FORMAT,
             "student": self.student.state_dict(),
             "optimizer": optimizer.state_dict(),
             "best": dict(best),
@@ -267,6 +283,9 @@ class Distillation:
             state = torch.load(path, weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             log.warning("a damaged state of the training is left aside", reason=str(error))
+            return start
+        if state.get("format") != FORMAT:
+            log.warning("a state of the training that another version has left is left aside")
             return start
         self.student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])

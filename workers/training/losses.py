@@ -11,6 +11,7 @@ from workers.statistics.decisions import OutputKind, Reading
 
 TINY = 1e-12
 DECIDED = (OutputKind.CLASSES, OutputKind.CLASS_MAP)
+SHARPNESS = tuple(2 ** (eighths / 8) for eighths in range(-8, 9))  # factors of a student's scores
 Run = tuple[Sequence[Tensor], Mapping[str, Tensor]]  # outputs, and features by name
 
 
@@ -38,18 +39,28 @@ class Loss:
         """The sum over the outputs: divergences in nats where classes are told apart, relative errors elsewhere."""
         return self.by_sample(student, teacher, temperature).mean()
 
-    def by_sample(self, student: Sequence[Tensor], teacher: Sequence[Tensor], temperature: float = 1.0) -> Tensor:
-        """The same of every sample, (samples,); a relative error is told in units of the batch's mean energy."""
+    def by_sample(
+        self, student: Sequence[Tensor], teacher: Sequence[Tensor], temperature: float = 1.0, sharpness: float = 1.0
+    ) -> Tensor:
+        """The same of every sample, (samples,); a relative error is told in units of the batch's mean energy.
+
+        `sharpness` multiplies the student's scores of classes: its answers are as right, and more certain.
+        """
         parts = [
-            self._divergence(reading, s, t, temperature) if reading.kind in DECIDED else self._relative_error(s, t)
+            self._divergence(reading, s, t, temperature, sharpness) if reading.kind in DECIDED else self._relative_error(s, t)
             for reading, s, t in zip(self.readings, student, teacher, strict=True)
             if reading.kind is not OutputKind.CODES
         ]
         return torch.stack(parts).sum(0)
 
-    def _divergence(self, reading: Reading, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    @property
+    def sharpness(self) -> tuple[float, ...]:
+        """Factors of the student's scores to try where a state is judged: how certain it is says little of what it can tell."""
+        return SHARPNESS if any(reading.kind in DECIDED for reading in self.readings) else (1.0,)
+
+    def _divergence(self, reading: Reading, student: Tensor, teacher: Tensor, temperature: float, sharpness: float) -> Tensor:
         """Kullback-Leibler divergence of softened probabilities, times T² as its gradients shrink with it (Hinton 2015)."""
-        log_s = (class_logits(reading, self.samples, student) / temperature).log_softmax(-1)
+        log_s = (class_logits(reading, self.samples, student) * (sharpness / temperature)).log_softmax(-1)
         log_t = (class_logits(reading, self.samples, teacher) / temperature).log_softmax(-1)
         return (log_t.exp() * (log_t - log_s)).sum(-1).reshape(self.samples, -1).mean(1) * temperature**2
 

@@ -1,7 +1,9 @@
 """`finetune` as a step of a recipe, on a small network."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +23,9 @@ from workers.methods.mlq import Mlq
 from workers.methods.problem import Method
 from workers.passes import rewrite
 from workers.passes.state import CompressionState, RunContext
+from workers.statistics.decisions import OutputKind, Reading
 from workers.training import distillation
+from workers.training.losses import Loss
 
 PIXELS = np.random.default_rng(0).normal(0.3, 1, size=(160, 3, 10, 10)).astype(np.float32)
 SAMPLES = Samples("dataset", {"x": lambda numbers: PIXELS[numbers]}, np.arange(160))
@@ -140,6 +144,34 @@ def test_what_is_not_confirmed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> N
     assert unsettled(step).training.kept == 0
 
 
+def run_of(smooth: bool, **changes: Any) -> distillation.Distillation:
+    """Of a network that answers with its constant "scores", and four samples to choose by."""
+    loss = Loss((Reading(OutputKind.CLASSES, classes=5),), 4, temperature=1.0, feature_weight=0.0, label_weight=0.0)
+    parts: dict[str, Any] = {
+        "step": Finetune(),
+        "teacher": None,
+        "network": SimpleNamespace(run=lambda feeds, values: ([values["scores"]], {})),
+        "student": SimpleNamespace(smooth=smooth),
+        "batches": SimpleNamespace(selecting=SimpleNamespace(count=4)),
+    }
+    return distillation.Distillation(**parts, loss=loss, features=(), **changes)
+
+
+def test_a_pruned_student_is_not_nearer_for_being_more_certain() -> None:
+    taught, noise = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    selection: list[Any] = [(SimpleNamespace(feeds={}), ([taught], {}))]
+    timid, certain = {"scores": (taught + 0.3 * noise) / 2}, {"scores": taught + 0.3 * noise}
+    judged = [[float(run_of(smooth)._judge(state, selection).mean()) for state in (timid, certain)] for smooth in (True, False)]
+    assert judged[0][0] == pytest.approx(judged[0][1], rel=1e-4)
+    assert judged[1][0] > 1.5 * judged[1][1]
+
+
+def test_half_the_way_is_judged_too_where_it_is_in_the_set() -> None:
+    start, trained = {"scores": torch.zeros(4, 5)}, {"scores": torch.ones(4, 5)}
+    states = run_of(True, average=trained)._states(start)
+    assert [float(state["scores"].mean()) for state in states] == [1.0, 0.5]
+
+
 def test_blocks_learn_by_themselves() -> None:
     """No gradient of a later block reaches the layers before it, and all blocks come nearer to the original's."""
     training = unsettled(Finetune(steps=40, batch_size=16, learning_rate=0.01, blockwise=1.0)).training
@@ -173,12 +205,14 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path, monkeypatc
         np.testing.assert_array_equal(weight, resumed[name])
 
 
-def test_a_damaged_state_is_left_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_that_is_damaged_or_of_another_version_is_left_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "SAVE_EVERY_S", 0.0)
     step = Finetune(steps=10, batch_size=16)
     whole = weights(tuned(step, folder=tmp_path))
     state = tmp_path / "training.pt"
-    for damaged in (state.read_bytes()[: state.stat().st_size // 2], b"", b"no such thing"):
+    older = io.BytesIO()
+    torch.save({"number": 5, "seconds": 1.0}, older)
+    for damaged in (state.read_bytes()[: state.stat().st_size // 2], b"", b"no such thing", older.getvalue()):
         state.write_bytes(damaged)
         for name, weight in weights(tuned(step, folder=tmp_path)).items():
             np.testing.assert_array_equal(weight, whole[name])

@@ -125,3 +125,11 @@ def test_a_student_like_its_teacher_has_nothing_to_learn(reading: Reading) -> No
     assert found.item() == pytest.approx(0, abs=1e-9)
     (slope,) = torch.autograd.grad(found, student)
     torch.testing.assert_close(slope, torch.zeros(4, 5, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+def test_sharpness_multiplies_the_scores_of_the_student_alone() -> None:
+    student, teacher = drawn(4, 5), drawn(4, 5, seed=1)
+    found = loss(CLASSES).by_sample([student], [teacher], sharpness=1.5)
+    torch.testing.assert_close(found, loss(CLASSES).by_sample([1.5 * student], [teacher]))
+    assert 1.0 in loss(CLASSES, VALUES).sharpness
+    assert loss(VALUES).sharpness == (1.0,)
