@@ -19,7 +19,8 @@ Milder = Mapping[str, tuple[int, tuple[str, float]]]  # by layer: a step of the 
 
 NOTHING_MILDER: Milder = MappingProxyType({})
 MOST_SAMPLES = 64
-PASSES = 1  # over all samples, that the layers may run through together: 6 tell their shares as well as 12
+FEWEST = 4  # samples: they tell which layers cost most nearly as well as 12
+PASSES = 0.7  # over all samples, that the layers may run through together
 ENOUGH = 0.5  # of the total error: what leaving a few layers alone should give back
 TOO_DEAR = 0.2  # of all bytes saved: what it may not cost
 
@@ -45,7 +46,7 @@ def output_errors_per_layer(
     ]
     if not weights:
         return {}
-    count = affordable_samples(samples.count, len(weights), MOST_SAMPLES, PASSES)
+    count = affordable_samples(samples.count, len(weights), MOST_SAMPLES, PASSES, FEWEST)
     size = min(batch_size, count)
     count -= count % size  # whole batches
     few = samples.take(range(count))

@@ -25,9 +25,9 @@ FEWEST = 8  # samples that a layer's effect is measured on
 PASSES = 2  # over all samples that the layers may run through together; each runs half of the model, on average
 
 
-def affordable_samples(count: int, layers: int, most: int, passes: int = PASSES) -> int:
+def affordable_samples(count: int, layers: int, most: int, passes: float = PASSES, fewest: int = FEWEST) -> int:
     """On how many of `count` samples the effects of so many layers are measured, `most` at the most."""
-    return min(max(passes * count // max(layers, 1), FEWEST), most, count)
+    return min(max(int(passes * count / max(layers, 1)), fewest), most, count)
 
 
 def output_losses(

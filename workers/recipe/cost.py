@@ -32,7 +32,8 @@ FACTORISED = 4.0  # times columns cubed: operations by which H of a layer is fac
 INT8_S, INT8_LAYER_S, INT8_PASSES = 0.3, 0.055, 20  # NNCF and the drift of layers
 PROFILED_S, PROFILE_PASSES = 0.06, 5  # of a profile, for each layer, and over all samples
 PROBES, LOSSES = 24, 64  # samples at the most that run through what follows each layer, for a profile or the layers' losses
-PROBE_PASSES, LOSS_PASSES, FEWEST = 2, 1, 8  # over all samples that all of them may cost, and the fewest samples
+PROBE_PASSES, LOSS_PASSES = 2, 0.7  # over all samples that all of them may cost
+FEWEST, FEWEST_LOSSES = 8, 4  # samples
 LOSS_LAYER_S, LOSS_COMPILED = 0.022, 0.2  # of losses for each layer, and of a compilation: that of what follows the layer
 TRAINING_PASSES = 9  # that a sample of a training step costs: the teacher's, and the student's and gradients with torch
 VALUES_AT_ONCE = 2**20  # input elements of a batch
@@ -158,7 +159,7 @@ def _waits(recipe: Recipe) -> bool:
 
 def _profile(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """How much each layer matters: statistics once, coarse solves, and a few samples through what follows each layer."""
-    passes = PROFILE_PASSES * recipe.calibration.count + _probes(layers, recipe, PROBES, PROBE_PASSES) * len(layers) / 2
+    passes = PROFILE_PASSES * recipe.calibration.count + _probes(layers, recipe, PROBES, PROBE_PASSES, FEWEST) * len(layers) / 2
     effort = max(step.effort for step in recipe.steps if isinstance(step, Method) and step.measures)
     return speed.pace * (PROFILED_S * len(layers) + 0.3 * effort * solving(layers) / SOLVING_FLOPS) + passes * speed.inference
 
@@ -166,12 +167,12 @@ def _profile(layers: Layers, recipe: Recipe, speed: Speed) -> float:
 def _losses(layers: Layers, recipe: Recipe, speed: Speed) -> float:
     """What each layer alone has cost: what follows it compiled and run on a few samples."""
     compiled = LOSS_LAYER_S * speed.pace + LOSS_COMPILED * speed.compiling
-    return len(layers) * (compiled + _probes(layers, recipe, LOSSES, LOSS_PASSES) / 2 * speed.inference)
+    return len(layers) * (compiled + _probes(layers, recipe, LOSSES, LOSS_PASSES, FEWEST_LOSSES) / 2 * speed.inference)
 
 
-def _probes(layers: Layers, recipe: Recipe, most: int, passes: int) -> int:
+def _probes(layers: Layers, recipe: Recipe, most: int, passes: float, fewest: int) -> int:
     """Samples that run through what follows each layer."""
-    return min(most, max(FEWEST, passes * recipe.calibration.count // max(len(layers), 1)))
+    return min(most, max(fewest, int(passes * recipe.calibration.count / max(len(layers), 1))))
 
 
 def _benchmark(recipe: Recipe, speed: Speed) -> float:

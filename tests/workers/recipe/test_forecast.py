@@ -150,7 +150,7 @@ def test_it_reckons_with_the_figures_of_the_engine() -> None:
     assert cost.PROBES == sensitivity_profile.MOST_SAMPLES
     assert cost.LOSSES == error_attribution.MOST_SAMPLES
     assert (cost.PROBE_PASSES, cost.FEWEST) == (sensitivity.PASSES, sensitivity.FEWEST)
-    assert cost.LOSS_PASSES == error_attribution.PASSES
+    assert (cost.LOSS_PASSES, cost.FEWEST_LOSSES) == (error_attribution.PASSES, error_attribution.FEWEST)
     assert (cost.SESSIONS, cost.WAVES) == (benchmark.SESSIONS, benchmark.WAVES)
     assert cost.ENOUGH_SESSIONS == benchmark.FEWEST_SESSIONS
 
