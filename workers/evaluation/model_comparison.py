@@ -114,13 +114,19 @@ def detect_outputs(original: ov.Model, samples: HeldOutSamples, threads: int) ->
     )
 
 
-def find_task(original: ov.Model, samples: HeldOutSamples, threads: int, asked: TaskRequest = NOTHING_SAID) -> Task:
-    """The task of a model, worth asking before the work begins.
+def find_task(
+    original: ov.Model,
+    samples: HeldOutSamples,
+    threads: int,
+    asked: TaskRequest = NOTHING_SAID,
+    request: ov.InferRequest | None = None,
+) -> Task:
+    """The task of a model, worth asking before the work begins; `request` is the model compiled for one sample, if it was.
 
     Raises InvalidRecipe where the outputs do not fit what the recipe or the labels say, LabelMismatch for labels that are not
     among the classes.
     """
-    seen = look_at_outputs(original, samples, inference_request(original, samples, 1, threads))
+    seen = look_at_outputs(original, samples, request or inference_request(original, samples, 1, threads))
     return _task(seen, samples, asked)
 
 

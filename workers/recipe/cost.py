@@ -22,15 +22,17 @@ Layers = Sequence[Mapping[str, Any]]
 FLOPS = 1e11  # of one core in convolutions and matrix products, f32, where the inspection does not tell
 SORTING_S = 8e-4  # that the measuring machine sorts in, for the seconds below
 SOLVING_FLOPS = 2e11  # of one core in products with H
-START_S, START_LAYER_S, START_WEIGHT_S = 1.6, 0.02, 2e-7  # processes, imports, the report; zipping both models
-DRAWN_S, PIXEL_S = 2e-3, 8.4e-8  # of a fractal or a picture from a file, and of each of its pixels
+START_S, START_LAYER_S, START_WEIGHT_S = 0.9, 0.004, 2e-7  # processes, imports, the report; zipping both models
+DRAWN_S, PIXEL_S = 2e-3, 8.4e-8  # of a fractal, and of each of its pixels
+READ_S, READ_PIXEL_S = 2e-4, 4e-8  # of a sample from a file, and of each of its pixels
+CHECKED = 100  # samples that check the original against the labels and other preprocessing
 JUDGES = 256  # held-out samples, where their number is not known
-PASSES = 14  # over all samples that solving layers comes to: both models, rows gathered, statistics
+PASSES = 4  # over all samples that solving layers comes to: both models, rows gathered, statistics
 LAYER_S, EXPORTED_S, EXPORTED_WEIGHT_S = 0.035, 0.012, 1.6e-7  # for each layer, and to write it
 PORTIONS_S = 0.05  # of a layer that is solved portion by portion, besides
 FACTORISED = 4.0  # times columns cubed: operations by which H of a layer is factorised and inverted
 INT8_S, INT8_LAYER_S, INT8_PASSES = 0.3, 0.055, 20  # NNCF and the drift of layers
-PROFILED_S, PROFILE_PASSES = 0.06, 5  # of a profile, for each layer, and over all samples
+PROFILED_S, PROFILE_PASSES = 0.06, 3  # of a profile, for each layer, and over all samples
 PROBES, LOSSES = 24, 64  # samples at the most that run through what follows each layer, for a profile or the layers' losses
 PROBE_PASSES, LOSS_PASSES = 2, 0.7  # over all samples that all of them may cost
 FEWEST, FEWEST_LOSSES = 8, 4  # samples
@@ -41,6 +43,7 @@ TRAINING_START_S = 2.5  # to load torch and translate the model
 GRADIENT_PASSES = 3  # forward passes that a step of moving a picture costs: its own, and twice that for the gradient
 SESSIONS, WAVES = 20, 4  # of the benchmark
 ENOUGH_SESSIONS = 6  # with which most jobs are content
+INTERVALS_S = 0.3  # of the benchmark's resamples
 COMPILED_AGAIN = 0.5  # of a compilation, where the model is rewritten already
 
 
@@ -87,8 +90,10 @@ def _samples(inspection: Mapping[str, Any], recipe: Recipe, speed: Speed, data: 
     """Drawing or reading the samples, and making fractals into what the model recognises."""
     pixels = sum(_pixels(entry) for entry in inspection.get("inputs", ()))
     count = recipe.calibration.count
+    if recipe.calibration.source == "dataset" or data:
+        return (count + JUDGES) * speed.pace * (READ_S + READ_PIXEL_S * pixels) + CHECKED * speed.inference
     drawn = (count + JUDGES) * speed.pace * (DRAWN_S + PIXEL_S * pixels)
-    if recipe.calibration.source == "dataset" or data or recipe.calibration.inversion_steps == 0 or not pixels:
+    if recipe.calibration.inversion_steps == 0 or not pixels:
         return drawn
     passes = 1 + GRADIENT_PASSES * (recipe.calibration.inversion_steps or INVERSION_STEPS)
     return drawn + TRAINING_START_S * speed.pace + passes * count * speed.inference
@@ -182,7 +187,8 @@ def _benchmark(recipe: Recipe, speed: Speed) -> float:
         return 0.0
     waves = 2 if settings.hint == "latency" else WAVES + 1
     rounds = 2 * (settings.niter * waves + 3 * SESSIONS) * settings.batch * speed.inference
-    return (2 * SESSIONS * COMPILED_AGAIN * speed.compiling + min(rounds, settings.time)) * ENOUGH_SESSIONS / SESSIONS
+    timed = (2 * SESSIONS * COMPILED_AGAIN * speed.compiling + min(rounds, settings.time)) * ENOUGH_SESSIONS / SESSIONS
+    return INTERVALS_S * speed.pace + timed
 
 
 def _candidates(recipe: Recipe) -> int:

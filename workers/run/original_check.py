@@ -47,10 +47,11 @@ class Tryout:
 
     def to(self, samples: Samples) -> Answers:
         """The answers to samples that are prepared in another way."""
-        return sample_outputs(self._request, samples)
+        return sample_outputs(self.request, samples)
 
     @cached_property
-    def _request(self) -> ov.InferRequest:
+    def request(self) -> ov.InferRequest:
+        """The original, compiled for one sample."""
         return inference_request(self._original, self.samples, 1, self._threads)
 
     def resampled(self, seen: Resampled) -> Resampled:

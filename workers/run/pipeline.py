@@ -88,8 +88,8 @@ def _samples(task: JobTask, imported: Imported, recipe: Recipe, threads: int, cl
     splits = split_data(task, imported, recipe, clock.progress)
     calibration = _recognised(splits.calibration, task, imported, recipe, threads, clock)
     splits = hold_back(replace(splits, calibration=calibration), recipe)
-    meaning = find_task(imported.model, splits.test, threads, _request(task, recipe, threads))
     tryout = Tryout(imported.model, splits.test, threads, generator(recipe.seed, Stream.ORIGINAL_CHECK))
+    meaning = find_task(imported.model, splits.test, threads, _request(task, recipe, threads), tryout.request)
     numbering = find_numbering(tryout, meaning)
     if numbering:
         tryout.samples = numbering.applied(tryout.samples)

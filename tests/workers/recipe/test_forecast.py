@@ -179,6 +179,6 @@ def test_images_that_the_network_recognises_take_their_time() -> None:
     plain, few, some, many = (calibrated(inversion_steps=steps) for steps in (0, 2, 4, 8))
     assert many - few == pytest.approx(3 * (some - few))  # 7, 13 and 25 passes
     assert plain < few < calibrated() <= many
-    assert calibrated(source="dataset") == plain
+    assert (read := calibrated(source="dataset")) < plain
     steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.75}], "calibration": {"count": 4096}}
-    assert foresee(INSPECTION, Recipe.model_validate(steps), data=True).seconds == plain
+    assert foresee(INSPECTION, Recipe.model_validate(steps), data=True).seconds == read
