@@ -2,7 +2,7 @@
 
     python benchmarks/rows.py MODEL.onnx REAL.npz TEST.npz --level 0.65
 
-The engine draws 10 rows of a layer's inputs for each of its columns, and at least 16,384. The same model is pruned with fewer
+The engine draws 10 rows of a layer's inputs for each of its columns, and at least 8,192. The same model is pruned with fewer
 and with more, up to all there are.
 """
 
