@@ -21,7 +21,7 @@ from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import Cut, cut
 
-TARGET_BYTES = 2**27  # that the targets of the phases may take through which the original runs at once
+TARGET_BYTES = 2**26  # that the targets of the phases may take through which the original runs at once
 
 
 def compress_sequentially(
