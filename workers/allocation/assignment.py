@@ -12,14 +12,15 @@ STEPS = 2**14  # of a budget of bits
 GRID = np.linspace(0, 1 - LEAST_KEPT, 99)  # levels between which `optimal` chooses
 
 
-def optimal_levels(sizes: Sequence[int], harms: Array, sparsity: float) -> list[float]:
-    """The levels, `sparsity` of all weights together, at which the summed harm is least.
+def optimal_levels(sizes: Sequence[int], harms: Array, sparsity: float, most: float = 1.0) -> list[float]:
+    """The levels, `sparsity` of all weights together and `most` of a layer's, at which the summed harm is least.
 
     `harms` (layers, GRID) is what each layer costs at the levels of GRID. Where the price of a further weight, the Lagrange
     multiplier, is the same in all layers the sum is minimal; the lower convex hull of every layer has only such points, so its
     edges are taken in the order of their price until the budget is spent. The last edge is taken in part.
     """
-    edges = sorted(edge for number, harm in enumerate(harms) for edge in _hull(number, sizes[number], harm))
+    open_to = harms[:, GRID <= most]
+    edges = sorted(edge for number, harm in enumerate(open_to) for edge in _hull(number, sizes[number], harm))
     levels = np.zeros(len(sizes))
     left = sparsity * sum(sizes)
     for _, number, start, stop in edges:
@@ -56,10 +57,10 @@ def optimal_bits(sizes: Sequence[int], harms: Array, bits: Sequence[int], mean: 
 
 
 def _hull(number: int, size: int, harm: Array) -> Iterator[tuple[float, int, int, int]]:
-    """The edges of the lower convex hull: price of a weight, the layer's number, and both ends in GRID."""
+    """The edges of the lower hull of `harm`, at the first levels of GRID: price of a weight, number of the layer, both ends."""
     start, price = 0, -np.inf
-    while start < len(GRID) - 1:
-        prices = (harm[start + 1 :] - harm[start]) / ((GRID[start + 1 :] - GRID[start]) * size)
+    while start < len(harm) - 1:
+        prices = (harm[start + 1 :] - harm[start]) / ((GRID[start + 1 : len(harm)] - GRID[start]) * size)
         stop = start + 1 + int(np.argmin(prices))
         price = max(price, float(prices[stop - start - 1]))  # they rise, up to rounding
         yield price, number, start, stop

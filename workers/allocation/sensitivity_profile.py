@@ -26,6 +26,7 @@ from workers.methods.problem import Array, Method
 FEWEST_SAMPLES, MOST_SAMPLES = 18, 24  # that show how much one layer matters: decisions of fewer tell too little
 MOST_MILD = 0.7  # sparsity over all layers up to which what they cost is measured at a mild level
 SPARED = 0.01  # of all weights, in the smallest layers: these are pruned last
+LEAST_SHARE = 1 / 3  # that a layer keeps, of what all keep on average: samples may hardly answer to one that others need
 LAST = 1e6  # what they cost at any level, in units of the output
 
 Progress = Callable[[int, int, str], None]  # done, total, layer
@@ -48,8 +49,9 @@ class SensitivityProfile:
         return foretold_errors({name: value for name, value in pairs if value < LAST}, results)
 
     def levels(self, sparsity: float) -> dict[str, float]:
-        """The levels that reach `sparsity` over all layers at the least sum of harms."""
-        return dict(zip(self.names, optimal_levels(self.sizes, self.harms, sparsity), strict=True))
+        """The levels that reach `sparsity` over all layers at the least sum of harms, each layer keeping LEAST_SHARE."""
+        most = 1 - LEAST_SHARE * (1 - sparsity)
+        return dict(zip(self.names, optimal_levels(self.sizes, self.harms, sparsity, most), strict=True))
 
     def harm(self, sparsity: float) -> float:
         """What these levels cost together; layers that are pruned last are left out."""

@@ -145,6 +145,14 @@ def test_optimal_is_the_least_sum_of_harms_by_brute_force() -> None:
     assert sum(np.interp(level, GRID, harm) for level, harm in zip(levels, harms, strict=True)) <= best + 1e-9
 
 
+@given(st.floats(0.05, 0.95), st.lists(st.floats(0.5, 8), min_size=2, max_size=6))
+def test_optimal_takes_no_more_of_a_layer_than_it_may(sparsity: float, exponents: Any) -> None:
+    sizes, most = [100 * (number + 1) for number in range(len(exponents))], (1 + sparsity) / 2
+    levels = optimal_levels(sizes, steep(exponents), sparsity, most)
+    assert np.dot(levels, sizes) == pytest.approx(sparsity * sum(sizes))
+    assert max(levels) <= most
+
+
 def test_optimal_jumps_over_what_is_not_convex() -> None:
     bump = np.where(GRID < 0.5, 10 * GRID, 5.0)  # dear at first, then free
     levels = optimal_levels([100, 100], np.stack([bump, 20 * GRID]), 0.45)
