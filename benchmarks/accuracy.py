@@ -156,14 +156,19 @@ def measure(zoo: Path, subject: dict[str, Any], steps: Steps, source: str, seed:
 
 
 def commit() -> str:
-    """That of the code which runs; empty where there is no repository."""
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=PAGE.parent, capture_output=True, text=True)
-    return found.stdout.strip()
+    """That of the code which runs, `-dirty` where something but the results has changed; empty where there is no repository."""
+    name, changed = _git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain", "--", ":/", ":!/benchmarks/results")
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=PAGE.parent, capture_output=True, text=True).stdout.strip()
 
 
 def table(runs: list[dict[str, Any]]) -> str:
     """All runs in markdown: a line for a model, a recipe and a source, the mean over its seeds."""
-    lines = ["| model | recipe | data | top-1 | drop [95 %] | agreement | CPU-s | seeds |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| model | recipe | data | top-1 | drop [95 %] | agreement | CPU-s | seeds | code |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for run in runs:
         groups.setdefault((run["model"], run["row"], run["source"]), []).append(run)
@@ -172,8 +177,9 @@ def table(runs: list[dict[str, Any]]) -> str:
         drop = "{:.1f} [{:.1f}, {:.1f}]".format(*(_mean(same, "drop", end) for end in range(3)))
         data = f"none ({same[0]['samples']} made)" if source in MADE else f"{same[0]['samples']} {source}"
         shares = [f"{_mean(same, key, 0):.1f}" for key in ("accuracy", "agreement")]
+        code = " ".join(sorted({run.get("commit") or "older" for run in same}))
         cost = f"{sum(run['cpu_s'] for run in same) / len(same):.0f}{'*' * any(run.get('images_found') for run in same)}"
-        lines.append(f"| {model} | {row} | {data} | {shares[0]} | {drop} | {shares[1]} | {cost} | {len(same)} |")
+        lines.append(f"| {model} | {row} | {data} | {shares[0]} | {drop} | {shares[1]} | {cost} | {len(same)} | {code} |")
     return "\n".join(lines)
 
 

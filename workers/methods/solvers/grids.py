@@ -7,6 +7,7 @@ from workers.methods.solvers.clusters import fitted_scale
 from workers.methods.solvers.column_pass import Choose, best_row, coordinate_descent, descend, on_multiples, picked
 
 ROUNDS = 3  # turns of fitting the steps and choosing the integers
+TINY = float(np.finfo(np.float32).tiny)  # a channel of smaller weights is one of zeros: processors take them for that
 SHRINKS = np.linspace(1.0, 0.4, 31)  # candidate ranges, as shares of the largest weight
 
 
@@ -42,7 +43,7 @@ def importance(problem: LayerProblem) -> Array:
 def best_step(weight: Array, curvature: Array, reach: int) -> Array:
     """The step (g, r, 1) that minimises Σ H_jj (w − rounded w)²; positive, also for a channel of zeros."""
     largest = np.abs(weight).max(axis=2, keepdims=True)
-    best = widest = half(np.where(largest > 0, largest, 1.0) / reach)
+    best = widest = half(np.where(largest > TINY, largest, 1.0) / reach)
     least = np.full(largest.shape, np.inf)
     for shrink in SHRINKS:
         step = half(shrink * widest)

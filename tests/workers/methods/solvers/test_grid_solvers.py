@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +24,7 @@ from workers.methods.solvers.clusters import (
     ternary_levels,
 )
 from workers.methods.solvers.column_pass import on_multiples, places, taken, within
-from workers.methods.solvers.grids import best_step, fitted_grid, importance, uniform_grid
+from workers.methods.solvers.grids import TINY, best_step, fitted_grid, importance, uniform_grid
 from workers.methods.solvers.portions import Portions
 
 RNG = np.random.default_rng(0)
@@ -78,6 +78,7 @@ def test_a_row_of_zeros_has_a_positive_step_and_stays() -> None:
 
 
 @settings(max_examples=30)
+@example([5e-324], 7)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=8), st.sampled_from([1, 7, 127]))
 def test_the_step_is_no_worse_than_that_of_the_largest_weight(values: list[float], reach: int) -> None:
     weight = np.array([[values]])
@@ -87,7 +88,7 @@ def test_the_step_is_no_worse_than_that_of_the_largest_weight(values: list[float
     def loss(step: Any) -> float:
         return float(np.sum((weight - step * np.clip(np.rint(weight / step), -reach, reach)) ** 2))
 
-    widest = half(np.array(largest / reach if largest > 0 else 1 / reach))
+    widest = half(np.array(largest / reach if largest > TINY else 1 / reach))
     assert loss(step) <= loss(widest) * (1 + 1e-9)
 
 
