@@ -69,15 +69,17 @@ def _channels(covariance: Work, weight: Array, taps: int) -> Array | None:
     """
     groups, size, _ = covariance.shape
     rows = weight.reshape(groups, -1, size, taps).swapaxes(2, 3).reshape(groups, -1, size)
-    known, seen = _scaled(rows.swapaxes(1, 2) @ rows), _scaled(covariance.astype(np.float64))
-    apart = np.square(known).sum(axis=(1, 2))
-    likeness = (known * seen).sum(axis=(1, 2)) / np.where(apart > 0, apart, np.inf)
-    part = np.clip(likeness, 0, 1)[:, None, None]
-    return np.eye(size) + part * known if part.any() else None
+    known = rows.swapaxes(1, 2) @ rows
+    level, seen = (_level(gram) for gram in (known, covariance))
+    likeness = np.einsum("gij,gij->g", known, covariance) / (level * seen) - size  # of the parts off the identity
+    apart = np.einsum("gij,gij->g", known, known) / level**2 - size
+    part = np.clip(likeness / np.where(apart > 0, apart, np.inf), 0, 1)
+    if not part.any():
+        return None
+    return np.asarray((1 - part)[:, None, None] * np.eye(size) + (part / level)[:, None, None] * known)
 
 
-def _scaled(gram: Array) -> Array:
-    """A Gram matrix (g, n, n) with a mean diagonal of one, less the identity; zero stays zero."""
-    size = gram.shape[1]
-    level = np.einsum("gii->g", gram) / size
-    return np.where(level > 0, 1.0, 0.0)[:, None, None] * (gram / np.where(level > 0, level, 1.0)[:, None, None] - np.eye(size))
+def _level(gram: Work) -> Array:
+    """The mean diagonal (g,) of Gram matrices (g, n, n); infinite for one of zeros, which then counts for nothing."""
+    level = np.einsum("gii->g", gram, dtype=np.float64) / gram.shape[1]
+    return np.where(level > 0, level, np.inf)
