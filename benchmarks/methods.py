@@ -261,7 +261,10 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _cell(figure: dict[str, float] | None, kind: str) -> str:
-    return "" if figure is None else f"{figure['agreement' if kind == 'agreement' else 'accuracy']:.1f}"
+    """Top-1 and, in brackets, agreement; agreement alone where labels are not to be trusted."""
+    if figure is None:
+        return ""
+    return f"{figure['agreement']:.1f}" if kind == "agreement" else f"{figure['accuracy']:.1f} ({figure['agreement']:.1f})"
 
 
 if __name__ == "__main__":

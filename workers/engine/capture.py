@@ -24,7 +24,7 @@ from workers.ir.graph.segments import Key, tensor_key
 from workers.randomness import Stream, generator
 
 ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
-FEWEST_ROWS = 8192
+FEWEST_ROWS = 16_384
 FEWEST_ROWS_OF_GROUP = 2048  # where every group of a convolution has its own few columns
 ROWS_AT_ONCE = 1024  # that a product takes
 VALUES_AT_ONCE = 2**22  # that wait for a product
