@@ -11,11 +11,11 @@ import numpy as np
 import openvino as ov
 
 from workers.engine.collect import StatisticsPass
-from workers.engine.damping import prior
+from workers.engine.damping import damping_of, prior
 from workers.engine.layer import make_tasks
 from workers.engine.moments import output_energy, pool_halves, pool_noise
 from workers.engine.sample_schedule import SampleSource
-from workers.engine.solver import EngineOptions, damping_of
+from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import Float32, Layer
 from workers.methods.layerwise_pruning import prune_gradually
 from workers.methods.problem import Array, Indices, LayerProblem, Work
@@ -104,7 +104,7 @@ def pose_halves(
     tasks = {task.layer.name: task for task in make_tasks(batched, [(layer, ()) for layer in layers])}
     statistics = StatisticsPass(batched.clone(), list(tasks.values()), samples, options)
     for layer, seen in statistics.collect():
-        damping = damping_of(pool_noise(seen.outputs.values()), statistics.position(layer), options)
+        damping = damping_of(pool_noise(seen.outputs.values()), statistics.position(layer).depth, options.last_damping)
         weight, taps, halves = tasks[layer.name].weight, layer.geometry.taps, pool_halves(seen.outputs.values())
         known, unseen = (prior(half, damping, weight, taps).added_to(half) for half in halves)
         problem = LayerProblem(layer.name, weight, known, weight, taps=taps)

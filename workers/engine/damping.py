@@ -12,6 +12,9 @@ import numpy as np
 from workers.methods.problem import Array, Work
 
 DAMPING = 1e-3  # of the mean diagonal of H, at least
+LARGEST_DAMPING = 1.0  # whatever chance there is in H
+SYNTHETIC_LAST_DAMPING = 0.8  # of the last layers, where samples are made up: the deeper, the less they tell of real ones
+RISE = 0.5  # depth at which the least damping has risen to that of the last layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,15 @@ class Prior:
         if self.channels is not None:
             found = np.einsum("griu,gij->grju", found, self.channels, optimize=True)
         return np.asarray(found.reshape(weight.shape) + self.ridge[:, None, None] * weight)
+
+
+def damping_of(noise: float, depth: float, last: float) -> float:
+    """The damping, as a share of H's mean diagonal: as much as H is chance, `noise`, and at least what `depth` asks for.
+
+    The least rises geometrically from DAMPING, at a depth of 0, to `last` at RISE.
+    """
+    least = DAMPING * (last / DAMPING) ** min(depth / RISE, 1.0)
+    return float(max(least, min(noise / max(1 - noise, 1e-9), LARGEST_DAMPING)))
 
 
 def prior(covariance: Work, damping: float, weight: Array, taps: int) -> Prior:

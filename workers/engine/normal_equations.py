@@ -7,7 +7,10 @@ from workers.methods.problem import Array, Work, working_precision
 
 
 def solve_normal_equations(hessian: Work, pull: Array) -> Array:
-    """Return `pull` H⁻¹ (g, r, c) with H `hessian` (g, c, c), by Cholesky decomposition; of many groups, all at once."""
+    """Return `pull` H⁻¹ (g, r, c) with H `hessian` (g, c, c), by Cholesky decomposition; of many groups at once, by LU.
+
+    Raises LinAlgError where one H is singular, and of a single group also where it is not positive definite.
+    """
     dtype = working_precision(hessian)
     if len(hessian) > 1:
         solved = np.linalg.solve(hessian.astype(dtype, copy=False), pull.swapaxes(1, 2).astype(dtype, copy=False))

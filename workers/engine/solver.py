@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import openvino as ov
 
-from workers.engine.damping import DAMPING, prior
+from workers.engine.damping import DAMPING, damping_of, prior
 from workers.engine.layer import LayerResult, LayerTask
 from workers.engine.moments import ImpliedOutputs, LayerMoments, OutputMoments, Outputs, in_metric, pool
 from workers.engine.normal_equations import solve_normal_equations
@@ -15,10 +15,7 @@ from workers.ir.graph.layers import Layer, nodes_by_name
 from workers.methods.problem import Array, LayerProblem
 from workers.randomness import Stream, generator
 
-LARGEST_DAMPING = 1.0  # whatever chance there is in H
-SYNTHETIC_LAST_DAMPING = 0.8  # of the last layers, where samples are made up: the deeper, the less they tell of real ones
 MOST_RESTORED = 1.05  # times the weights, at the most: what a layer has lost for good, no scale gives back
-RISE = 0.5  # depth at which the damping for made-up samples has risen to that
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +25,7 @@ class EngineOptions:
     batch_size: int  # samples at once
     seed: int
     threads: int
-    last_damping: float = (
-        DAMPING  # the least damping of H rises geometrically from DAMPING to this, from the first layer to RISE
-    )
+    last_damping: float = DAMPING  # the least of H in the last layers
     stored: type[np.float32] | type[np.float16] = np.float32  # the type in which the model keeps its weights
 
 
@@ -75,14 +70,8 @@ def pose(
 
 def pose_task(task: LayerTask, moments: LayerMoments, position: Position, options: EngineOptions) -> LayerProblem:
     """The problem of a task, damped as its statistics and its depth ask for."""
-    damping = damping_of(moments.noise, position, options)
+    damping = damping_of(moments.noise, position.depth, options.last_damping)
     return replace(pose(task.layer, task.weight, moments, damping, task.propagation), support=task.support)
-
-
-def damping_of(noise: float, position: Position, options: EngineOptions) -> float:
-    """The damping, as a share of H's mean diagonal: as much as there is chance in H, and at least what the depth asks for."""
-    least = DAMPING * (options.last_damping / DAMPING) ** min(position.depth / RISE, 1.0)
-    return float(max(least, min(noise / max(1 - noise, 1e-9), LARGEST_DAMPING)))
 
 
 def restored(weight: Array, moments: LayerMoments) -> Array:

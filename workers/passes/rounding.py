@@ -14,9 +14,10 @@ import openvino.opset13 as ops
 
 from workers.calibration import Samples
 from workers.engine.collect import StatisticsPass
+from workers.engine.damping import damping_of
 from workers.engine.layer import LayerTask
 from workers.engine.moments import pool, pool_noise
-from workers.engine.solver import LayerStatistics, damping_of, pose
+from workers.engine.solver import LayerStatistics, pose
 from workers.ir.graph.constants import constants_of
 from workers.ir.graph.edit import ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.graph.folding import folded
@@ -125,7 +126,8 @@ def _statistics(
         write_weight(decoded, each.layer, each.rounded)
     statistics = StatisticsPass(decoded, tasks, samples, options)
     for layer, seen in statistics.collect():
-        yield by_name[layer.name], seen, damping_of(pool_noise(seen.outputs.values()), statistics.position(layer), options)
+        depth = statistics.position(layer).depth
+        yield by_name[layer.name], seen, damping_of(pool_noise(seen.outputs.values()), depth, options.last_damping)
 
 
 def _solved(each: Integers, seen: LayerStatistics, damping: float) -> Array:

@@ -13,9 +13,9 @@ import numpy as np
 import openvino as ov
 
 from workers.calibration import Samples
-from workers.engine.damping import DAMPING
+from workers.engine.damping import DAMPING, SYNTHETIC_LAST_DAMPING
 from workers.engine.layer import LayerResult
-from workers.engine.solver import SYNTHETIC_LAST_DAMPING, EngineOptions
+from workers.engine.solver import EngineOptions
 from workers.ir.graph.origins import Origin
 from workers.ir.reading.importer import Precision
 from workers.recipe.skipped_layer import SkippedLayer

@@ -1,8 +1,9 @@
 """What is added to H where samples do not tell it."""
 
 import numpy as np
+import pytest
 
-from workers.engine.damping import DAMPING, prior
+from workers.engine.damping import DAMPING, LARGEST_DAMPING, damping_of, prior
 
 
 def spread(rows: int, *shape: int) -> np.ndarray:
@@ -58,3 +59,10 @@ def test_a_convolution_knows_both_apart() -> None:
 def test_damping_makes_a_dead_layer_definite() -> None:
     hessian = np.zeros((2, 9, 9))
     assert np.linalg.eigvalsh(prior(hessian, 0.5, np.ones((2, 4, 9)), 9).added_to(hessian)).min() > 0
+
+
+def test_damping_is_what_chance_or_depth_asks_for() -> None:
+    """Chance of a third of H asks for half of the rest; the least rises geometrically, to its end at half the depth."""
+    assert damping_of(1 / 3, 0.0, 0.8) == pytest.approx(0.5)
+    assert damping_of(1.0, 0.0, DAMPING) == LARGEST_DAMPING
+    assert [damping_of(0.0, depth, 1e-1) for depth in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([1e-3, 1e-2, 1e-1, 1e-1])
