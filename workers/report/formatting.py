@@ -40,8 +40,8 @@ def metric(name: str) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.9164 -> 91.6 %."""
-    return _signed(100 * share, digits) + SPACE + "%"
+    """0.9164 -> 91.6 %; 0.9998 -> 99.98 %."""
+    return _percentage(share, digits) + SPACE + "%"
 
 
 def drop(share: float) -> str:
@@ -111,12 +111,16 @@ def milliseconds(value: float) -> str:
 
 def percent_interval(interval: Interval, digits: int = 1) -> str:
     """Interval(0.91, 0.89, 0.93) -> 89.0 to 93.0 %."""
-    return _between(interval, 100, digits) + SPACE + "%"
+    if interval.low is None or interval.high is None:
+        return f"unknown{SPACE}%"
+    return f"{_percentage(interval.low, digits)} to {percent(interval.high, digits)}"
 
 
 def drop_interval(interval: Interval) -> str:
     """Interval(0.003, -0.01, 0.02) -> -1.00 to 2.00 points."""
-    return f"{_between(interval, 100, 2)}{SPACE}points"
+    if interval.low is None or interval.high is None:
+        return f"unknown{SPACE}points"
+    return f"{_signed(100 * interval.low, 2)} to {_signed(100 * interval.high, 2)}{SPACE}points"
 
 
 def plain_interval(interval: Interval | Ratio) -> str:
@@ -173,10 +177,10 @@ def _price(report: Report) -> str:
     return "and its outputs cannot be compared"
 
 
-def _between(interval: Interval, factor: float, digits: int) -> str:
-    if interval.low is None or interval.high is None:
-        return "unknown"
-    return f"{_signed(factor * interval.low, digits)} to {_signed(factor * interval.high, digits)}"
+def _percentage(share: float, digits: int) -> str:
+    """What would only round to all, and is not all, is told to the hundredth below."""
+    nearly = digits == 1 and 0.9995 <= share < 1
+    return f"{floor(1e4 * share + 1e-9) / 100:.2f}" if nearly else _signed(100 * share, digits)
 
 
 def _signed(value: float, digits: int) -> str:

@@ -19,6 +19,9 @@ def plain(text: str) -> str:
     [
         (formatting.percent(0.91642), "91.6 %"),
         (formatting.percent(-0.287), "-28.7 %"),
+        (formatting.percent(0.9998), "99.98 %"),
+        (formatting.percent(0.99999), "99.99 %"),
+        (formatting.percent(1.0), "100.0 %"),
         (formatting.percent(-0.0001), "0.0 %"),
         (formatting.drop(0.0133), "1.33 points"),
         (formatting.drop(-0.007), "-0.70 points"),
@@ -38,6 +41,7 @@ def plain(text: str) -> str:
         (formatting.duration(2_114), "35 min"),
         (formatting.duration(7_500), "2 h 5 min"),
         (formatting.percent_interval(Interval(0.91, 0.89, 0.93)), "89.0 to 93.0 %"),
+        (formatting.percent_interval(Interval(0.9998, 0.9994, 0.9999)), "99.9 to 99.99 %"),
         (formatting.percent_interval(Interval(0.9999, 0.9996, 1.0), 2), "99.96 to 100.00 %"),
         (formatting.drop_interval(Interval(0.003, -0.01, 0.02)), "-1.00 to 2.00 points"),
         (formatting.loss(0.5, "psnr"), "0.500"),

@@ -13,7 +13,7 @@ from workers.evaluation.decoders import Frame, Output, find_decoder
 from workers.evaluation.tasks.classification import Classification
 from workers.evaluation.tasks.detection import Detection
 from workers.evaluation.tasks.embedding import Embedding
-from workers.evaluation.tasks.image import Image
+from workers.evaluation.tasks.image import Image, value_range
 from workers.evaluation.tasks.multilabel import Multilabel
 from workers.evaluation.tasks.other import Other
 from workers.evaluation.tasks.regression import Regression
@@ -27,7 +27,6 @@ SINGLE = frozenset({OutputKind.CLASSES, OutputKind.PROBABILITY})
 MOST_CODES = 256  # classes that a map of integers may name
 LINE_HEIGHT = 64  # pixels, at the most
 FEWEST_CHARACTERS = 10
-WHITE = 2.0  # values above mean that white is 255
 
 BY_LABELS = {
     TargetKind.BOXES: "detection",
@@ -153,7 +152,7 @@ def _image(seen: Seen, asked: TaskRequest) -> Task | None:
             channels, sides = (output.shape[0], output.shape[1:]) if first else (output.shape[2], output.shape[:2])
             grown = sides[0] * seen.frame.width == sides[1] * seen.frame.height and sides[0] >= seen.frame.height
             if channels == seen.frame.channels and grown:
-                return Image(index, first, 255.0 if seen.values[index].max() > WHITE else 1.0)
+                return Image(index, first, *value_range(seen.values[index]))
     return None
 
 

@@ -14,6 +14,8 @@ from workers.statistics.measures import Measure, mean_measure
 
 WINDOW = 7  # pixels, as scikit-image has it by default
 MOST_DECIBELS = 100.0  # of equal pictures
+RANGES = {(0.0, 1.0): 0.0, (-1.0, 1.0): -1.0, (0.0, 255.0): 32.0}  # black and white; the least that the brightest pixel has
+BEYOND = 0.25  # of a range, that a network may overshoot it
 
 
 class Likeness(NamedTuple):
@@ -24,13 +26,25 @@ class Likeness(NamedTuple):
     psnr: float
 
 
+def value_range(values: Array) -> tuple[float, float]:
+    """Black and white of an answer (...): the first of RANGES that holds its finite values, else their extremes."""
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    for (black, white), dimmest in RANGES.items():
+        beyond = BEYOND * (white - black)
+        if black - beyond <= low and dimmest <= high <= white + beyond:
+            return black, white
+    return (low, high) if high > low else (low, low + 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """A picture for every sample."""
 
     output: int  # its position
     channels_first: bool
-    peak: float  # 1 or 255: what white is
+    black: float  # the value of it
+    white: float
     name: ClassVar[str] = "image"
     classes: ClassVar[int | None] = None
     answers: ClassVar[frozenset[TargetKind]] = frozenset({TargetKind.IMAGE})
@@ -38,7 +52,7 @@ class Image:
     @property
     def notes(self) -> tuple[str, ...]:
         """The range of its values."""
-        return (f"Pictures that the model returns are taken to lie in 0..{self.peak:g}.",)
+        return (f"Pictures that the model returns are taken to lie in {self.black:.3g}..{self.white:.3g}.",)
 
     def compare(self, before: Outputs, after: Outputs, targets: Sequence[Array] | None) -> list[Likeness]:
         """How like the pictures are."""
@@ -72,9 +86,10 @@ class Image:
         )
 
     def _pictures(self, values: Array) -> Array:
-        """(n, height, width, channels) in 0..1."""
+        """(n, height, width, channels), black being 0 and white 1; cut off there, where the range is one that pictures have."""
         channels_last = np.moveaxis(values, 1, -1) if self.channels_first else values
-        return np.clip(channels_last.astype(np.float64) / self.peak, 0, 1)
+        scaled = (channels_last.astype(np.float64) - self.black) / (self.white - self.black)
+        return np.clip(scaled, 0, 1) if (self.black, self.white) in RANGES else scaled
 
 
 def ssim(first: Array, second: Array) -> float:

@@ -144,12 +144,24 @@ def test_one_channel_by_a_sigmoid_is_a_map_of_two_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "peak"), [(np.full((3, 64, 96), 0.9), 1.0), (np.full((3, 64, 96), 200.0), 255.0), (np.zeros((3, 64, 96)), 1.0)]
+    ("values", "expected"),
+    [
+        ((0.0, 0.9), (0, 1)),
+        ((-0.1, 1.2), (0, 1)),
+        ((0.0, 0.0), (0, 1)),
+        ((-0.9, 1.0), (-1, 1)),
+        ((-8.0, 200.0), (0, 255)),
+        ((-2.0, 2.6), (-2.0, 2.6)),  # pixels by mean and deviation
+        ((-3.0, -3.0), (-3.0, -2.0)),
+        ((np.nan, np.inf), (0, 1)),
+    ],
 )
-def test_white_is_told_by_the_values(value: Any, peak: float) -> None:
-    task = choose_task(seen(("out", value)), TaskRequest(task="image"), None)
+def test_black_and_white_are_told_by_the_values(values: tuple[float, float], expected: tuple[float, float]) -> None:
+    picture = np.full((3, 64, 96), values[0])
+    picture[:, 0] = values[1]
+    task = choose_task(seen(("out", picture)), TaskRequest(task="image"), None)
     assert isinstance(task, Image)
-    assert task.peak == peak
+    assert (task.black, task.white) == expected
 
 
 def test_a_picture_of_other_channels_or_a_smaller_one_is_no_image() -> None:

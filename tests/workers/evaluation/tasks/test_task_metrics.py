@@ -12,7 +12,7 @@ from sklearn import metrics
 
 from workers.evaluation.tasks.classification import Classification, area_under_curve, f1_scores
 from workers.evaluation.tasks.embedding import Embedding, spearman
-from workers.evaluation.tasks.image import Image, psnr, ssim
+from workers.evaluation.tasks.image import Image, psnr, ssim, value_range
 from workers.evaluation.tasks.multilabel import Multilabel
 from workers.evaluation.tasks.other import Other
 from workers.evaluation.tasks.regression import Regression, r_squared
@@ -145,7 +145,12 @@ CASES: dict[str, tuple[Task, Callable[[], Any], Callable[[Any], Any]]] = {
     "segmentation": (SEGMENTATION, lambda: RNG.normal(size=(N, 3, 8, 8)), lambda before: np.zeros_like(before)),
     "regression": (Regression(0), lambda: RNG.normal(size=(N, 1)), lambda before: np.zeros_like(before)),
     "embedding": (Embedding(0), lambda: RNG.normal(size=(N, 16)), lambda before: np.ones_like(before)),
-    "image": (Image(0, True, 1.0), lambda: RNG.random((N, 1, 12, 12)), lambda before: np.full_like(before, 0.5)),
+    "image": (Image(0, True, 0.0, 1.0), lambda: RNG.random((N, 1, 12, 12)), lambda before: np.full_like(before, 0.5)),
+    "image, not of pixels": (
+        Image(0, True, *value_range(np.array([-2.0, 2.6]))),
+        lambda: RNG.uniform(-2, 2.6, (N, 1, 12, 12)),
+        lambda before: np.zeros_like(before),
+    ),
     "text_lines": (TextLines(0), lambda: RNG.random((N, 9, 12)), lambda before: np.eye(12)[np.zeros((N, 9), int)]),
     "other, a map": (Other(0, MAP), a_map_of_background, lambda before: np.broadcast_to([1.0, 0, 0], before.shape)),
     "other, values": (
