@@ -15,7 +15,8 @@ from workers.ir.graph.layers import Layer, nodes_by_name
 from workers.methods.problem import Array, LayerProblem
 from workers.randomness import Stream, generator
 
-MOST_RESTORED = 1.05  # times the weights, at the most: what a layer has lost for good, no scale gives back
+MOST_RESTORED = 1.05  # times the weights that are left, at the most: what a layer has lost for good, no scale gives back
+MOST_RAISED = 1.2  # times a target that makes up for what the layers before have lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +70,27 @@ def pose(
 
 
 def pose_task(task: LayerTask, moments: LayerMoments, position: Position, options: EngineOptions) -> LayerProblem:
-    """The problem of a task, damped as its statistics and its depth ask for."""
+    """The problem of a task, damped as its statistics and its depth ask for.
+
+    A target that makes up for all that was lost before is raised to what the original's outputs vary by; of the others the
+    weights are, once they are known.
+    """
     damping = damping_of(moments.noise, position.depth, options.last_damping)
-    return replace(pose(task.layer, task.weight, moments, damping, task.propagation), support=task.support)
+    problem = pose(task.layer, task.weight, moments, damping, task.propagation)
+    target = restored(problem.target, moments, MOST_RAISED) if task.propagation == 1 else problem.target
+    return replace(problem, target=target, support=task.support)
 
 
-def restored(weight: Array, moments: LayerMoments) -> Array:
-    """`weight` (g, r, c) with every row scaled until its outputs vary as much as the original's.
+def restored(weight: Array, moments: LayerMoments, most: float) -> Array:
+    """`weight` (g, r, c) with every row scaled, by `most` at the most, until its outputs vary as much as the original's.
 
     Least squares leaves out of an output what it cannot explain, so that the outputs vary less with every layer; the network
     then answers more timidly than the original (REPAIR, Jordan et al. 2023, does this for merged networks).
     """
     spread = np.einsum("grc,grc->gr", in_metric(weight, moments.covariance), weight)
     variance = np.maximum(moments.variance, 0)  # rounded, it may lie below
-    factor = np.sqrt(variance / np.where(spread > 0, spread, np.inf))
-    return np.asarray(weight * np.clip(factor, 1 / MOST_RESTORED, MOST_RESTORED)[..., None])
+    factor = np.sqrt(np.divide(variance, spread, out=np.ones_like(variance), where=spread > 0))
+    return np.asarray(weight * np.clip(factor, 1 / most, most)[..., None])
 
 
 class LayerSolver:
@@ -104,7 +111,7 @@ class LayerSolver:
             solution = method.solve(problem, rng)
             problem = replace(problem, original=solution.weight, support=solution.weight != 0)
             statistics |= solution.statistics
-        solved = restored(solution.weight, moments) if solution.free else solution.weight
+        solved = restored(solution.weight, moments, MOST_RESTORED) if solution.free else solution.weight
         kind = self._options.stored if solution.scale is None and _fits(solved, self._options.stored) else np.float32
         weight = solved.astype(kind).astype(np.float64) + 0.0  # no negative zeros
         original = task.original.astype(np.float64)

@@ -23,7 +23,7 @@ from workers.training.teacher import Teacher
 log = structlog.get_logger(__name__)
 CHECKS = 25  # selections over the whole training
 SAVE_EVERY_S = 60.0
-FORMAT = 2  # of saved states
+FORMAT = 3  # of saved states
 WARM_UP = 0.05  # of the training: the rate rises
 BLOCKWISE = 0.25  # of the training, where the student is smooth and the recipe does not say
 AVERAGED = 0.98  # of the average of the values stays at every step: it reaches back fifty steps
@@ -220,12 +220,12 @@ class Distillation:
             self.average = {name: torch.lerp(self.average.get(name, value), value, share) for name, value in values.items()}
 
     def _judge(self, values: Mapping[str, Tensor], selection: Sequence[tuple[TrainingBatch, Run]]) -> Tensor:
-        """The loss of the outputs on each of the held-back samples, (n,); a smooth student's at the sharpness that suits it."""
+        """The loss of the outputs on each of the held-back samples, (n,), at the sharpness that suits the student."""
         with torch.no_grad():
             runs = [(self.network.run(batch.feeds, values)[0], taught[0]) for batch, taught in selection]
             losses = [
                 torch.cat([self.loss.by_sample(*run, sharpness=factor) for run in runs])[: self.batches.selecting.count]
-                for factor in (self.loss.sharpness if self.student.smooth else (1.0,))
+                for factor in self.loss.sharpness
             ]  # the last batch is filled up
         return min(losses, key=lambda each: float(each.mean()))
 
