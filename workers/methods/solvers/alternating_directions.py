@@ -40,13 +40,15 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
         if turn % turns == 0:
             penalty *= GROWTH**turns if turn else 1
             solve = at_penalty(penalty)
-        # The multiplier is `former` times what was wanted off the mask, and zero on it.
-        right = np.where(kept, np.float32(penalty), np.float32(-former)) * wanted
-        right += pull
-        wanted *= np.where(kept, np.float32(0), np.float32(former / penalty))
-        wanted += solve(right)
+        obeying = wanted * kept
+        wanted -= obeying  # times `former`, the multiplier
+        obeying *= np.float32(penalty)
+        obeying -= np.float32(former) * wanted
+        obeying += pull
+        wanted *= np.float32(former / penalty)
+        wanted += solve(obeying)
         kept = project(np.abs(wanted), float(levels[min(turn, len(levels) - 1)]))
-        still = still + 1 if turn >= len(levels) and np.mean(kept != before) < SETTLED else 0
+        still = still + 1 if turn >= len(levels) and np.count_nonzero(kept != before) < SETTLED * kept.size else 0
         if still == PATIENCE:
             break
     return kept, np.where(kept, wanted, 0) / unit[:, None, :]
