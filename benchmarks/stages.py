@@ -1,8 +1,8 @@
 """Where does the time of a whole command go, and how near to the machine is each part?
 
-    OMP_NUM_THREADS=1 python benchmarks/stages.py efficientnet_lite0.onnx --data pictures.zip --count 300
-    OMP_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --out figures.json
-    OMP_NUM_THREADS=2 python benchmarks/stages.py resnet50 --count 300 --threads 2
+    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py efficientnet_lite0.onnx --data pictures.zip --count 300
+    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --out figures.json
+    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --threads 2
 
 What `fractune optimize` runs in its child is run here, from the import to the report, while the functions that do the work are
 timed and their operations counted; the start of such a child is timed beside it. Next to the stages stands what the machine
@@ -49,6 +49,7 @@ from workers.recipe import Preprocessing
 from workers.run import pipeline
 from workers.run.clock import Clock
 from workers.run.compression import batch_size
+from workers.threads import Threads
 
 SIDE = 2048  # of the matrices whose product shows what the machine can do
 PEAK_S = 2.0  # to measure a peak
@@ -58,15 +59,19 @@ CHILD = (sys.executable, "-c", "import workers.run.child")
 
 
 class Stopwatch:
-    """Seconds of processor and clock, and operations, by stage; what is in a stage within another counts there alone."""
+    """Seconds of processor and clock, and operations, by stage; what is in a stage within another counts there alone.
+
+    The seconds of processor of the main thread are counted, too: those of the clock where every thread has a processor.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.main: dict[str, float] = defaultdict(float)
         self.wall: dict[str, float] = defaultdict(float)
         self.operations: dict[str, float] = defaultdict(float)
         self._open: list[str] = []
         self._whole = 0  # stages whose inner ones do not count
-        self._since = time.process_time(), time.perf_counter()
+        self._since = _now()
 
     @contextmanager
     def stage(self, name: str, whole: bool = False) -> Iterator[None]:
@@ -97,6 +102,16 @@ class Stopwatch:
 
         return wrapper
 
+    def counted(self, function: Callable[..., Any]) -> Any:
+        """`Threads.product`, whose operations belong to the stage that it is called in."""
+
+        def wrapper(threads: Threads, left: Any, right: Any) -> Any:
+            if self._open:
+                self.operations[self._open[-1]] += 2.0 * left.size * right.shape[-1]
+            return function(threads, left, right)
+
+        return wrapper
+
     def run(self, function: Callable[..., Any]) -> Any:
         """`Clock.run`, each of whose stages is one of ours."""
 
@@ -110,18 +125,26 @@ class Stopwatch:
     def rows(self) -> dict[str, dict[str, float]]:
         """The figures of all stages, the longest first."""
         ordered = sorted(self.seconds.items(), key=lambda item: -item[1])
-        figures = {name: (seconds, self.wall[name], self.operations[name] / 1e9) for name, seconds in ordered}
         return {
-            name: {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2), "gflop": round(gflop, 1)}
-            for name, (cpu, wall, gflop) in figures.items()
+            name: {
+                "cpu_s": round(seconds, 2),
+                "main_s": round(self.main[name], 2),
+                "wall_s": round(self.wall[name], 2),
+                "gflop": round(self.operations[name] / 1e9, 1),
+            }
+            for name, seconds in ordered
         }
 
     def _turn(self) -> None:
-        now = time.process_time(), time.perf_counter()
+        now = _now()
         if self._open:
-            self.seconds[self._open[-1]] += now[0] - self._since[0]
-            self.wall[self._open[-1]] += now[1] - self._since[1]
+            for figures, after, before in zip((self.seconds, self.main, self.wall), now, self._since, strict=True):
+                figures[self._open[-1]] += after - before
         self._since = now
+
+
+def _now() -> tuple[float, float, float]:
+    return time.process_time(), time.thread_time(), time.perf_counter()
 
 
 def node_operations(node: ov.Node) -> float:
@@ -146,25 +169,15 @@ def segment_operations(runner: frontier.Runner, batch: frontier.Batch) -> float:
     return model_operations(runner._segment.model)
 
 
-def product_of_rows(left: Any, right: Any) -> float:
-    """leftᵀ right."""
-    return 2.0 * float(left.size * right.shape[2])
-
-
 def gram_operations(gram: Gram, rows: Any) -> float:
-    """rowsᵀ rows; half where BLAS takes the symmetric product."""
-    return product_of_rows(rows, rows) / (2 if rows.shape[0] == 1 else 1)
+    """Half of rowsᵀ rows where BLAS adds to a triangle; else it is a product."""
+    return float(rows.size * rows.shape[2]) if gram._triangular else 0.0
 
 
 def pose_operations(layer: Any, original: Any, *others: Any) -> float:
-    """The Cholesky decomposition of H and the solution for every row."""
+    """The Cholesky decomposition of H and the solution for every row, beside products."""
     groups, rows, cols = original.shape
     return float(groups * (cols**3 / 3 + 2.0 * rows * cols**2))
-
-
-def product_operations(rows: Any, blocks: Any) -> float:
-    """The preconditioner is applied once for each product with H."""
-    return float(2 * rows.size * rows.shape[-1])
 
 
 @contextmanager
@@ -176,10 +189,9 @@ def watched(watch: Stopwatch, methods: Sequence[str]) -> Iterator[None]:
         (ConvolutionGeometry, "input_rows", "compress: gathering rows", None),
         (MatMulGeometry, "input_rows", "compress: gathering rows", None),
         (Gram, "add", "compress: statistics", gram_operations),
-        (moments, "cross_product", "compress: statistics", product_of_rows),
+        (moments, "cross_product", "compress: statistics", None),
         (solver, "pose", "compress: unconstrained optimum", pose_operations),
         (layerwise_pruning, "choose_mask", "compress: choosing masks", None),
-        (least_squares, "_by_block", "compress: re-solving", product_operations),
         (least_squares.Relaxation, "__call__", "compress: re-solving", None),
     ]
     whole = [
@@ -195,6 +207,7 @@ def watched(watch: Stopwatch, methods: Sequence[str]) -> Iterator[None]:
         whole += [(int8, "_quantise", "compress: NNCF"), (int8, "measure_drift", "compress: drift of quantised layers")]
     with ExitStack() as stack:
         stack.enter_context(patch.object(Clock, "run", watch.run(Clock.run)))
+        stack.enter_context(patch.object(Threads, "product", watch.counted(Threads.product)))
         for owner, name, stage, operations in split:
             stack.enter_context(patch.object(owner, name, watch.timed(stage, getattr(owner, name), operations)))
         for owner, name, stage in whole:
@@ -250,8 +263,10 @@ def main(
     out: Annotated[Path | None, typer.Option(help="A JSON file to add the figures to.")] = None,
 ) -> None:
     """Run a job and tell where the time went."""
-    if os.environ.get("OMP_NUM_THREADS") != str(threads):
-        raise typer.BadParameter(f"set OMP_NUM_THREADS={threads}: NumPy reads it before this program can")
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        raise typer.BadParameter(
+            "set OPENBLAS_NUM_THREADS=1, as a job's process has it: NumPy reads it before this program can"
+        )
     steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
     wanted: dict[str, Any] = json.loads(recipe) if recipe else steps
     wanted["calibration"] = {**wanted.get("calibration", {}), "count": count}
@@ -274,6 +289,7 @@ def main(
         "count": count,
         "threads": threads,
         "cpu_s": round(sum(watch.seconds.values()), 1),
+        "main_s": round(sum(watch.main.values()), 1),
         "wall_s": round(sum(watch.wall.values()), 1),
         "plain_pass_s": round(plain, 2),
         "peak_bytes": peak,
@@ -291,14 +307,14 @@ def show(found: dict[str, Any]) -> None:
     """Print a run as a table."""
     passes = f"{found['cpu_s'] / found['plain_pass_s']:.1f} plain passes of {found['plain_pass_s']} s"
     title = f"{found['model']}, {found['count']} samples: {found['cpu_s']} CPU-seconds, {passes}"
-    title += f", {found['peak_bytes'] / 1e6:,.0f} MB"
-    table = Table("stage", "CPU s", "wall s", "share", "GFLOP", "GFLOP/s", title=title)
+    title += f", {found['main_s']} of the main thread, {found['peak_bytes'] / 1e6:,.0f} MB"
+    table = Table("stage", "CPU s", "main s", "wall s", "share", "GFLOP", "GFLOP/s", title=title)
     for name, stage in found["stages"].items():
         share = f"{stage['cpu_s'] / found['cpu_s']:.0%}"
         work = (f"{stage['gflop']:,.0f}", f"{stage['gflop'] / stage['cpu_s']:.1f}") if stage["gflop"] else ("", "")
-        table.add_row(name, f"{stage['cpu_s']:.2f}", f"{stage['wall_s']:.2f}", share, *work)
+        table.add_row(name, *(f"{stage[kind]:.2f}" for kind in ("cpu_s", "main_s", "wall_s")), share, *work)
     for name, value in found["machine_gflops"].items():
-        table.add_row(f"the machine: {name}", "", "", "", "", f"{value:.1f}")
+        table.add_row(f"the machine: {name}", "", "", "", "", "", f"{value:.1f}")
     Console().print(table)
 
 

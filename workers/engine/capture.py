@@ -22,6 +22,7 @@ from workers.ir.graph.frontier import Batch
 from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
 from workers.ir.graph.segments import Key, tensor_key
 from workers.randomness import Stream, generator
+from workers.threads import ALONE, Threads
 
 ROWS_PER_COLUMN = 10  # rows that the statistics of a layer are taken from, per column
 FEWEST_ROWS = 16_384
@@ -74,9 +75,11 @@ class StatisticsCollector:
     whatever other sites there are.
     """
 
-    def __init__(self, sites: Sequence[Site], batches: int, seed: int, phase: int, own: bool = False) -> None:
+    def __init__(
+        self, sites: Sequence[Site], batches: int, seed: int, phase: int, own: bool = False, threads: Threads = ALONE
+    ) -> None:
         """`own` says that the layers run in one model alone, whose outputs follow from the inputs."""
-        self._sites = sites
+        self._sites, self._threads = sites, threads
         self._batches = batches
         self._seed, self._phase, self._own = seed, phase, own
         self._drawn = self._seen = 0  # batches
@@ -86,7 +89,7 @@ class StatisticsCollector:
         self._rows: dict[tuple[object, int], list[Float32]] = {}  # of a reading in one half of the batches, (g, n, c) each
         self._others: dict[tuple[object, int], list[Float32]] = {}  # the rows beside them, (g, n, r) or (g, n, c) each
         for site in sites:
-            inputs = self._inputs.setdefault(_reading(site), InputMoments())
+            inputs = self._inputs.setdefault(_reading(site), InputMoments(threads))
             if not own:
                 beside = OriginalInputs(inputs) if _implied(site) else OutputMoments(inputs)
                 self._beside.setdefault(_kept(site), beside)
@@ -106,7 +109,7 @@ class StatisticsCollector:
                     inputs[reading] = site.layer.geometry.input_rows(dense[site.source], index[reading])
             if not self._own:
                 found = inputs[reading]
-                beside[_kept(site)] = found if _implied(site) else _target(site, dense, index[reading], found)
+                beside[_kept(site)] = found if _implied(site) else self._target(site, dense, index[reading], found)
         self._waiting.append((index, beside))
 
     def add(self, sparse: Batch) -> None:
@@ -142,6 +145,13 @@ class StatisticsCollector:
             return beside
         return ImpliedOutputs(inputs, site.weight.astype(np.float64), beside)
 
+    def _target(self, site: Site, dense: Batch, index: Indices, inputs: Float32) -> Float32:
+        """The output rows at `index` of the original, but for the bias, and what is added to them; of its `inputs` there."""
+        target: Float32 = self._threads.product(inputs, site.weight.swapaxes(1, 2))
+        if site.skip is not None:
+            target += site.layer.geometry.output_rows(dense[site.skip], index)
+        return target
+
     def _count(self, reading: object, half: int) -> None:
         inputs = self._inputs[reading]
         shifted = inputs.add(_joined(self._rows[reading, half]), half)
@@ -170,14 +180,6 @@ def _implied(site: Site) -> bool:
 def _kept(site: Site) -> object:
     """By what the rows go that stand beside those that a layer gets."""
     return _reading(site) if _implied(site) else site.node
-
-
-def _target(site: Site, dense: Batch, index: Indices, inputs: Float32) -> Float32:
-    """The output rows at `index` of the original, but for the bias, and what is added to them; `inputs` are its input rows."""
-    target: Float32 = np.matmul(inputs, site.weight.swapaxes(1, 2))
-    if site.skip is not None:
-        target += site.layer.geometry.output_rows(dense[site.skip], index)
-    return target
 
 
 def target_bytes(site: Site) -> int:

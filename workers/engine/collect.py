@@ -10,10 +10,11 @@ from workers.engine.moments import pool
 from workers.engine.sample_schedule import TOGETHER, BatchStream, SampleSource, schedule, stride
 from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose_task
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Compilations, Frontier, advance_frontier, enter_frontier
+from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import cut, layer_phases
 from workers.methods.problem import LayerProblem
+from workers.threads import Threads
 
 MOMENT_BYTES = 2**28  # that the second moments of the phases may take which are run as one
 
@@ -39,7 +40,7 @@ class StatisticsPass:
         self._model = batched
         self._parts = cut(batched.clone(), nodes, sources, self._merged(together))
         self._stream = BatchStream(samples, options.batch_size)
-        self._options = options
+        self._options, self.threads = options, Threads(options.threads)
         self.layers = sorted(layers, key=self.phase)
 
     def _merged(self, together: int) -> Callable[[int], int]:
@@ -61,17 +62,17 @@ class StatisticsPass:
     def collect(self, wanted: Callable[[Layer], bool] = lambda layer: True) -> Iterator[tuple[Layer, LayerStatistics]]:
         """The statistics of the layers that are `wanted` by the time the pass comes to them, in the order of phases."""
         frontier: Frontier = []
-        compilations = Compilations(self._options.threads)
+        threads = self._options.threads
         for phase, batches in enumerate(schedule(self._parts.held, self._stream.length), start=1):
             del frontier[batches:]
             if len(frontier) < batches:
                 fresh = self._stream.batches(len(frontier), batches)
-                frontier += enter_frontier(self._model, self._parts, phase, fresh, compilations)
+                frontier += enter_frontier(self._model, self._parts, phase, fresh, threads)
             here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
             sites = [site for site in self._sites if site.node in names]
-            collector = StatisticsCollector(sites, batches, self._options.seed, phase, own=True)
-            for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, compilations)):
+            collector = StatisticsCollector(sites, batches, self._options.seed, phase, own=True, threads=self.threads)
+            for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, threads)):
                 collector.draw(seen, self._stream.share(number))
                 collector.add(seen)
             known = collector.outputs()
@@ -87,4 +88,5 @@ def pose_layers(
     by_name = {task.layer.name: task for task in tasks}
     statistics = StatisticsPass(batched, tasks, samples, options)
     for layer, seen in statistics.collect():
-        yield pose_task(by_name[layer.name], pool(seen.outputs.values()), statistics.position(layer), options)
+        moments, position = pool(seen.outputs.values()), statistics.position(layer)
+        yield pose_task(by_name[layer.name], moments, position, options, statistics.threads)

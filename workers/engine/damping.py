@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workers.methods.problem import Array, Work
+from workers.threads import ALONE, Threads, parts_of_rows
 
 DAMPING = 1e-3  # of the mean diagonal of H, at least
 LARGEST_DAMPING = 1.0  # whatever chance there is in H
@@ -25,18 +26,23 @@ class Prior:
     taps: Array  # (g, t, t)
     channels: Array | None  # (g, n, n); None where nothing is known of how they go together
 
-    def added_to(self, covariance: Work) -> Work:
+    def added_to(self, covariance: Work, threads: Threads = ALONE) -> Work:
         """H (g, c, c) with all of it."""
         groups, cols, _ = covariance.shape
         taps = self.taps.shape[1]
-        hessian = covariance.copy()
-        by_tap = hessian.reshape(groups, cols // taps, taps, cols // taps, taps)
+        hessian = np.empty_like(covariance)
+        before, by_tap = (matrix.reshape(groups, cols // taps, taps, cols // taps, taps) for matrix in (covariance, hessian))
         kernel = self.taps.astype(hessian.dtype)
-        for channel in range(cols // taps):
-            if self.channels is None:
-                by_tap[:, channel, :, channel] += kernel
+
+        def add(part: slice) -> None:
+            by_tap[:, part] = before[:, part]
+            if self.channels is not None:
+                by_tap[:, part] += self.channels[:, part, None, :, None].astype(kernel.dtype) * kernel[:, None, :, None]
             else:
-                by_tap[:, channel] += self.channels[:, channel, None, :, None].astype(kernel.dtype) * kernel[:, :, None]
+                for channel in range(cols // taps)[part]:
+                    by_tap[:, channel, :, channel] += kernel
+
+        threads.each(add, parts_of_rows(hessian.reshape(groups, cols // taps, taps * cols)))
         hessian.reshape(groups, cols**2)[:, :: cols + 1] += self.ridge[:, None]
         return hessian
 

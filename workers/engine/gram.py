@@ -1,14 +1,18 @@
 """Sums of products of rows, in the least memory and with the fewest operations."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+from math import sqrt
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import ssyrk
 
+from workers.engine.blas import add_products
 from workers.methods.problem import SINGLE_PRECISION_FROM, Array, Work
+from workers.methods.solvers.triangles import mirror
+from workers.threads import ALONE, BLOCK, WORTH, Threads
 
 Float32 = NDArray[np.float32]
-
-MIRRORED_AT_ONCE = 512  # rows of a triangle
 
 
 class Gram:
@@ -18,16 +22,25 @@ class Gram:
     product of its own, which takes 85 MB for 4,608 columns. All else is summed in float64.
     """
 
-    def __init__(self, groups: int, cols: int) -> None:
+    def __init__(self, groups: int, cols: int, threads: Threads = ALONE) -> None:
+        self._threads = threads
         self._triangular = _in_one_triangle(groups, cols)
         self._sum: Work = np.zeros((groups, cols, cols), np.float32 if self._triangular else np.float64)
 
     def add(self, rows: Float32) -> None:
         """Count rows (g, n, c)."""
         if self._triangular:
-            ssyrk(1.0, np.ascontiguousarray(rows[0]).T, beta=1.0, c=self._sum[0].T, overwrite_c=True)
+            every, total = np.ascontiguousarray(rows[0]), self._sum[0]
+            self._threads.each(lambda part: add_products(every, part, total), self._parts(len(every)))
         else:
             self._sum += cross_product(rows, rows)
+
+    def _parts(self, count: int) -> Sequence[slice]:
+        """The rows of the triangle in parts of about as many entries each, as `count` rows of y are worth."""
+        cols = self._sum.shape[1]
+        parts = max(min(self._threads.count, cols // BLOCK, count * cols**2 // WORTH), 1)
+        bounds = [round(cols / BLOCK * sqrt(part / parts)) * BLOCK for part in range(parts)]
+        return [slice(start, stop) for start, stop in pairwise([*bounds, cols])]
 
     def inner(self, other: "Gram") -> Array:
         """Σ of the products of all entries with those of another sum, by group."""
@@ -43,11 +56,9 @@ class Gram:
 
     def whole(self, *others: "Gram") -> Work:
         """The sum (g, c, c) of this and `others`, in memory of its own."""
-        total = self._sum.copy()
-        for other in others:
-            total += other._sum
+        total = self._threads.sum(self._sum, *(other._sum for other in others))
         if self._triangular:
-            _mirror(total[0])
+            mirror(total[0])
         return total
 
 
@@ -60,17 +71,6 @@ def _in_one_triangle(groups: int, cols: int) -> bool:
     return groups == 1 and cols > SINGLE_PRECISION_FROM
 
 
-def cross_product(left: Float32, right: Float32) -> Float32:
-    """leftᵀ right over the rows: (g, n, a), (g, n, b) -> (g, a, b). One group alone takes BLAS's symmetric product."""
-    if left.shape[0] > 1:
-        return np.asarray(np.matmul(left.swapaxes(1, 2), right))
-    return np.asarray((left[0].T @ right[0])[None])
-
-
-def _mirror(triangle: Work) -> None:
-    """Write the lower triangle of a matrix (c, c) over the upper one."""
-    for start in range(0, len(triangle), MIRRORED_AT_ONCE):
-        stop = start + MIRRORED_AT_ONCE
-        corner = np.tril(triangle[start:stop, start:stop])
-        triangle[start:stop, start:stop] = corner + np.tril(corner, -1).T
-        triangle[start:stop, stop:] = triangle[stop:, start:stop].T
+def cross_product(left: Float32, right: Float32, threads: Threads = ALONE) -> Float32:
+    """leftᵀ right over the rows: (g, n, a), (g, n, b) -> (g, a, b)."""
+    return threads.product(left.swapaxes(1, 2), right)

@@ -12,6 +12,7 @@ import numpy as np
 
 from workers.engine.gram import Float32, Gram, cross_product
 from workers.methods.problem import Array, Work
+from workers.threads import ALONE, Threads
 
 ROWS_AT_ONCE = 512  # of a covariance, that are centred
 
@@ -22,7 +23,8 @@ class InputMoments:
     Rows of one sample are alike, so that the halves are of whole samples: a classifier has seen as many inputs as samples.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: Threads = ALONE) -> None:
+        self.threads = threads
         self._counts = np.zeros(2)  # rows of each half
         self._origin: Float32 | None = None  # (g, 1, c)
         self._sums: Array = np.zeros((2, 1, 1))  # (2, g, c) of y - origin
@@ -34,7 +36,7 @@ class InputMoments:
         if self._origin is None:
             self._origin = rows.mean(axis=1, keepdims=True)
             self._sums = np.zeros((2, groups, cols))
-            self._grams = [Gram(groups, cols), Gram(groups, cols)]
+            self._grams = [Gram(groups, cols, self.threads), Gram(groups, cols, self.threads)]
         rows -= self._origin
         self._counts[half] += rows.shape[1]
         self._sums[half] += rows.sum(axis=1)
@@ -118,7 +120,7 @@ class OutputMoments:
             self._origin = rows.mean(axis=1, keepdims=True)
         rows -= self._origin
         self._sum = self._sum + rows.sum(axis=1)
-        self._cross = self._cross + cross_product(rows, shifted_inputs)
+        self._cross = self._cross + cross_product(rows, shifted_inputs, self.inputs.threads)
         self._square = self._square + np.einsum("gnr,gnr->gr", rows, rows)
 
     @property
@@ -153,7 +155,7 @@ class OriginalInputs(OutputMoments):
     def add(self, rows: Float32, shifted_inputs: Float32) -> None:
         """Count rows x (g, n, c), which are moved, beside the rows y that `InputMoments.add` returned."""
         super().add(rows, shifted_inputs)
-        self._gram = self._gram or Gram(rows.shape[0], rows.shape[2])
+        self._gram = self._gram or Gram(rows.shape[0], rows.shape[2], self.inputs.threads)
         self._gram.add(rows)
 
     @property
@@ -182,12 +184,12 @@ class ImpliedOutputs:
     @cached_property
     def covariance(self) -> Array:
         """E[(z - E z)(y - E y)ᵀ] = W E[x yᵀ], (g, r, c)."""
-        return in_metric(self._weight, (self._original or self.inputs).covariance)
+        return in_metric(self._weight, (self._original or self.inputs).covariance, self.inputs.threads)
 
     @property
     def variance(self) -> Array:
         """E[(z - E z)²], (g, r)."""
-        image = in_metric(self._weight, self._original.own) if self._original else self.covariance
+        image = in_metric(self._weight, self._original.own, self.inputs.threads) if self._original else self.covariance
         return np.asarray(np.einsum("grc,grc->gr", image, self._weight))
 
 
@@ -205,20 +207,14 @@ class LayerMoments:
         """E‖z‖², summed over rows and groups."""
         return float(self.variance.sum())
 
-    def change(self, before: Array, after: Array) -> float:
-        """E‖(W − Ŵ) y‖² / E‖W y‖² about the means, for weights W and Ŵ (g, r, c)."""
-        whole = output_energy(before, self.covariance)
-        return output_energy(before - after, self.covariance) / whole if whole else 0.0
-
-    def error(self, weight: Array) -> float:
-        """E‖z − Ŵ y‖² about the means, for `weight` (g, r, c)."""
-        quadratic = np.sum(in_metric(weight, self.covariance) * weight)
-        return max(float(self.energy - 2 * np.sum(weight * self.cross) + quadratic), 0.0)
+    def error(self, weight: Array, image: Array) -> float:
+        """E‖z − Ŵ y‖² about the means, for `weight` Ŵ (g, r, c) and its product with H, `image`."""
+        return max(float(self.energy + np.sum(weight * (image - 2 * self.cross))), 0.0)
 
 
-def in_metric(weight: Array, metric: Work) -> Array:
+def in_metric(weight: Array, metric: Work, threads: Threads = ALONE) -> Array:
     """W H of weights (g, r, c) and a metric H (g, c, c), in the metric's precision."""
-    return np.asarray(weight.astype(metric.dtype, copy=False) @ metric, np.float64)
+    return np.asarray(threads.product(weight.astype(metric.dtype, copy=False), metric), np.float64)
 
 
 def output_energy(weight: Array, metric: Work) -> float:

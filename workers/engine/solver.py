@@ -14,6 +14,7 @@ from workers.ir.graph.edit import ensure_bias, read_bias, write_bias, write_weig
 from workers.ir.graph.layers import Layer, nodes_by_name
 from workers.methods.problem import Array, LayerProblem
 from workers.randomness import Stream, generator
+from workers.threads import ALONE, Threads
 
 MOST_RESTORED = 1.05  # times the weights that are left, at the most: what a layer has lost for good, no scale gives back
 MOST_RAISED = 1.2  # times a target that makes up for what the layers before have lost
@@ -53,7 +54,12 @@ class LayerStatistics:
 
 
 def pose(
-    layer: Layer, original: Array, moments: LayerMoments, damping: float = DAMPING, propagation: float = 1.0
+    layer: Layer,
+    original: Array,
+    moments: LayerMoments,
+    damping: float = DAMPING,
+    propagation: float = 1.0,
+    threads: Threads = ALONE,
 ) -> LayerProblem:
     """The problem of `layer` with weights `original` (g, r, c), damped towards them.
 
@@ -62,32 +68,34 @@ def pose(
     """
     taps = layer.geometry.taps
     added = prior(moments.covariance, damping, original, taps)
-    hessian = added.added_to(moments.covariance)
-    own = in_metric(original, moments.covariance) if propagation < 1 else 0.0
+    hessian = added.added_to(moments.covariance, threads)
+    own = in_metric(original, moments.covariance, threads) if propagation < 1 else 0.0
     cross = propagation * moments.cross + (1 - propagation) * own
-    target = solve_normal_equations(hessian, cross + added.pull(original))
-    return LayerProblem(layer.name, target, hessian, original, taps=taps)
+    target = solve_normal_equations(hessian, cross + added.pull(original), threads)
+    return LayerProblem(layer.name, target, hessian, original, taps=taps, threads=threads)
 
 
-def pose_task(task: LayerTask, moments: LayerMoments, position: Position, options: EngineOptions) -> LayerProblem:
+def pose_task(
+    task: LayerTask, moments: LayerMoments, position: Position, options: EngineOptions, threads: Threads = ALONE
+) -> LayerProblem:
     """The problem of a task, damped as its statistics and its depth ask for.
 
     A target that makes up for all that was lost before is raised to what the original's outputs vary by; of the others the
     weights are, once they are known.
     """
     damping = damping_of(moments.noise, position.depth, options.last_damping)
-    problem = pose(task.layer, task.weight, moments, damping, task.propagation)
-    target = restored(problem.target, moments, MOST_RAISED) if task.propagation == 1 else problem.target
+    problem = pose(task.layer, task.weight, moments, damping, task.propagation, threads)
+    target = restored(problem.target, moments, MOST_RAISED, threads) if task.propagation == 1 else problem.target
     return replace(problem, target=target, support=task.support)
 
 
-def restored(weight: Array, moments: LayerMoments, most: float) -> Array:
+def restored(weight: Array, moments: LayerMoments, most: float, threads: Threads = ALONE) -> Array:
     """`weight` (g, r, c) with every row scaled, by `most` at the most, until its outputs vary as much as the original's.
 
     Least squares leaves out of an output what it cannot explain, so that the outputs vary less with every layer; the network
     then answers more timidly than the original (REPAIR, Jordan et al. 2023, does this for merged networks).
     """
-    spread = np.einsum("grc,grc->gr", in_metric(weight, moments.covariance), weight)
+    spread = np.einsum("grc,grc->gr", in_metric(weight, moments.covariance, threads), weight)
     variance = np.maximum(moments.variance, 0)  # rounded, it may lie below
     factor = np.sqrt(np.divide(variance, spread, out=np.ones_like(variance), where=spread > 0))
     return np.asarray(weight * np.clip(factor, 1 / most, most)[..., None])
@@ -98,23 +106,24 @@ class LayerSolver:
 
     def __init__(self, model: ov.Model, layers: Sequence[Layer], options: EngineOptions) -> None:
         """`model` gets biases where it has none."""
-        self._model, self._options = model, options
+        self._model, self._options, self._threads = model, options, Threads(options.threads)
         self._biases = ensure_bias(model, layers)
 
     def solve(self, task: LayerTask, seen: LayerStatistics, position: Position) -> LayerResult:
         """The layer of a task, solved by its methods one after another."""
         moments = pool(seen.outputs.values())
-        problem = pose_task(task, moments, position, self._options)
+        problem = pose_task(task, moments, position, self._options, self._threads)
         rng = generator(self._options.seed, Stream.SOLVING, position.phase, position.number)
         statistics = dict(task.earlier.statistics) if task.earlier else {}
         for method in task.methods:
             solution = method.solve(problem, rng)
             problem = replace(problem, original=solution.weight, support=solution.weight != 0)
             statistics |= solution.statistics
-        solved = restored(solution.weight, moments, MOST_RESTORED) if solution.free else solution.weight
+        solved = restored(solution.weight, moments, MOST_RESTORED, self._threads) if solution.free else solution.weight
         kind = self._options.stored if solution.scale is None and _fits(solved, self._options.stored) else np.float32
         weight = solved.astype(kind).astype(np.float64) + 0.0  # no negative zeros
         original = task.original.astype(np.float64)
+        image = in_metric(weight, moments.covariance, self._threads)
         return LayerResult(
             layer=task.layer,
             steps=task.steps,
@@ -122,12 +131,18 @@ class LayerSolver:
             weight=weight.astype(np.float32),
             scale=solution.scale,
             biases={node: self._bias(node, weight, moment) for node, moment in seen.outputs.items()},
-            relative_error=moments.error(weight) / moments.energy if moments.energy else 0.0,
+            relative_error=moments.error(weight, image) / moments.energy if moments.energy else 0.0,
             samples=seen.samples,
             statistics=statistics,
             channels=task.earlier.channels if task.earlier else None,
-            own_error=moments.change(original, weight) if original.shape == weight.shape else None,
+            own_error=self._own_error(original, weight, image, moments) if original.shape == weight.shape else None,
         )
+
+    def _own_error(self, original: Array, weight: Array, image: Array, moments: LayerMoments) -> float:
+        """E‖(W − Ŵ) y‖² / E‖W y‖² about the means, for weights W and Ŵ (g, r, c) with the `image` Ŵ H."""
+        known = in_metric(original, moments.covariance, self._threads)
+        whole = float(np.sum(known * original))
+        return max(float(np.sum((known - image) * (original - weight))), 0.0) / whole if whole else 0.0
 
     def write(self, result: LayerResult, *others: ov.Model) -> None:
         """Write a result into the model, and into `others` with the same names."""

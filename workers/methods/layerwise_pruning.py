@@ -20,6 +20,7 @@ from workers.methods.solvers.least_squares import (
     affordable_iterations,
     masked_least_squares,
 )
+from workers.threads import parts_of_rows
 
 GRADUAL_STEPS = 8
 MILDEST, HARDEST = 0.1, 0.95  # levels between which a search looks
@@ -167,9 +168,12 @@ def _score(problem: LayerProblem, weight: Array, pull: Work) -> Array:
     For a kept weight v is its present value; a pruned one returns to the mask when its v has grown beyond a kept one's.
     `pull` is (W* − Ŵ) H.
     """
-    curvature = np.einsum("gcc->gc", problem.hessian)[:, None, :]
-    best = weight + pull / curvature
-    scores: Array = curvature * best**2
+    curvature, scores = np.einsum("gcc->gc", problem.hessian)[:, None, :], np.empty_like(weight)
+
+    def score(part: slice) -> None:
+        scores[:, part] = curvature * (weight[:, part] + pull[:, part] / curvature) ** 2
+
+    problem.threads.each(score, parts_of_rows(weight))
     return scores
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.config import JsonDict
 
 from workers.methods.ignored_scope import IgnoredScope, LayerSettings
+from workers.threads import ALONE, Threads
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -46,6 +47,7 @@ class LayerProblem:
     original: Array  # (g, r, c)  W, off which codebooks and importance are read
     support: Mask | None = None  # (g, r, c)  where an earlier step allows a non-zero; None allows all
     taps: int = 1  # columns of one input channel, which follow one another: the positions of a kernel
+    threads: Threads = ALONE  # that may share the work
 
     def error(self, weight: Array) -> float:
         """tr((Ŵ − W*) H (Ŵ − W*)ᵀ) of `weight` (g, r, c), summed over the groups."""
@@ -54,7 +56,7 @@ class LayerProblem:
     def row_errors(self, weight: Array) -> Array:
         """The same of every row, (g, r)."""
         deviation = weight - self.target
-        image = deviation.astype(self.hessian.dtype, copy=False) @ self.hessian
+        image = self.threads.product(deviation.astype(self.hessian.dtype, copy=False), self.hessian)
         return np.asarray(np.einsum("grc,grc->gr", image, deviation), np.float64)
 
     def in_units_of(self, scale: Array) -> "LayerProblem":

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from workers.engine.moments import ImpliedOutputs, InputMoments, OriginalInputs, OutputMoments, pool, pool_halves
+from workers.engine.moments import ImpliedOutputs, InputMoments, OriginalInputs, OutputMoments, in_metric, pool, pool_halves
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -36,7 +36,8 @@ def test_error_of_pooled_moments_is_the_mean_over_their_rows() -> None:
         parts.append(moments)
         residue = (z - z.mean(axis=1, keepdims=True)) - (y - y.mean(axis=1, keepdims=True)) @ weight.swapaxes(1, 2)
         squares.append(np.square(residue).sum())
-    assert pool(parts).error(weight) == pytest.approx(sum(squares) / 400, rel=1e-4)
+    pooled = pool(parts)
+    assert pooled.error(weight, in_metric(weight, pooled.covariance)) == pytest.approx(sum(squares) / 400, rel=1e-4)
 
 
 def test_outputs_of_the_own_inputs_follow_from_them() -> None:
@@ -50,7 +51,8 @@ def test_outputs_of_the_own_inputs_follow_from_them() -> None:
     np.testing.assert_allclose(implied.mean, z.mean(axis=1), rtol=1e-4)
     np.testing.assert_allclose(implied.covariance, centred_z.swapaxes(1, 2) @ centred_y / 400, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(implied.variance, np.square(centred_z).mean(axis=1), rtol=1e-3)
-    assert pool([implied]).error(weight) == pytest.approx(0, abs=1e-9 * pool([implied]).energy)
+    pooled = pool([implied])
+    assert pooled.error(weight, in_metric(weight, pooled.covariance)) == pytest.approx(0, abs=1e-9 * pooled.energy)
 
 
 @pytest.mark.parametrize(("groups", "cols"), [(2, 5), (1, 300)])  # of many columns a triangle is summed

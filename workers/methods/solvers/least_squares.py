@@ -3,9 +3,12 @@
 All minimise tr((Ŵ − W*) H (Ŵ − W*)ᵀ), with W* `target` (g, r, c) and H `hessian` (g, c, c) positive definite.
 """
 
+from functools import partial
+
 import numpy as np
 
 from workers.methods.problem import Array, LayerProblem, Mask, Work, working_precision
+from workers.threads import parts_of_rows
 
 EFFORT = 5e9  # operations in products with H that one solve may take
 ITERATIONS = (4, 60)  # fewest and most, whatever they take
@@ -40,7 +43,7 @@ class Relaxation:
     """
 
     def __init__(self, problem: LayerProblem) -> None:
-        self._target = problem.target
+        self._target, self._threads = problem.target, problem.threads
         self._dtype = working_precision(problem.hessian)
         self._metric: Work = problem.hessian.astype(self._dtype, copy=False)
         self._blocks: Work = _inverse_blocks(problem).astype(self._dtype)
@@ -49,27 +52,53 @@ class Relaxation:
         self, free: Mask, start: Array, iterations: int | None = None, tolerance: float = TOLERANCE
     ) -> tuple[Array, Work]:
         """The weights Ŵ, re-solved where `free` and elsewhere as in `start`, and the pull (W* − Ŵ) H on all; each (g, r, c)."""
-        tiny = np.finfo(self._dtype).tiny
-        mask: Work = free.astype(self._dtype)
-        pull: Work = (self._target - start).astype(self._dtype) @ self._metric
-        residual: Work = mask * pull
-        direction = gain = mask * _by_block(residual, self._blocks)
-        step = np.zeros_like(pull)
-        energy = _dot(residual, gain)
-        goal = energy * tolerance**2
+        pull = self._threads.product((self._target - start).astype(self._dtype), self._metric)
+        descent, parts = _Descent(free, pull, self._blocks), parts_of_rows(pull)
+        self._threads.each(descent.begin, parts)
+        goal = descent.energy * tolerance**2
         for _ in range(iterations or affordable_iterations(self._target.size, self._target.shape[2])):
-            active = energy > goal
+            active = descent.energy > goal
             if not active.any():
                 break
-            image = direction @ self._metric
-            length = np.where(active, energy / np.maximum(_dot(direction, image), tiny), 0)
-            step += length * direction
-            pull -= length * image
-            residual = mask * pull
-            gain = mask * _by_block(residual, self._blocks)
-            previous, energy = energy, _dot(residual, gain)
-            direction = gain + energy / np.maximum(previous, tiny) * direction
-        return np.where(free, start + step, start), pull
+            image = self._threads.product(descent.direction, self._metric)
+            self._threads.each(partial(descent.advance, active, image), parts)
+        weight = np.empty_like(start)
+        self._threads.each(partial(descent.move, start, weight), parts)
+        return weight, pull
+
+
+class _Descent:
+    """Where the conjugate gradient of every row has come to; rows go on by parts, which stay in the processor's cache."""
+
+    def __init__(self, free: Mask, pull: Work, blocks: Work) -> None:
+        self._free, self._pull, self._blocks = free, pull, blocks
+        self._step, self.direction = np.zeros_like(pull), np.empty_like(pull)
+        self.energy: Work = np.empty((*pull.shape[:2], 1), pull.dtype)
+
+    def begin(self, part: slice) -> None:
+        """Take the first direction."""
+        self.direction[:, part], self.energy[:, part] = self._gain(part)
+
+    def advance(self, active: Mask, image: Work, part: slice) -> None:
+        """Go along the direction, whose `image` is its product with H, and take the next one; rows not `active` stay."""
+        direction, before, tiny = self.direction[:, part], self.energy[:, part].copy(), np.finfo(image.dtype).tiny
+        length = np.where(active[:, part], before / np.maximum(_dot(direction, image[:, part]), tiny), 0)
+        self._step[:, part] += length * direction
+        self._pull[:, part] -= length * image[:, part]
+        gain, self.energy[:, part] = self._gain(part)
+        direction *= self.energy[:, part] / np.maximum(before, tiny)
+        direction += gain
+
+    def move(self, start: Array, weight: Array, part: slice) -> None:
+        """Write the weights (g, r, c) from which the free ones of `start` have gone by all steps."""
+        weight[:, part] = start[:, part] + np.where(self._free[:, part], self._step[:, part], 0)
+
+    def _gain(self, part: slice) -> tuple[Work, Work]:
+        """The preconditioned residual, and its inner product with the residual."""
+        free = self._free[:, part].astype(self._pull.dtype)
+        residual = free * self._pull[:, part]
+        gain = free * _by_block(residual, self._blocks)
+        return gain, _dot(residual, gain)
 
 
 def _inverse_blocks(problem: LayerProblem) -> Array:

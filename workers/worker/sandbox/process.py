@@ -30,7 +30,7 @@ ASK_S = 0.4  # between two questions to should_stop
 DRAIN_S = 1.0  # for the last output of a child that has ended
 # Nothing else of our environment reaches the child: it may hold passwords.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+OF_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")  # one: `workers.threads` shares products
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _argv(task: JobTask, workdir: Path, command: Sequence[str], limits: Limits, 
 
 def _environment(task: JobTask, temporary: Path) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    threads = {name: str(task.threads or machine.threads()) for name in THREAD_VARIABLES}
+    threads = {"OMP_NUM_THREADS": str(task.threads or machine.threads()), **dict.fromkeys(OF_BLAS, "1")}
     return {
         **passed_on,
         **threads,

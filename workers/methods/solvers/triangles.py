@@ -1,0 +1,16 @@
+"""Symmetric matrices of which BLAS has written one triangle."""
+
+import numpy as np
+
+from workers.methods.problem import Work
+
+ROWS_AT_ONCE = 64  # whose tiles stay in the cache
+
+
+def mirror(matrix: Work) -> None:
+    """Write the lower triangle of a matrix (c, c) over the upper one."""
+    for start in range(0, len(matrix), ROWS_AT_ONCE):
+        stop = start + ROWS_AT_ONCE
+        corner = np.tril(matrix[start:stop, start:stop])
+        matrix[start:stop, start:stop] = corner + np.tril(corner, -1).T
+        matrix[start:stop, stop:] = matrix[stop:, start:stop].T
