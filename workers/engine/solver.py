@@ -16,8 +16,7 @@ from workers.methods.problem import Array, LayerProblem
 from workers.randomness import Stream, generator
 from workers.threads import ALONE, Threads
 
-MOST_RESTORED = 1.05  # times the weights that are left, at the most: what a layer has lost for good, no scale gives back
-MOST_RAISED = 1.2  # times a target that makes up for what the layers before have lost
+MOST_RESTORED = 1.2  # times the weights, at the most: what a layer has lost for good, no scale gives back
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,12 @@ def pose_task(
     """
     damping = damping_of(moments.noise, position.depth, options.last_damping)
     problem = pose(task.layer, task.weight, moments, damping, task.propagation, threads)
-    target = restored(problem.target, moments, MOST_RAISED, threads) if task.propagation == 1 else problem.target
+    target = restored(problem.target, moments, threads) if task.propagation == 1 else problem.target
     return replace(problem, target=target, support=task.support)
 
 
-def restored(weight: Array, moments: LayerMoments, most: float, threads: Threads = ALONE) -> Array:
-    """`weight` (g, r, c) with every row scaled, by `most` at the most, until its outputs vary as much as the original's.
+def restored(weight: Array, moments: LayerMoments, threads: Threads = ALONE) -> Array:
+    """`weight` (g, r, c) with every row scaled, by MOST_RESTORED at the most, until its outputs vary as much as the original's.
 
     Least squares leaves out of an output what it cannot explain, so that the outputs vary less with every layer; the network
     then answers more timidly than the original (REPAIR, Jordan et al. 2023, does this for merged networks).
@@ -98,7 +97,7 @@ def restored(weight: Array, moments: LayerMoments, most: float, threads: Threads
     spread = np.einsum("grc,grc->gr", in_metric(weight, moments.covariance, threads), weight)
     variance = np.maximum(moments.variance, 0)  # rounded, it may lie below
     factor = np.sqrt(np.divide(variance, spread, out=np.ones_like(variance), where=spread > 0))
-    return np.asarray(weight * np.clip(factor, 1 / most, most)[..., None])
+    return np.asarray(weight * np.clip(factor, 1 / MOST_RESTORED, MOST_RESTORED)[..., None])
 
 
 class LayerSolver:
@@ -119,7 +118,7 @@ class LayerSolver:
             solution = method.solve(problem, rng)
             problem = replace(problem, original=solution.weight, support=solution.weight != 0)
             statistics |= solution.statistics
-        solved = restored(solution.weight, moments, MOST_RESTORED, self._threads) if solution.free else solution.weight
+        solved = restored(solution.weight, moments, self._threads) if solution.free else solution.weight
         kind = self._options.stored if solution.scale is None and _fits(solved, self._options.stored) else np.float32
         weight = solved.astype(kind).astype(np.float64) + 0.0  # no negative zeros
         original = task.original.astype(np.float64)

@@ -15,7 +15,7 @@ from workers.engine.layer import LayerResult, make_tasks
 from workers.engine.moments import LayerMoments
 from workers.engine.sample_schedule import stride
 from workers.engine.sequential import compress_sequentially
-from workers.engine.solver import MOST_RAISED, MOST_RESTORED, EngineOptions, Position, pose, pose_task, restored
+from workers.engine.solver import MOST_RESTORED, EngineOptions, Position, pose, pose_task, restored
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import Layer, find_layers
@@ -215,7 +215,7 @@ def test_what_pruning_took_from_the_spread_of_an_output_is_given_back() -> None:
     moments = LayerMoments((y.T @ y / 4000)[None], (z.T @ y / 4000)[None], z.var(axis=0)[None])
     pruned = np.zeros((3, 6))
     pruned[:2, :4] = np.linalg.lstsq(y[:, :4], z[:, :2], rcond=None)[0].T  # the third row has lost everything
-    found = restored(pruned[None], moments, MOST_RESTORED)[0]
+    found = restored(pruned[None], moments)[0]
     before, after = (y @ pruned.T).std(axis=0), (y @ found.T).std(axis=0)
     assert np.all(before[:2] < z.std(axis=0)[:2])
     np.testing.assert_allclose(after, np.minimum(z.std(axis=0), MOST_RESTORED * before), rtol=1e-9)
@@ -239,17 +239,17 @@ def test_a_target_that_makes_up_for_all_is_raised_to_what_the_original_varies_by
     found = pose_task(task, moments, Position(1, 0, 2), EngineOptions(batch_size=8, seed=0, threads=1)).target[0]
     timid = (y @ least.T).std(axis=0) / z.std(axis=0)
     assert not raised or (timid < 0.95).all(), "what it cannot explain, least squares leaves out"
-    np.testing.assert_allclose(found, least / np.maximum(timid, 1 / MOST_RAISED)[:, None] if raised else least)
+    np.testing.assert_allclose(found, least / np.maximum(timid, 1 / MOST_RESTORED)[:, None] if raised else least)
 
 
 def test_inputs_that_never_vary_leave_weights_as_they_are() -> None:
     moments = LayerMoments(np.zeros((1, 2, 2)), np.zeros((1, 1, 2)), np.zeros((1, 1)))
-    np.testing.assert_array_equal(restored(np.full((1, 1, 2), 0.5), moments, MOST_RAISED), np.full((1, 1, 2), 0.5))
+    np.testing.assert_array_equal(restored(np.full((1, 1, 2), 0.5), moments), np.full((1, 1, 2), 0.5))
 
 
 def test_a_variance_that_rounding_has_made_negative_restores_nothing() -> None:
     moments = LayerMoments(np.eye(2)[None], np.eye(2)[None], np.array([[1.0, -1e-9]]))
-    found = restored(np.full((1, 2, 2), 0.5), moments, MOST_RESTORED)
+    found = restored(np.full((1, 2, 2), 0.5), moments)
     assert np.isfinite(found).all()
     assert (np.abs(found) >= 0.5 / MOST_RESTORED).all()
 
