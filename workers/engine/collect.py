@@ -10,7 +10,7 @@ from workers.engine.moments import pool
 from workers.engine.sample_schedule import TOGETHER, BatchStream, SampleSource, schedule, stride
 from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose_task
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier
+from workers.ir.graph.frontier import Compilations, Frontier, advance_frontier, enter_frontier
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import cut, layer_phases
 from workers.methods.problem import LayerProblem
@@ -62,17 +62,17 @@ class StatisticsPass:
     def collect(self, wanted: Callable[[Layer], bool] = lambda layer: True) -> Iterator[tuple[Layer, LayerStatistics]]:
         """The statistics of the layers that are `wanted` by the time the pass comes to them, in the order of phases."""
         frontier: Frontier = []
-        threads = self._options.threads
+        compilations = Compilations(self._options.threads)
         for phase, batches in enumerate(schedule(self._parts.held, self._stream.length), start=1):
             del frontier[batches:]
             if len(frontier) < batches:
                 fresh = self._stream.batches(len(frontier), batches)
-                frontier += enter_frontier(self._model, self._parts, phase, fresh, threads)
+                frontier += enter_frontier(self._model, self._parts, phase, fresh, compilations)
             here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
             names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
             sites = [site for site in self._sites if site.node in names]
             collector = StatisticsCollector(sites, batches, self._options.seed, phase, own=True, threads=self.threads)
-            for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, threads)):
+            for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, compilations)):
                 collector.draw(seen, self._stream.share(number))
                 collector.add(seen)
             known = collector.outputs()

@@ -17,7 +17,7 @@ from workers.engine.layer import LayerResult, LayerTask
 from workers.engine.sample_schedule import TOGETHER, BatchStream, SampleSource, schedule, stride
 from workers.engine.solver import EngineOptions, LayerSolver, LayerStatistics, Position
 from workers.ir.graph.edit import ensure_bias
-from workers.ir.graph.frontier import Frontier, advance_frontier, enter_frontier, run_phase
+from workers.ir.graph.frontier import Compilations, Frontier, advance_frontier, enter_frontier, run_phase
 from workers.ir.graph.layers import Layer
 from workers.ir.graph.segments import Cut, cut
 from workers.threads import Threads
@@ -79,6 +79,7 @@ class TwinModels:
         self._compressed = cut(batched.clone(), nodes)
         self._stream = BatchStream(samples, options.batch_size)
         self._options, self._threads = options, Threads(options.threads)
+        self._compilations = Compilations(options.threads)
         self._batches = schedule(self._compressed.held, self._stream.length)
         self._sites: dict[int, list[Site]] = {phase: [] for phase in self.phases()}
         for site in sites:
@@ -117,7 +118,7 @@ class TwinModels:
     def advance(self, phase: int) -> None:
         """Run the compressed model through a phase, with the layers that are written into it."""
         self._collectors.pop(phase, None)
-        run_phase(self._compressed, phase, self._sparse, self._options.threads)
+        run_phase(self._compressed, phase, self._sparse, self._compilations)
 
     def enter(self, phase: int) -> None:
         """Bring both frontiers before `phase` to the batches that take part in it, and the original through it."""
@@ -137,7 +138,7 @@ class TwinModels:
         del frontier[batches:]
         if len(frontier) < batches:
             fresh = self._stream.batches(len(frontier), batches)
-            frontier += enter_frontier(model, parts, phase, fresh, self._options.threads)
+            frontier += enter_frontier(model, parts, phase, fresh, self._compilations)
 
     def _run(self, number: int) -> None:
         """Run the original through the phases of a stride, and draw the rows of their layers."""
@@ -145,7 +146,7 @@ class TwinModels:
         for phase in phases:
             here, batches = self._sites[phase], self._batches[phase - 1]
             self._collectors[phase] = StatisticsCollector(here, batches, self._options.seed, phase, threads=self._threads)
-        for batch, seen in enumerate(advance_frontier(self._original, number, self._dense, self._options.threads)):
+        for batch, seen in enumerate(advance_frontier(self._original, number, self._dense, self._compilations)):
             for phase in phases:
                 self._collectors[phase].draw(seen, self._stream.share(batch))
 

@@ -125,10 +125,12 @@ class ConvolutionGeometry(Geometry):
         return np.ascontiguousarray(matrix).reshape(shape)
 
     def input_rows(self, value: Float32, index: Indices) -> Float32:
+        pixels = np.moveaxis(value, 1, -1)
+        if self._pointwise and pixels.flags.c_contiguous:
+            return self._by_group(pixels.reshape(-1, value.shape[1]).take(index, axis=0))
         batch, *where = np.unravel_index(index, (len(value), *self._output_shape(value.shape[2:])))
         read, inside = self._read(where, value.shape[2:])
         rows = np.empty((self.groups, len(index), value.shape[1] // self.groups, self.taps), value.dtype)
-        pixels = np.moveaxis(value, 1, -1)
         if pixels.flags.c_contiguous:
             self._take_pixels(pixels.reshape(-1, value.shape[1]), batch[:, None] * prod(value.shape[2:]) + read, inside, rows)
         else:
@@ -153,14 +155,22 @@ class ConvolutionGeometry(Geometry):
 
     def output_rows(self, value: Float32, index: Indices) -> Float32:
         batch, *where = np.unravel_index(index, (value.shape[0], *value.shape[2:]))
-        rows = value[_at(batch, where)]  # (n, channels)
-        return np.ascontiguousarray(rows.reshape(len(index), self.groups, -1).swapaxes(0, 1))
+        return self._by_group(value[_at(batch, where)])
 
     def input_positions(self, input_shape: Sequence[int]) -> int:
         return int(input_shape[0]) * prod(self._output_shape(input_shape[2:]))
 
     def positions(self, output_shape: Sequence[int]) -> int:
         return int(output_shape[0]) * int(np.prod(output_shape[2:]))
+
+    def _by_group(self, pixels: Float32) -> Float32:
+        """Rows (n, channels) as (g, n, channels of a group)."""
+        return np.ascontiguousarray(pixels.reshape(len(pixels), self.groups, -1).swapaxes(0, 1))
+
+    @property
+    def _pointwise(self) -> bool:
+        """Whether every output position reads the same position of the input, and no other."""
+        return self.taps == 1 and set(self.strides) == {1} and set(self.pads) == {(0, 0)}
 
     def _output_shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Positions of the kernel on every spatial axis of an input."""

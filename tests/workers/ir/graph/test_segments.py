@@ -1,13 +1,17 @@
+import gc
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
 from tests.workers.ir.tiny import named
-from workers.ir.graph.frontier import EXACT, advance_frontier, enter_frontier
+from workers.ir.graph.frontier import ENDING_TOGETHER, EXACT, Compilations, advance_frontier, enter_frontier
 from workers.ir.graph.layers import find_layers
 from workers.ir.graph.segments import cut
+
+COMPILATIONS = Compilations(threads=1)
 
 
 def network() -> ov.Model:
@@ -44,7 +48,7 @@ def test_segments_run_in_turn_compute_what_the_model_computes() -> None:
     frontier = [{(model.get_parameters()[0].friendly_name, 0): value} for value in values]
     seen: dict[int, Any] = {}
     for phase in range(len(parts.segments)):
-        for number, batch in enumerate(advance_frontier(parts, phase, frontier, threads=1)):
+        for number, batch in enumerate(advance_frontier(parts, phase, frontier, COMPILATIONS)):
             seen[number] = np.array(batch[tap]) if tap in batch else None
     for number, value in enumerate(expected):
         np.testing.assert_allclose(seen[number], value, rtol=1e-5, atol=1e-6)
@@ -55,11 +59,11 @@ def test_the_frontier_forgets_what_nobody_reads_any_more() -> None:
     parts = cut(model, [layer.name for layer in find_layers(model)[0]])
     (entrance,) = parts.segments[0].inputs
     frontier = [{entrance: np.zeros((2, 6), np.float32)}]
-    for _ in advance_frontier(parts, 0, frontier, threads=1):
+    for _ in advance_frontier(parts, 0, frontier, COMPILATIONS):
         assert entrance in frontier[0]
     held = sum(value.nbytes for value in frontier[0].values())
     assert held == parts.held[0] > 0
-    for _ in advance_frontier(parts, 1, frontier, threads=1):
+    for _ in advance_frontier(parts, 1, frontier, COMPILATIONS):
         pass
     assert entrance not in frontier[0]
     assert sum(value.nbytes for value in frontier[0].values()) == parts.held[1]
@@ -70,13 +74,24 @@ def test_batches_that_enter_late_have_passed_what_the_others_passed() -> None:
     nodes = [layer.name for layer in find_layers(model)[0]]
     parts = cut(model.clone(), nodes)
     batches = [{parts.segments[0].inputs[0]: np.random.default_rng(n).normal(size=(2, 6)).astype(np.float32)} for n in range(3)]
-    early = list(enter_frontier(model, parts, 1, batches, threads=1))
-    for _ in advance_frontier(parts, 1, early, threads=1):
+    early = list(enter_frontier(model, parts, 1, batches, COMPILATIONS))
+    for _ in advance_frontier(parts, 1, early, COMPILATIONS):
         pass
-    for one, other in zip(early, enter_frontier(model, parts, 2, batches, threads=1), strict=True):
+    for one, other in zip(early, enter_frontier(model, parts, 2, batches, COMPILATIONS), strict=True):
         assert one.keys() == other.keys()
         for key in one:
             np.testing.assert_allclose(one[key], other[key], rtol=1e-5, atol=1e-6)
+
+
+def test_compilations_end_together() -> None:
+    model = network()
+    segment = cut(model, [layer.name for layer in find_layers(model)[0]]).segments[1]
+    compilations = Compilations(threads=1)
+    made = [ref(compilations.runner(segment).compiled) for _ in range(ENDING_TOGETHER)]
+    assert all(compiled() is not None for compiled in made)
+    compilations.runner(segment)
+    gc.collect()
+    assert all(compiled() is None for compiled in made)
 
 
 def images() -> ov.Model:
@@ -105,7 +120,7 @@ def test_images_lie_with_their_channels_last_between_segments_and_are_shaped_as_
     frontier = [{parts.segments[0].inputs[0]: np.ones((2, 3, 5, 4), np.float32)}]
     crossed = 0
     for phase in range(len(parts.segments)):
-        for batch in advance_frontier(parts, phase, frontier, threads=1):
+        for batch in advance_frontier(parts, phase, frontier, COMPILATIONS):
             found = batch.get((result, 0))
         for value in frontier[0].values():
             if value.ndim == 4 and phase:
