@@ -50,7 +50,7 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
         threads.each(partial(_reflect, kept, pull, penalty, former, wanted, right), parts)
         wanted += solve(right)
         kept = project(np.abs(wanted), float(levels[min(turn, len(levels) - 1)]))
-        still = still + 1 if turn >= len(levels) and np.mean(kept != before) < SETTLED else 0
+        still = still + 1 if turn >= len(levels) and np.count_nonzero(kept != before) < SETTLED * kept.size else 0
         if still == PATIENCE:
             break
     return kept, np.where(kept, wanted, 0) / unit[:, None, :]
@@ -68,14 +68,14 @@ def _in_units(problem: LayerProblem, unit: Array) -> Work:
 
 
 def _reflect(kept: Mask, pull: Work, penalty: float, former: float, wanted: Work, right: Work, part: slice) -> None:
-    """Some rows of what is solved for, `right`, and of `wanted` without what the mask leaves of it.
-
-    The multiplier is `former` times what was wanted off the mask, and zero on it.
-    """
-    on, some = kept[:, part], wanted[:, part]
-    right[:, part] = np.where(on, np.float32(penalty), np.float32(-former)) * some
-    right[:, part] += pull[:, part]
-    some *= np.where(on, np.float32(0), np.float32(former / penalty))
+    """Some rows of what is solved for, `right`, and of `wanted` without what the mask leaves of it."""
+    some, obeying = wanted[:, part], right[:, part]
+    np.multiply(some, kept[:, part], out=obeying)
+    some -= obeying  # times `former`, the multiplier
+    obeying *= np.float32(penalty)
+    obeying -= np.float32(former) * some
+    obeying += pull[:, part]
+    some *= np.float32(former / penalty)
 
 
 def _by_eigenvectors(metric: Work, penalties: Sequence[float], threads: Threads) -> Iterator[Solve]:
