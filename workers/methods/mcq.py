@@ -17,7 +17,7 @@ from workers.methods.solvers.bit_allocation import extra_bits_by_size, quarterin
 from workers.methods.solvers.grids import fitted_grid
 
 MOST_SAMPLES = 1024.0  # K
-GRID_BITS = 5  # that the counts come to with networks of the paper
+GRID_BITS = 5  # that the counts come to with networks of the paper, at K = 1
 FEWER = 2  # bits that a layer may have less than the mean
 MOST_EXTRA = 4.0  # bits by which the K of a small layer exceeds the mean
 ROUNDS = 3  # of calibrated rounding: turns of fitting the steps and choosing the counts
@@ -51,8 +51,8 @@ class Mcq(Method):
 
     @property
     def expected_bits(self) -> float:
-        """As measured on networks of the paper; a layer reports its own."""
-        return float(GRID_BITS)
+        """As measured on networks of the paper, and a bit more each time that K doubles; a layer reports its own."""
+        return max(GRID_BITS + log2(self.samples_per_weight), 1.0)
 
     @property
     def expected_channel_bits(self) -> float:

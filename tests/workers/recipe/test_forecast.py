@@ -47,6 +47,12 @@ def test_sizes_follow_from_bits() -> None:
     assert joined.zip_bytes < pruned.zip_bytes < dense.original_bytes
 
 
+@pytest.mark.parametrize(("rate", "bits"), [(0.25, 3), (1, 5), (4, 7), (1024, 15)])
+def test_more_samples_of_a_weight_take_more_bits(rate: float, bits: float) -> None:
+    found = forecast(steps=[{"method": "mcq", "samples_per_weight": rate}])
+    assert found.layers[0].bits == bits + 16 / COLUMNS[0]
+
+
 def test_what_is_left_alone_is_told_with_the_reason() -> None:
     found = forecast(ignored_scope={"names": ["conv1"], "types": ["MatMul"]})
     assert [layer.name for layer in found.layers] == ["conv2"]
