@@ -74,6 +74,11 @@ class Inq(Method):
         """One exponent."""
         return 8.0
 
+    @property
+    def frozen_shares(self) -> tuple[float, ...]:
+        """Accumulated shares of frozen weights: `portions`, or the paper's; a budget may give a layer more bits than it has."""
+        return self.portions or PORTIONS[min(self.bits, max(PORTIONS))]
+
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
         """Every layer at its bits by size, or at the mean."""
         if self.allocation != "size":
@@ -121,7 +126,7 @@ class Inq(Method):
         support = np.ones(unit.target.shape, np.bool_) if unit.support is None else unit.support
         free, weight = support.copy(), np.where(support, unit.target, 0.0)
         order = rng.permutation(weight.size) if self.partition == "random" else None
-        for portion in self.portions or PORTIONS[min(self.bits, 5)]:
+        for portion in self.frozen_shares:
             fresh = portion_to_freeze(weight, support & ~free, support, portion, order) & free
             weight = np.where(fresh, round_to(levels, weight), weight)
             free &= ~fresh

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from workers.engine.layer import LayerResult
 from workers.errors import NotTrainable
 from workers.methods.ec2t import Ec2t, largest_price, level_probabilities
-from workers.methods.inq import PORTIONS, Inq, portion_to_freeze, round_to, unit_levels
+from workers.methods.inq import Inq, portion_to_freeze, round_to, unit_levels
 from workers.methods.problem import Family, Method, Step
 
 Values = NDArray[np.float64]
@@ -70,7 +70,7 @@ class PowersOfTwoParameter(QuantizedParameter):
     def __init__(self, step: Inq, scale: Values, weight: Values, original: Values, mask: NDArray[np.bool_]) -> None:
         super().__init__()
         self.levels, self.scale, self.mask = unit_levels(step.bits, step.powers), scale, mask
-        self.portions = step.portions or PORTIONS[step.bits]
+        self.portions = step.frozen_shares
         self.latent = nn.Parameter(_float(_inside(weight / scale, original / scale, self.levels) * scale * mask))
         self.register_buffer("frozen", torch.from_numpy(~mask))
         self.register_buffer("fixed", torch.zeros(original.shape))

@@ -132,6 +132,13 @@ def test_inq_freezes_the_largest_weights_first_and_never_lets_go() -> None:
     assert first.sum() < confined.frozen.sum() < confined.frozen.numel()
 
 
+def test_inq_trains_at_the_bits_that_only_a_shared_budget_gives() -> None:
+    step = Inq(powers=2).at_bits(6)
+    result = solved(step)
+    found = trained(parametrize(result)) / result.scale[0]
+    np.testing.assert_array_equal(found, round_to(unit_levels(6, powers=2), found))
+
+
 def test_a_layer_that_no_step_has_changed_trains_freely() -> None:
     untouched = replace(solved(STEPS[0]), steps=(), weight=problem(shape=SHAPE).original)
     assert np.count_nonzero(trained(parametrize(untouched))) == np.prod(SHAPE)
