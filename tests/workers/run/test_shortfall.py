@@ -30,3 +30,17 @@ def test_what_was_reached_is_told_where_it_is_less_than_was_asked(level: float, 
 def test_nothing_is_said_of_recipes_that_do_not_prune() -> None:
     step = Inq(bits=4)
     assert shortfall([step], [result(100, step)]) == []
+
+
+def test_channels_that_save_operations_are_not_held_to_a_share_of_the_weights() -> None:
+    step = LayerwisePruning(sparsity_level=0.5, pattern="channel", budget="operations")
+    assert shortfall([step], [result(80, step)]) == []
+
+
+@pytest.mark.parametrize(("pattern", "size"), [("2:4", 4), ("4:8", 8)])
+def test_blocks_that_are_not_full_are_told_of(pattern: str, size: int) -> None:
+    step = LayerwisePruning.model_validate({"sparsity_level": 0.5, "pattern": pattern})
+    (text,) = shortfall([step], [result(60, step)])
+    assert text.endswith(
+        f"40 % was reached: where input channels are no multiple of {size}, the last block of them has fewer zeros."
+    )
