@@ -26,6 +26,7 @@ MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
 
 UNTOUCHED = "the recipe's steps leave this layer as it is"
+SPARED = "`allocation: optimal` puts no zeros here: the layer holds few of the weights, or its outputs matter most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,10 @@ def _untouched(plan: CompressionPlan, state: CompressionState) -> list[SkippedLa
     """The layers that no step has changed."""
     known: Mapping[str, object] = {**state.results, **{entry.name: entry for entry in state.skipped}}
     left = [layer for layer in plan.layers if layer.name not in known]
-    return [SkippedLayer(layer.name, layer.type, plan.left.get(layer.name, UNTOUCHED)) for layer in left]
+    methods = [part for part in plan.parts if not isinstance(part, Step)]
+    weighed = {name for part in methods for name, each in part.items() if any(step.measured_level is not None for step in each)}
+    reasons = {**dict.fromkeys(weighed, SPARED), **plan.left}
+    return [SkippedLayer(layer.name, layer.type, reasons.get(layer.name, UNTOUCHED)) for layer in left]
 
 
 def _part_of(progress: StepProgress, before: int, share: int, whole: int) -> StepProgress:

@@ -19,9 +19,9 @@ from workers.ir.graph.layers import find_layers
 from workers.ir.reading.importer import Imported, load
 from workers.methods.layerwise_pruning import LayerwisePruning
 from workers.methods.uniform import Uniform
-from workers.passes import REWRITES
+from workers.passes import REWRITES, CompressionState
 from workers.recipe import Preprocessing, Recipe
-from workers.run.compression import compress_model, make_context
+from workers.run.compression import SPARED, UNTOUCHED, compress_model, compressed_by, make_context
 from workers.run.plan import make_plan
 
 PRUNING, GRID = LayerwisePruning(sparsity_level=0.5, allocation="uniform"), Uniform(bits=6)
@@ -73,6 +73,14 @@ def test_zeros_survive_a_pass_and_the_next_sweep(compress: Callable[..., Any]) -
 def test_a_pass_that_is_not_as_exact_as_it_says_is_found_out(compress: Callable[..., Any]) -> None:
     with pytest.raises(Internal, match="doubling was to leave the outputs"):
         compress(PRUNING, Doubling(factor=1.01))
+
+
+@pytest.mark.parametrize(("allocation", "reason"), [("optimal", SPARED), ("uniform", UNTOUCHED)])
+def test_layers_without_zeros_are_told_with_what_has_spared_them(allocation: str, reason: str, tmp_path: Path) -> None:
+    step = LayerwisePruning.model_validate({"sparsity_level": 0.5, "allocation": allocation})
+    plan = make_plan(load(save(cnn(), tmp_path / "cnn.onnx")), Recipe.model_construct(steps=(step,)))
+    done = compressed_by(plan, CompressionState(plan.imported.model, {}))
+    assert [entry.reason for entry in done.skipped] == [reason] * 3
 
 
 def residual(folder: Path) -> Imported:
