@@ -17,9 +17,10 @@ from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Indices, Layer, find_layers, nodes_by_name
 from workers.ir.reading.error_translation import plain_sentence
 from workers.methods.ignored_scope import IgnoredScope
-from workers.methods.problem import Step
+from workers.methods.problem import Array, Step
 from workers.passes.output_error import Drift
 from workers.passes.quiet_nncf import Tell
+from workers.passes.reversion import SMOOTHING
 from workers.passes.state import CompressionState, RunContext, StepProgress
 from workers.recipe.skipped_layer import SkippedLayer
 
@@ -108,6 +109,18 @@ def results_of(
     return {layer.name: _result(step, state, decoded, layer, drift, samples, biases or {}) for layer, drift in drifts.items()}
 
 
+def smoothing(model: ov.Model, layer: Layer) -> Array:
+    """What SmoothQuant multiplies the columns of a layer's weight by, (c,) or (1,); its inputs are divided by the same."""
+    value = nodes_by_name(model)[layer.nodes[0]].input_value(1 - layer.port)
+    while value.get_node().get_type_name() == "FakeQuantize":
+        value = value.get_node().input_value(0)
+    node = value.get_node()
+    if not node.friendly_name.endswith(SMOOTHING):
+        return np.ones(1)
+    divided = node.input_value(1).get_node().get_data().reshape(-1).astype(np.float64)
+    return 1 / divided if divided.size in (1, layer.cols) else np.ones(1)
+
+
 def original_channels(state: CompressionState, layer: Layer) -> Indices | None:
     """The output channels of the original that are left of a layer; None: all."""
     earlier = state.results.get(layer.name)
@@ -123,13 +136,13 @@ def _result(
     samples: int,
     biases: Mapping[str, Bias],
 ) -> LayerResult:
-    """What became of a layer; `decoded` has its weight as one constant."""
+    """What became of a layer; `decoded` has its weight as one constant. It is told for inputs as they were."""
     earlier = state.results.get(layer.name)
     return LayerResult(
         layer=layer,
         steps=(*earlier.steps, step) if earlier else (step,),
         original=earlier.original if earlier else read_weight(state.model, layer),
-        weight=read_weight(decoded, layer),
+        weight=(read_weight(decoded, layer) / smoothing(decoded, layer)).astype(np.float32),
         scale=None,
         biases={name: read_bias(decoded, biases[name]).astype(np.float64) for name in layer.nodes if name in biases},
         relative_error=drift.relative_error,

@@ -25,8 +25,7 @@ from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.methods.problem import Array
 from workers.methods.solvers.column_pass import coordinate_descent, within
-from workers.passes.nncf_layers import compressed_layers
-from workers.passes.reversion import SMOOTHING
+from workers.passes.nncf_layers import compressed_layers, smoothing
 from workers.passes.state import CompressionState, RunContext
 
 SOLVING, JUDGING = 32, 32  # samples
@@ -96,23 +95,11 @@ def _integers(quantised: ov.Model, before: CompressionState) -> Iterator[Integer
             continue
         step = layer.geometry.matrix(np.broadcast_to(scales[0].get_data().astype(np.float32), layer.shape)).astype(np.float64)
         original, rounded = (read_weight(model, layer).astype(np.float64) for model in (before.model, decoded))
-        original = original * _smoothing(quantised, layer)
+        original = original * smoothing(quantised, layer)
         limit = np.abs(rounded / step).max()
         free = np.clip(original / step, -limit, limit)
         if np.abs(free - rounded / step).max() <= HALF_STEP:
             yield Integers(layer, original, rounded, step)
-
-
-def _smoothing(model: ov.Model, layer: Layer) -> Array:
-    """What SmoothQuant multiplies the columns of a layer's weight by, (c,) or (1,); its inputs are divided by the same."""
-    value = nodes_by_name(model)[layer.nodes[0]].input_value(1 - layer.port)
-    while value.get_node().get_type_name() == "FakeQuantize":
-        value = value.get_node().input_value(0)
-    node = value.get_node()
-    if not node.friendly_name.endswith(SMOOTHING):
-        return np.ones(1)
-    divided = node.input_value(1).get_node().get_data().reshape(-1).astype(np.float64)
-    return 1 / divided if divided.size in (1, layer.cols) else np.ones(1)
 
 
 def _statistics(

@@ -17,6 +17,7 @@ from tests.workers.passes.compressing import Job
 from workers.errors import NotQuantizable, UnmatchedScope
 from workers.evaluation.kernels import precisions
 from workers.ir.writing.exporter import export
+from workers.passes.nncf_layers import smoothing
 from workers.passes.output_error import MEASURED
 from workers.passes.quiet_nncf import quiet_nncf
 from workers.recipe import Recipe
@@ -140,6 +141,14 @@ def test_tokens_and_embeddings(tmp_path: Path) -> None:
     path = save(graph(nodes, weights, {"in": [None, 12]}, kind=TensorProto.INT32), tmp_path / "tokens.onnx")
     job = Job(path, [INT8])
     assert set(job.results) == {"first", "second"}
+
+
+def test_weights_are_told_for_inputs_that_smooth_quant_has_not_divided(tmp_path: Path) -> None:
+    path = save(matmul(weight(12, 40), (None, 12)), tmp_path / "wide.onnx")
+    job = Job(path, [INT8 | {"model_type": "transformer"}])
+    (result,) = job.results.values()
+    assert np.ptp(smoothing(job.compressed.model, result.layer)) > 0
+    np.testing.assert_allclose(result.weight, result.original, atol=np.abs(result.original).max() / 50)
 
 
 def test_a_layer_whose_scales_outweigh_it_is_reported_as_what_it_is(tmp_path: Path) -> None:
