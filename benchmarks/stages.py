@@ -3,6 +3,7 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py efficientnet_lite0.onnx --data pictures.zip --count 300
     OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --out figures.json
     OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --threads 2
+    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --cores 16
 
 What `fractune optimize` runs in its child is run here, from the import to the report, while the functions that do the work are
 timed and their operations counted; the start of such a child is timed beside it. Next to the stages stands what the machine
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from math import prod
@@ -61,12 +62,13 @@ CHILD = (sys.executable, "-c", "import workers.run.child")
 class Stopwatch:
     """Seconds of processor and clock, and operations, by stage; what is in a stage within another counts there alone.
 
-    The seconds of processor of the main thread are counted, too: those of the clock where every thread has a processor.
+    What so many `cores` would share is done by one, and what the others would save is counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cores: int = 1) -> None:
+        self._cores = cores
         self.seconds: dict[str, float] = defaultdict(float)
-        self.main: dict[str, float] = defaultdict(float)
+        self.saved: dict[str, float] = defaultdict(float)
         self.wall: dict[str, float] = defaultdict(float)
         self.operations: dict[str, float] = defaultdict(float)
         self._open: list[str] = []
@@ -112,6 +114,30 @@ class Stopwatch:
 
         return wrapper
 
+    def shared(self, threads: Threads, work: Callable[[Any], object], items: Iterable[Any]) -> None:
+        """`Threads.each`, by one thread: the longest item, or an equal part of all, would take as long with all cores."""
+        spent = [0.0]
+        for item in items:
+            start = time.process_time()
+            work(item)
+            spent.append(time.process_time() - start)
+        self._save(sum(spent) - max(max(spent), sum(spent) / self._cores))
+
+    def inferred(self, function: Callable[..., Any]) -> Any:
+        """An inference by one thread, which the runtime would share."""
+
+        def wrapper(*arguments: Any, **named: Any) -> Any:
+            start = time.process_time()
+            found = function(*arguments, **named)
+            self._save((time.process_time() - start) * (1 - 1 / self._cores))
+            return found
+
+        return wrapper
+
+    def _save(self, seconds: float) -> None:
+        if self._open:
+            self.saved[self._open[-1]] += seconds
+
     def run(self, function: Callable[..., Any]) -> Any:
         """`Clock.run`, each of whose stages is one of ours."""
 
@@ -128,7 +154,7 @@ class Stopwatch:
         return {
             name: {
                 "cpu_s": round(seconds, 2),
-                "main_s": round(self.main[name], 2),
+                "shared_s": round(seconds - self.saved[name], 2),
                 "wall_s": round(self.wall[name], 2),
                 "gflop": round(self.operations[name] / 1e9, 1),
             }
@@ -138,13 +164,27 @@ class Stopwatch:
     def _turn(self) -> None:
         now = _now()
         if self._open:
-            for figures, after, before in zip((self.seconds, self.main, self.wall), now, self._since, strict=True):
-                figures[self._open[-1]] += after - before
+            self.seconds[self._open[-1]] += now[0] - self._since[0]
+            self.wall[self._open[-1]] += now[1] - self._since[1]
         self._since = now
 
 
-def _now() -> tuple[float, float, float]:
-    return time.process_time(), time.thread_time(), time.perf_counter()
+def _now() -> tuple[float, float]:
+    return time.process_time(), time.perf_counter()
+
+
+@contextmanager
+def counted(watch: Stopwatch, cores: int) -> Iterator[None]:
+    """Cut all that so many cores would share, and count what that would save."""
+
+    def cut(threads: Threads, count: int = 1) -> None:
+        threads.count = cores
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(Threads, "__init__", cut))
+        stack.enter_context(patch.object(Threads, "each", lambda *arguments: watch.shared(*arguments)))
+        stack.enter_context(patch.object(ov.InferRequest, "infer", watch.inferred(ov.InferRequest.infer)))
+        yield
 
 
 def node_operations(node: ov.Node) -> float:
@@ -260,6 +300,7 @@ def main(
     evaluation: Annotated[str | None, typer.Option(help="Held-out samples.")] = None,
     count: Annotated[int, typer.Option(help="How many samples calibrate.")] = 300,
     threads: int = 1,
+    cores: Annotated[int, typer.Option(help="With one thread: count what so many cores would share.")] = 1,
     out: Annotated[Path | None, typer.Option(help="A JSON file to add the figures to.")] = None,
 ) -> None:
     """Run a job and tell where the time went."""
@@ -277,8 +318,12 @@ def main(
         out_folder = Path(folder, "out")
         out_folder.mkdir()
         task = JobTask(Kind.COMPRESS, str(path), str(out_folder), wanted, data, evaluation, threads)
-        watch = Stopwatch()
-        with watch.stage("between stages"), watched(watch, [step["method"] for step in wanted["steps"]]):
+        watch = Stopwatch(cores)
+        with ExitStack() as stack:
+            if cores > 1:
+                stack.enter_context(counted(watch, cores))
+            stack.enter_context(watched(watch, [step["method"] for step in wanted["steps"]]))
+            stack.enter_context(watch.stage("between stages"))
             pipeline.compress(task, Clock(lambda event: None))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         reached, plain = peaks(task, count)
@@ -289,7 +334,8 @@ def main(
         "count": count,
         "threads": threads,
         "cpu_s": round(sum(watch.seconds.values()), 1),
-        "main_s": round(sum(watch.main.values()), 1),
+        "cores": cores,
+        "shared_s": round(sum(watch.seconds.values()) - sum(watch.saved.values()), 1),
         "wall_s": round(sum(watch.wall.values()), 1),
         "plain_pass_s": round(plain, 2),
         "peak_bytes": peak,
@@ -307,12 +353,12 @@ def show(found: dict[str, Any]) -> None:
     """Print a run as a table."""
     passes = f"{found['cpu_s'] / found['plain_pass_s']:.1f} plain passes of {found['plain_pass_s']} s"
     title = f"{found['model']}, {found['count']} samples: {found['cpu_s']} CPU-seconds, {passes}"
-    title += f", {found['main_s']} of the main thread, {found['peak_bytes'] / 1e6:,.0f} MB"
-    table = Table("stage", "CPU s", "main s", "wall s", "share", "GFLOP", "GFLOP/s", title=title)
+    title += f", {found['shared_s']} where {found['cores']} cores share, {found['peak_bytes'] / 1e6:,.0f} MB"
+    table = Table("stage", "CPU s", "shared", "wall s", "share", "GFLOP", "GFLOP/s", title=title)
     for name, stage in found["stages"].items():
         share = f"{stage['cpu_s'] / found['cpu_s']:.0%}"
         work = (f"{stage['gflop']:,.0f}", f"{stage['gflop'] / stage['cpu_s']:.1f}") if stage["gflop"] else ("", "")
-        table.add_row(name, *(f"{stage[kind]:.2f}" for kind in ("cpu_s", "main_s", "wall_s")), share, *work)
+        table.add_row(name, *(f"{stage[kind]:.2f}" for kind in ("cpu_s", "shared_s", "wall_s")), share, *work)
     for name, value in found["machine_gflops"].items():
         table.add_row(f"the machine: {name}", "", "", "", "", "", f"{value:.1f}")
     Console().print(table)

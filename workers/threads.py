@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Item = TypeVar("Item")
 
@@ -41,17 +41,19 @@ class Threads:
         for helper in helpers:
             helper.result()
 
-    def sum(self, *values: NDArray[Any]) -> NDArray[Any]:
-        """The sum of arrays (g, r, c), of one a copy."""
-        total = np.empty_like(values[0])
+    def by_rows(self, function: Callable[..., NDArray[Any]], *values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+        """A function of arrays (g, r, c), entry by entry, as a new array of type `dtype`."""
+        found = np.empty(values[0].shape, dtype)
 
         def some_rows(part: slice) -> None:
-            total[:, part] = values[0][:, part]
-            for other in values[1:]:
-                total[:, part] += other[:, part]
+            found[:, part] = function(*(value[:, part] for value in values))
 
-        self.each(some_rows, parts_of_rows(total))
-        return total
+        self.each(some_rows, parts_of_rows(found))
+        return found
+
+    def converted(self, values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+        """An array (g, r, c) of another type, or itself where it is of that type."""
+        return values if values.dtype == dtype else self.by_rows(np.asarray, values, dtype=dtype)
 
     def product(self, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
         """`left` (..., n, k) times `right` (..., k, m), cut along the longer side of the product."""

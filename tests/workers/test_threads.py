@@ -59,10 +59,12 @@ def test_a_product_is_the_same_for_any_number_of_threads(shape: Any, dtype: Any,
         assert_rounded_alike(Threads(count).product(left, right), alone)
 
 
-def test_a_sum_is_of_memory_of_its_own() -> None:
+def test_a_function_of_entries_takes_rows_by_parts() -> None:
     values = np.random.default_rng(0).normal(size=(2, 700, 300)).astype(np.float32)
     assert len(parts_of_rows(values)) > 1
-    copied = Threads(2).sum(values)
+    found = Threads(2).by_rows(lambda one, other: one * other, values, values, dtype=np.float64)
+    np.testing.assert_array_equal(found, values * values)
+    copied = Threads(2).by_rows(np.asarray, values, dtype=np.float32)
     np.testing.assert_array_equal(copied, values)
     assert not np.shares_memory(copied, values)
-    np.testing.assert_array_equal(Threads(2).sum(values, values), 2 * values)
+    assert Threads(2).converted(values, np.float32) is values

@@ -1,6 +1,7 @@
 """Sums of products of rows, in the least memory and with the fewest operations."""
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
 from math import sqrt
 
@@ -56,9 +57,10 @@ class Gram:
 
     def whole(self, *others: "Gram") -> Work:
         """The sum (g, c, c) of this and `others`, in memory of its own."""
-        total = self._threads.sum(self._sum, *(other._sum for other in others))
+        sums = [self._sum, *(other._sum for other in others)]
+        total = self._threads.by_rows(lambda *parts: reduce(np.add, parts), *sums, dtype=self._sum.dtype)
         if self._triangular:
-            mirror(total[0])
+            mirror(total[0], self._threads)
         return total
 
 

@@ -12,9 +12,7 @@ import numpy as np
 
 from workers.engine.gram import Float32, Gram, cross_product
 from workers.methods.problem import Array, Work
-from workers.threads import ALONE, Threads
-
-ROWS_AT_ONCE = 512  # of a covariance, that are centred
+from workers.threads import ALONE, Threads, parts_of_rows
 
 
 class InputMoments:
@@ -62,7 +60,7 @@ class InputMoments:
     @property
     def covariance(self) -> Work:
         """E[(y - E y)(y - E y)ᵀ], (g, c, c)."""
-        return _centred(self._grams[0].whole(self._grams[1]), self.count, self.offset)
+        return _centred(self._grams[0].whole(self._grams[1]), self.count, self.offset, self.threads)
 
     @property
     def halves(self) -> tuple[Work, Work]:
@@ -70,7 +68,7 @@ class InputMoments:
         if not self._counts.all():
             return self.covariance, self.covariance
         first, second = (
-            _centred(gram.whole(), count, total / count)
+            _centred(gram.whole(), count, total / count, self.threads)
             for gram, count, total in zip(self._grams, self._counts, self._sums, strict=True)
         )
         return first, second
@@ -95,12 +93,15 @@ class InputMoments:
         return min(max(chance, 0.0) / total, 1.0) if total > 0 else 0.0
 
 
-def _centred(gram: Work, count: float, offset: Array) -> Work:
+def _centred(gram: Work, count: float, offset: Array, threads: Threads) -> Work:
     """`gram` (g, c, c) of so many rows as their covariance, in place; `offset` (g, c) is their mean."""
-    gram /= count
-    for matrix, mean in zip(gram, offset.astype(gram.dtype), strict=True):
-        for start in range(0, len(mean), ROWS_AT_ONCE):  # an outer product takes as much memory as the matrix
-            matrix[start : start + ROWS_AT_ONCE] -= mean[start : start + ROWS_AT_ONCE, None] * mean
+    mean = offset.astype(gram.dtype)
+
+    def some_rows(part: slice) -> None:
+        gram[:, part] /= count
+        gram[:, part] -= mean[:, part, None] * mean[:, None, :]
+
+    threads.each(some_rows, parts_of_rows(gram))
     return gram
 
 
@@ -162,7 +163,7 @@ class OriginalInputs(OutputMoments):
     def own(self) -> Work:
         """E[(x - E x)(x - E x)ᵀ], (g, c, c)."""
         assert self._gram is not None
-        return _centred(self._gram.whole(), self.inputs.count, self.offset)
+        return _centred(self._gram.whole(), self.inputs.count, self.offset, self.inputs.threads)
 
 
 class ImpliedOutputs:
@@ -214,7 +215,7 @@ class LayerMoments:
 
 def in_metric(weight: Array, metric: Work, threads: Threads = ALONE) -> Array:
     """W H of weights (g, r, c) and a metric H (g, c, c), in the metric's precision."""
-    return np.asarray(threads.product(weight.astype(metric.dtype, copy=False), metric), np.float64)
+    return threads.converted(threads.product(threads.converted(weight, metric.dtype), metric), np.float64)
 
 
 def output_energy(weight: Array, metric: Work) -> float:

@@ -16,8 +16,8 @@ def solve_normal_equations(hessian: Work, pull: Array, threads: Threads = ALONE)
     if len(hessian) > 1:
         solved = np.linalg.solve(hessian.astype(dtype, copy=False), pull.swapaxes(1, 2).astype(dtype, copy=False))
         return np.asarray(solved.swapaxes(1, 2), np.float64)
-    copy = threads.sum(hessian)[0].T.astype(dtype, copy=False)
-    factor = cho_factor(copy, lower=True, overwrite_a=True)
+    copy = threads.by_rows(np.asarray, hessian, dtype=dtype)
+    factor = cho_factor(copy[0].T, lower=True, overwrite_a=True)
     solved = np.empty(pull.shape)
 
     def some_rows(part: slice) -> None:

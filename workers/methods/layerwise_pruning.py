@@ -20,7 +20,6 @@ from workers.methods.solvers.least_squares import (
     affordable_iterations,
     masked_least_squares,
 )
-from workers.threads import parts_of_rows
 
 GRADUAL_STEPS = 8
 MILDEST, HARDEST = 0.1, 0.95  # levels between which a search looks
@@ -158,7 +157,8 @@ def prune_gradually(
         else:
             kept = keep_highest(scores, level, problem.support)
         iterations = between if number < len(levels) else None
-        weight, pull = relax(kept, np.where(kept, weight, 0.0), iterations, tolerance)
+        start = problem.threads.by_rows(lambda on, some: np.where(on, some, 0.0), kept, weight, dtype=np.float64)
+        weight, pull = relax(kept, start, iterations, tolerance)
         yield weight
 
 
@@ -168,13 +168,10 @@ def _score(problem: LayerProblem, weight: Array, pull: Work) -> Array:
     For a kept weight v is its present value; a pruned one returns to the mask when its v has grown beyond a kept one's.
     `pull` is (W* − Ŵ) H.
     """
-    curvature, scores = np.einsum("gcc->gc", problem.hessian)[:, None, :], np.empty_like(weight)
-
-    def score(part: slice) -> None:
-        scores[:, part] = curvature * (weight[:, part] + pull[:, part] / curvature) ** 2
-
-    problem.threads.each(score, parts_of_rows(weight))
-    return scores
+    curvature = np.einsum("gcc->gc", problem.hessian)[:, None, :]
+    return problem.threads.by_rows(
+        lambda some, pulled: curvature * (some + pulled / curvature) ** 2, weight, pull, dtype=np.float64
+    )
 
 
 def keep_highest(score: Array, sparsity: float, support: Mask | None = None) -> Mask:

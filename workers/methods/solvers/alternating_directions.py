@@ -35,7 +35,7 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
     """
     threads, unit = problem.threads, np.sqrt(np.einsum("gcc->gc", problem.hessian), dtype=np.float64)
     metric = _in_units(problem, unit)
-    target = (problem.target * unit[:, None, :]).astype(np.float32)
+    target = threads.by_rows(lambda some: some * unit[:, None, :], problem.target, dtype=np.float32)
     most, wide = max(ITERATIONS, len(levels)), metric.shape[1] > WIDE
     turns = TURNS if wide else 1
     penalties = list(accumulate(repeat(GROWTH**turns, (most - 1) // turns), mul, initial=PENALTY))
@@ -49,11 +49,12 @@ def choose_mask(problem: LayerProblem, levels: Array, project: Project) -> tuple
             penalty, solve = next(solves)
         threads.each(partial(_reflect, kept, pull, penalty, former, wanted, right), parts)
         wanted += solve(right)
-        kept = project(np.abs(wanted), float(levels[min(turn, len(levels) - 1)]))
+        kept = project(threads.by_rows(np.abs, wanted, dtype=np.float32), float(levels[min(turn, len(levels) - 1)]))
         still = still + 1 if turn >= len(levels) and np.count_nonzero(kept != before) < SETTLED * kept.size else 0
         if still == PATIENCE:
             break
-    return kept, np.where(kept, wanted, 0) / unit[:, None, :]
+    start = threads.by_rows(lambda on, some: np.where(on, some, 0) / unit[:, None, :], kept, wanted, dtype=np.float64)
+    return kept, start
 
 
 def _in_units(problem: LayerProblem, unit: Array) -> Work:

@@ -52,7 +52,8 @@ class Relaxation:
         self, free: Mask, start: Array, iterations: int | None = None, tolerance: float = TOLERANCE
     ) -> tuple[Array, Work]:
         """The weights Ŵ, re-solved where `free` and elsewhere as in `start`, and the pull (W* − Ŵ) H on all; each (g, r, c)."""
-        pull = self._threads.product((self._target - start).astype(self._dtype), self._metric)
+        apart = self._threads.by_rows(np.subtract, self._target, start, dtype=self._dtype)
+        pull = self._threads.product(apart, self._metric)
         descent, parts = _Descent(free, pull, self._blocks), parts_of_rows(pull)
         self._threads.each(descent.begin, parts)
         goal = descent.energy * tolerance**2
