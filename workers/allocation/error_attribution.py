@@ -19,8 +19,8 @@ Milder = Mapping[str, tuple[int, tuple[str, float]]]  # by layer: a step of the 
 
 NOTHING_MILDER: Milder = MappingProxyType({})
 MOST_SAMPLES = 64
-FEWEST = 4  # samples: they tell which layers cost most nearly as well as 12
-PASSES = 0.7  # over all samples, that the layers may run through together
+FEWEST = 3  # samples: they tell which layers cost most nearly as well as 12
+PASSES = 0.5  # over all samples, that the layers may run through together
 ENOUGH = 0.5  # of the total error: what leaving a few layers alone should give back
 TOO_DEAR = 0.2  # of all bytes saved: what it may not cost
 
