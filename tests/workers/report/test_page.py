@@ -106,6 +106,12 @@ def test_parts_may_be_missing(report: Report, changes: dict[str, Any]) -> None:
     assert "Before and after" in Page(render_html(report.model_copy(update=changes))).text
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_speed_is_explained_where_it_was_measured(report: Report, measured: bool) -> None:
+    shown = report if measured else report.model_copy(update={"benchmark": None})
+    assert ("The factor of speed" in Page(render_html(shown)).text) is measured
+
+
 def test_an_output_that_decides_nothing_is_shown(report: Report, fidelity: Fidelity) -> None:
     nothing = {"agreement": None, "kl_divergence": None, "foreground_agreement": None, "sqnr_db": None}
     output = fidelity.outputs[0].model_copy(update=nothing)
