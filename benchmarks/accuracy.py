@@ -72,7 +72,7 @@ ROWS: dict[str, Steps] = {
         f"pruning {level}, {when}": [{"method": "layerwise_pruning", "sparsity_level": level}, {"method": "finetune", **knobs}]
         for level in (0.5, 0.65)
         for when, knobs in {
-            "before finetune": {"steps": 1, "learning_rate": 1e-9},  # as it comes to it: solved on the same samples, not trained
+            "before finetune": {"steps": 1, "learning_rate": 1e-9},  # solved on the same samples, not trained
             "finetune ten minutes": {"steps": 700},  # of two threads on EfficientNet-Lite0
         }.items()
     },
