@@ -9,8 +9,9 @@ import pytest
 
 from tests.workers.engine.test_sequential import compress
 from tests.workers.ir.tiny import named
-from tests.workers.test_threads import assert_rounded_alike
+from tests.workers.test_threads import ROUNDS_ALIKE, assert_rounded_alike
 from workers.engine.gram import Gram
+from workers.engine.layer import LayerResult
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import find_layers
 from workers.methods.layerwise_pruning import LayerwisePruning
@@ -55,6 +56,15 @@ def transformer() -> tuple[ov.Model, Inputs]:
     return named(ov.Model([ops.result(added)], [x])), Inputs(16, width)
 
 
+def assert_alike(one: LayerResult, other: LayerResult) -> None:
+    if not ROUNDS_ALIKE:  # what is rounded otherwise takes other masks
+        assert other.relative_error == pytest.approx(one.relative_error, rel=0.02)
+        return
+    np.testing.assert_array_equal(other.weight, one.weight)
+    for node, bias in one.biases.items():
+        np.testing.assert_array_equal(other.biases[node], bias)
+
+
 @pytest.mark.parametrize("network", [convolutions, transformer])
 def test_any_number_of_threads_gives_the_same_bytes(network: Any) -> None:
     found = []
@@ -65,9 +75,7 @@ def test_any_number_of_threads_gives_the_same_bytes(network: Any) -> None:
         found.append(compress(model, plan, inputs, EngineOptions(8, 0, threads)))
     for results in found[1:]:
         for one, other in zip(found[0], results, strict=True):
-            assert_rounded_alike(other.weight, one.weight)
-            for node, bias in one.biases.items():
-                assert_rounded_alike(other.biases[node], bias)
+            assert_alike(one, other)
 
 
 @pytest.mark.parametrize("count", [300, 1001])
