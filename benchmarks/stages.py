@@ -1,9 +1,9 @@
 """Where does the time of a whole command go, and how near to the machine is each part?
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py efficientnet_lite0.onnx --data pictures.zip --count 300
-    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --out figures.json
-    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --threads 2
-    OPENBLAS_NUM_THREADS=1 python benchmarks/stages.py resnet50 --count 300 --cores 16
+    python benchmarks/stages.py efficientnet_lite0.onnx --data pictures.zip --count 300
+    python benchmarks/stages.py resnet50 --count 300 --out figures.json
+    python benchmarks/stages.py resnet50 --count 300 --threads 2
+    python benchmarks/stages.py resnet50 --count 300 --cores 16
 
 What `fractune optimize` runs in its child is run here, from the import to the report, while the functions that do the work are
 timed and their operations counted; the start of such a child is timed beside it. Next to the stages stands what the machine
@@ -285,6 +285,13 @@ def peaks(task: JobTask, count: int) -> tuple[dict[str, float], float]:
     }, count / plain
 
 
+def as_a_job() -> dict[str, str]:
+    """The environment, of BLAS what the process of a job has of it: one thread, and kernels of its own choice."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")} | {
+        "OPENBLAS_NUM_THREADS": "1"
+    }
+
+
 def start_seconds() -> float:
     """CPU-seconds of a process that has imported what a job needs."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -304,10 +311,6 @@ def main(
     out: Annotated[Path | None, typer.Option(help="A JSON file to add the figures to.")] = None,
 ) -> None:
     """Run a job and tell where the time went."""
-    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
-        raise typer.BadParameter(
-            "set OPENBLAS_NUM_THREADS=1, as a job's process has it: NumPy reads it before this program can"
-        )
     steps = {"steps": [{"method": "layerwise_pruning", "sparsity_level": 0.5}]}
     wanted: dict[str, Any] = json.loads(recipe) if recipe else steps
     wanted["calibration"] = {**wanted.get("calibration", {}), "count": count}
@@ -365,4 +368,6 @@ def show(found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    if as_a_job() != dict(os.environ):  # NumPy has read it, so begin anew
+        os.execve(sys.executable, [sys.executable, *sys.argv], as_a_job())
     typer.run(main)

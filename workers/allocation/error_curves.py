@@ -23,10 +23,10 @@ from workers.methods.problem import Array, Indices, LayerProblem, Work
 LEVELS = (0.25, 0.45, 0.6, 0.72, 0.82, 0.9, 0.96)  # of sparsity; errors rise steeply
 MILD, HARD = 1, 3  # of LEVELS: where one layer's effect on the model's outputs is measured
 
-COARSE = 0.1  # of a row's residual: a curve need not be exact
+COARSE = 0.2  # of a row's residual: a curve need not be exact
 SMALLEST = 1e-6  # relative error that counts
 FEWEST_ROWS = 64
-EFFORT = 5e9  # operations of one product with H that a curve takes
+EFFORT = 1e9  # operations of one product with H that a curve takes
 
 
 @dataclass(frozen=True, slots=True)

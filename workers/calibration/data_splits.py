@@ -14,7 +14,6 @@ from workers.methods.finetune import Finetune
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 
-SYNTHETIC_JUDGES = 256  # held-out samples that are drawn when none are given
 MOST_STOPPING = 512
 MOST_JUDGES = 5000  # of a dataset's samples beyond those that calibrate
 HELD_OUT = 1_000_003  # added to the seed of fractals that judge
@@ -95,7 +94,7 @@ def _check_apart(calibration: Samples, held: Samples) -> None:
 
 
 def _fractal_judges(imported: Imported, recipe: Recipe) -> Samples:
-    return from_fractals(imported, SYNTHETIC_JUDGES, _seed(recipe) + HELD_OUT, recipe.preprocessing)
+    return from_fractals(imported, recipe.drawn_judges, _seed(recipe) + HELD_OUT, recipe.preprocessing)
 
 
 def calibration_samples(task: JobTask, imported: Imported, recipe: Recipe, progress: Callable[[int, int], None]) -> Samples:

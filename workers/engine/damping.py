@@ -24,7 +24,7 @@ class Prior:
 
     ridge: Array  # (g,)
     taps: Array  # (g, t, t)
-    channels: Array | None  # (g, n, n); None where nothing is known of how they go together
+    channels: Work | None  # (g, n, n); None where nothing is known of how they go together
 
     def added_to(self, covariance: Work, threads: Threads = ALONE) -> Work:
         """H (g, c, c) with all of it."""
@@ -37,7 +37,7 @@ class Prior:
         def add(part: slice) -> None:
             by_tap[:, part] = before[:, part]
             if self.channels is not None:
-                by_tap[:, part] += self.channels[:, part, None, :, None].astype(kernel.dtype) * kernel[:, None, :, None]
+                by_tap[:, part] += self.channels[:, part, None, :, None] * kernel[:, None, :, None]
             else:
                 for channel in range(cols // taps)[part]:
                     by_tap[:, channel, :, channel] += kernel
@@ -46,13 +46,15 @@ class Prior:
         hessian.reshape(groups, cols**2)[:, :: cols + 1] += self.ridge[:, None]
         return hessian
 
-    def pull(self, weight: Array) -> Array:
-        """The product (g, r, c) of weights (g, r, c) with what is added."""
-        by_tap = weight.reshape(*weight.shape[:2], -1, self.taps.shape[1])
-        found = np.einsum("grit,gtu->griu", by_tap, self.taps)
+    def pull(self, weight: Array, threads: Threads = ALONE) -> Array:
+        """The product (g, r, c) of weights (g, r, c) with what is added; channels in the precision of products with H."""
+        groups, rows, _ = weight.shape
+        taps = self.taps.shape[1]
+        found = np.einsum("grit,gtu->grui", weight.reshape(groups, rows, -1, taps), self.taps)
         if self.channels is not None:
-            found = np.einsum("griu,gij->grju", found, self.channels, optimize=True)
-        return np.asarray(found.reshape(weight.shape) + self.ridge[:, None, None] * weight)
+            flat = found.reshape(groups, rows * taps, -1).astype(self.channels.dtype, copy=False)
+            found = threads.product(flat, self.channels).reshape(found.shape)
+        return np.asarray(found.swapaxes(2, 3).reshape(weight.shape) + self.ridge[:, None, None] * weight)
 
 
 def damping_of(noise: float, depth: float, last: float) -> float:
@@ -80,21 +82,25 @@ def prior(covariance: Work, damping: float, weight: Array, taps: int) -> Prior:
     return Prior(ridge, kernel, _channels(np.einsum("gitjt->gij", by_tap), weight, taps) if share else None)
 
 
-def _channels(covariance: Work, weight: Array, taps: int) -> Array | None:
+def _channels(covariance: Work, weight: Array, taps: int) -> Work | None:
     """a I + b WᵀW (g, n, n), a mean diagonal of one, nearest to the channels' `covariance` (g, n, n) among all b from 0 to 1.
 
     None where no b helps.
     """
     groups, size, _ = covariance.shape
-    rows = weight.reshape(groups, -1, size, taps).swapaxes(2, 3).reshape(groups, -1, size)
+    rows = weight.reshape(groups, -1, size, taps).swapaxes(2, 3).reshape(groups, -1, size).astype(covariance.dtype, copy=False)
     known = rows.swapaxes(1, 2) @ rows
     level, seen = (_level(gram) for gram in (known, covariance))
-    likeness = np.einsum("gij,gij->g", known, covariance) / (level * seen) - size  # of the parts off the identity
-    apart = np.einsum("gij,gij->g", known, known) / level**2 - size
+    likeness = (
+        np.einsum("gij,gij->g", known, covariance, dtype=np.float64) / (level * seen) - size
+    )  # of the parts off the identity
+    apart = np.einsum("gij,gij->g", known, known, dtype=np.float64) / level**2 - size
     part = np.clip(likeness / np.where(apart > 0, apart, np.inf), 0, 1)
     if not part.any():
         return None
-    return np.asarray((1 - part)[:, None, None] * np.eye(size) + (part / level)[:, None, None] * known)
+    known *= (part / level)[:, None, None]
+    known.reshape(groups, -1)[:, :: size + 1] += (1 - part)[:, None]
+    return np.asarray(known)
 
 
 def _level(gram: Work) -> Array:

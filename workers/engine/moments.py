@@ -32,12 +32,12 @@ class InputMoments:
         """Count the rows (g, n, c) of a batch of one half, which are moved: returns them about the origin."""
         groups, _, cols = rows.shape
         if self._origin is None:
-            self._origin = rows.mean(axis=1, keepdims=True)
+            self._origin = (_sum(rows) / rows.shape[1])[:, None]
             self._sums = np.zeros((2, groups, cols))
             self._grams = [Gram(groups, cols, self.threads), Gram(groups, cols, self.threads)]
         rows -= self._origin
         self._counts[half] += rows.shape[1]
-        self._sums[half] += rows.sum(axis=1)
+        self._sums[half] += _sum(rows)
         self._grams[half].add(rows)
         return rows
 
@@ -93,6 +93,11 @@ class InputMoments:
         return min(max(chance, 0.0) / total, 1.0) if total > 0 else 0.0
 
 
+def _sum(rows: Float32) -> Float32:
+    """Of rows (g, n, c), (g, c): a product, which NumPy's sums of many short rows take eight times as long for."""
+    return np.asarray(np.ones(rows.shape[1], rows.dtype) @ rows)
+
+
 def _centred(gram: Work, count: float, offset: Array, threads: Threads) -> Work:
     """`gram` (g, c, c) of so many rows as their covariance, in place; `offset` (g, c) is their mean."""
     mean = offset.astype(gram.dtype)
@@ -118,9 +123,9 @@ class OutputMoments:
     def add(self, rows: Float32, shifted_inputs: Float32) -> None:
         """Count output rows (g, n, r), which are moved, beside the input rows that `InputMoments.add` returned."""
         if self._origin is None:
-            self._origin = rows.mean(axis=1, keepdims=True)
+            self._origin = (_sum(rows) / rows.shape[1])[:, None]
         rows -= self._origin
-        self._sum = self._sum + rows.sum(axis=1)
+        self._sum = self._sum + _sum(rows)
         self._cross = self._cross + cross_product(rows, shifted_inputs, self.inputs.threads)
         self._square = self._square + np.einsum("gnr,gnr->gr", rows, rows)
 

@@ -70,7 +70,7 @@ def pose(
     hessian = added.added_to(moments.covariance, threads)
     own = in_metric(original, moments.covariance, threads) if propagation < 1 else 0.0
     cross = propagation * moments.cross + (1 - propagation) * own
-    target = solve_normal_equations(hessian, cross + added.pull(original), threads)
+    target = solve_normal_equations(hessian, cross + added.pull(original, threads), threads)
     return LayerProblem(layer.name, target, hessian, original, taps=taps, threads=threads)
 
 

@@ -26,7 +26,6 @@ START_S, START_LAYER_S, START_WEIGHT_S = 0.9, 0.004, 2e-7  # processes, imports,
 DRAWN_S, PIXEL_S = 2e-3, 8.4e-8  # of a fractal, and of each of its pixels
 READ_S, READ_PIXEL_S = 2e-4, 4e-8  # of a sample from a file, and of each of its pixels
 CHECKED = 100  # samples that check the original against the labels and other preprocessing
-JUDGES = 256  # held-out samples, where their number is not known
 PASSES = 4  # over all samples that solving layers comes to: both models, rows gathered, statistics
 LAYER_S, EXPORTED_S, EXPORTED_WEIGHT_S = 0.035, 0.012, 1.6e-7  # for each layer, and to write it
 PORTIONS_S = 0.05  # of a layer that is solved portion by portion, besides
@@ -91,8 +90,8 @@ def _samples(inspection: Mapping[str, Any], recipe: Recipe, speed: Speed, data: 
     pixels = sum(_pixels(entry) for entry in inspection.get("inputs", ()))
     count = recipe.calibration.count
     if recipe.calibration.source == "dataset" or data:
-        return (count + JUDGES) * speed.pace * (READ_S + READ_PIXEL_S * pixels) + CHECKED * speed.inference
-    drawn = (count + JUDGES) * speed.pace * (DRAWN_S + PIXEL_S * pixels)
+        return (count + recipe.drawn_judges) * speed.pace * (READ_S + READ_PIXEL_S * pixels) + CHECKED * speed.inference
+    drawn = (count + recipe.drawn_judges) * speed.pace * (DRAWN_S + PIXEL_S * pixels)
     if recipe.calibration.inversion_steps == 0 or not pixels:
         return drawn
     passes = 1 + GRADIENT_PASSES * (recipe.calibration.inversion_steps or INVERSION_STEPS)
@@ -111,7 +110,7 @@ def _compressing(layers: Layers, recipe: Recipe, speed: Speed, weights: int) -> 
     return {
         "compress": steps + _shared_pass(layers, recipe, speed),
         "export": speed.pace * (EXPORTED_S * len(layers) + EXPORTED_WEIGHT_S * weights),
-        "verify": 2 * (JUDGES * speed.inference + 2 * speed.compiling),
+        "verify": 2 * (recipe.drawn_judges * speed.inference + 2 * speed.compiling),
     }
 
 

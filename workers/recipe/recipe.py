@@ -13,6 +13,7 @@ from workers.recipe.faults import deepest_faults, in_words
 from workers.recipe.goals import GOALS, GoalName, with_goal
 
 INVERSION_STEPS = 3  # unless the recipe says otherwise
+INFORMING, DECIDING = 128, 256  # held-out samples that are drawn when none are given
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 TaskName = Literal[
@@ -255,6 +256,11 @@ class Recipe(Block):
         if self.search and not self.constraint and self.search.max_bytes is None:
             raise ValueError("a search needs a `constraint`, or `max_bytes`, to tell what it looks for")
         return self
+
+    @property
+    def drawn_judges(self) -> int:
+        """How many held-out samples are drawn when none are given: twice as many where they decide."""
+        return DECIDING if self.constraint or self.search or self.pareto else INFORMING
 
     def brief(self) -> dict[str, Any]:
         """The recipe in JSON values, without what is left at its default."""

@@ -39,6 +39,7 @@ from workers.run.original_check import Tryout, check_original, find_numbering
 from workers.run.plan import make_plan
 from workers.run.reporting.report_builder import RunResults, layer_row, write_report
 from workers.run.search_strategy import build_ladder
+from workers.threads import Threads
 
 
 def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:
@@ -74,7 +75,7 @@ def compress(task: JobTask, clock: Clock, workdir: Path | None = None) -> bool:
     with clock.run(Stage.LOSSES, len(explored.chosen.compressed.results)):
         lost = _lost(factory, explored.chosen, failed)
     with clock.run(Stage.REPORT):
-        sizes = saved_size(imported.model, half=imported.precision == "f16")
+        sizes = saved_size(imported.model, half=imported.precision == "f16", threads=Threads(threads))
         spent = dict(clock.spent)
         write_report(RunResults(task, recipe, imported, splits, explored, sizes, lost, spent, tuple(failed), cache.reused))
         if workdir is None or not memory.is_wanted(recipe):

@@ -3,7 +3,6 @@ from typing import Any
 import pytest
 
 from workers.allocation import error_attribution, sensitivity, sensitivity_profile
-from workers.calibration import data_splits
 from workers.engine import sample_schedule
 from workers.errors import InvalidRecipe
 from workers.evaluation import benchmark
@@ -151,7 +150,6 @@ def test_what_will_be_assumed_is_said_before() -> None:
 
 def test_it_reckons_with_the_figures_of_the_engine() -> None:
     assert forecasting.FRONTIER_BYTES == sample_schedule.FRONTIER_BYTES
-    assert cost.JUDGES == data_splits.SYNTHETIC_JUDGES
     assert cost.VALUES_AT_ONCE == compression.MOST_VALUES_AT_ONCE
     assert cost.PROBES == sensitivity_profile.MOST_SAMPLES
     assert cost.LOSSES == error_attribution.MOST_SAMPLES

@@ -114,6 +114,25 @@ def test_a_sorted_dataset_calibrates_with_all_its_classes(model: Imported, tmp_p
     assert np.bincount(splits.calibration.labels).tolist() == [2, 2, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "judges"),
+    [
+        ({}, 128),
+        ({"constraint": {"metric": "agreement", "max_drop": 0.05}}, 256),
+        ({"pareto": {"points": 2}}, 128 + 128),  # half of which selects
+    ],
+)
+def test_more_samples_are_drawn_where_they_decide(model: Imported, wanted: dict[str, object], judges: int) -> None:
+    splits = split_data(
+        JobTask(Kind.COMPRESS, "", ""),
+        model,
+        recipe(calibration={"source": "fractals", "count": 8}, **wanted),
+        lambda done, total: None,
+    )
+    selecting = splits.validation.count if "pareto" in wanted else 0
+    assert splits.test.count + selecting == judges
+
+
 def decoder(path: Path, name: str = "embedding", takes: str = "logits") -> Path:
     x = ops.parameter((1, 4), np.float32, name=takes)
     x.output(0).set_names({takes})

@@ -143,10 +143,10 @@ def test_an_inspection_describes_the_model(tmp_path: Path) -> None:
 def test_the_report_shows_what_fractals_alone_would_have_told(job: tuple[JobTask, list[Any], dict[str, Any]]) -> None:
     task, _, report = job
     on_data, on_fractals = report["fidelity"], report["fidelity_on_fractals"]
-    assert (on_data["source"], on_fractals["source"], on_fractals["n"]) == ("dataset", "fractals", 256)
+    assert (on_data["source"], on_fractals["source"], on_fractals["n"]) == ("dataset", "fractals", 128)
     assert on_fractals["accuracy_compressed"] is None
     assert 0 < on_fractals["relative_error"]["value"] != on_data["relative_error"]["value"]
-    assert "On 256 held-out fractal images" in Path(task.out, "report.html").read_text()
+    assert "On 128 held-out fractal images" in Path(task.out, "report.html").read_text()
 
 
 def test_pruning_and_int8_end_to_end(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from workers.ir.storage import Encoded, constant_values, entropy_bits, recode
 from workers.ir.writing.deterministic_names import number_operations
 from workers.ir.writing.round_trip_check import prove_same
 from workers.ir.writing.writer import SavedSize, save_model, size_on_disk
+from workers.threads import ALONE, Threads
 
 SECTION = "fractune"  # of the model's rt_info
 PLAIN = ("f32", "i8")
@@ -52,7 +53,12 @@ class Exported:
 
 
 def export(
-    model: ov.Model, layers: Steps, folder: Path, metadata: Mapping[str, str], probes: Sequence[Values] = ()
+    model: ov.Model,
+    layers: Steps,
+    folder: Path,
+    metadata: Mapping[str, str],
+    probes: Sequence[Values] = (),
+    threads: Threads = ALONE,
 ) -> Exported:
     """Write `model` as `folder`/1/model.xml and .bin; the same model gives the same bytes in every process.
 
@@ -76,7 +82,7 @@ def export(
     xml = folder / "1" / "model.xml"
     save_model(written, xml)
     prove_same(meant, ov.Core().read_model(xml), probes)
-    return Exported(xml, xml.with_suffix(".bin"), size_on_disk(xml), rows)
+    return Exported(xml, xml.with_suffix(".bin"), size_on_disk(xml, threads), rows)
 
 
 def _steps(layers: Steps, weights: Mapping[str, list[ov.Node]]) -> dict[str, NDArray[np.float32]]:

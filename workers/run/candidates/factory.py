@@ -45,6 +45,7 @@ from workers.run.compression import (
 )
 from workers.run.plan import CompressionPlan
 from workers.statistics.constraint import CONFIDENCE, measured_drop, verify_constraint
+from workers.threads import Threads
 
 TIMING = 0.05  # of a job's processor time so far, that its benchmark may take once it tells an interval
 PROBE = 23  # of the seed of values on which a written model is compared with what was meant
@@ -141,7 +142,7 @@ class CandidateFactory:
             warnings = reopen(model, given.interface, given.shapes, given.trial, given.all_inputs)
             model = restore_states(model, given.states) if given.states else model
             layers = [(result.layer, result.scale) for result in compressed.results]
-            exported = export(model, layers, folder, _metadata(recipe, given), _probes(given))
+            exported = export(model, layers, folder, _metadata(recipe, given), _probes(given), Threads(self.threads))
         small, share = _kept_small(compressed), sparsity_of(compressed)
         return Candidate(recipe, setting, small, share, exported, time.perf_counter() - began, warnings=warnings)
 
