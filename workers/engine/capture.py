@@ -19,7 +19,7 @@ from workers.engine.layer import LayerTask
 from workers.engine.moments import ImpliedOutputs, InputMoments, OriginalInputs, OutputMoments, Outputs
 from workers.ir.graph.edit import Bias
 from workers.ir.graph.frontier import Batch
-from workers.ir.graph.layers import Float32, Indices, Layer, nodes_by_name
+from workers.ir.graph.layers import Float32, Geometry, Indices, Layer, nodes_by_name
 from workers.ir.graph.segments import Key, tensor_key
 from workers.randomness import Stream, generator
 from workers.threads import ALONE, Threads
@@ -36,6 +36,7 @@ class Site:
     """Where one operation of a layer reads its input, and what is added to its output further on."""
 
     layer: Layer
+    geometry: Geometry  # of the operation
     weight: Float32  # (g, r, c) of the original
     node: str
     source: Key
@@ -51,7 +52,7 @@ def find_sites(model: ov.Model, tasks: Sequence[LayerTask], biases: Mapping[str,
         for name in layer.nodes:
             port = 1 - layer.port if layer.type == "MatMul" else 0
             source = tensor_key(nodes[name].input_value(port))
-            sites.append(Site(layer, weight, name, source, _skip(nodes[biases[name].add])))
+            sites.append(Site(layer, layer.geometry_of(name), weight, name, source, _skip(nodes[biases[name].add])))
     return sites
 
 
@@ -106,7 +107,7 @@ class StatisticsCollector:
             if reading not in index:
                 index[reading] = _rows(site, dense[site.source].shape, share, self._batches, generator(*rng))
                 if not self._own:
-                    inputs[reading] = site.layer.geometry.input_rows(dense[site.source], index[reading])
+                    inputs[reading] = site.geometry.input_rows(dense[site.source], index[reading])
             if not self._own:
                 found = inputs[reading]
                 beside[_kept(site)] = found if _implied(site) else self._target(site, dense, index[reading], found)
@@ -119,7 +120,7 @@ class StatisticsCollector:
         self._seen += 1
         read: set[object] = set()
         for site in self._sites:
-            reading, geometry = _reading(site), site.layer.geometry
+            reading, geometry = _reading(site), site.geometry
             if reading not in read:
                 read.add(reading)
                 found = geometry.input_rows(sparse[site.source], index[reading])
@@ -149,7 +150,7 @@ class StatisticsCollector:
         """The output rows at `index` of the original, but for the bias, and what is added to them; of its `inputs` there."""
         target: Float32 = self._threads.product(inputs, site.weight.swapaxes(1, 2))
         if site.skip is not None:
-            target += site.layer.geometry.output_rows(dense[site.skip], index)
+            target += site.geometry.output_rows(dense[site.skip], index)
         return target
 
     def _count(self, reading: object, half: int) -> None:
@@ -168,7 +169,7 @@ def _joined(parts: list[Float32]) -> Float32:
 
 
 def _reading(site: Site) -> object:
-    return site.source, site.layer.geometry
+    return site.source, site.geometry
 
 
 def _implied(site: Site) -> bool:
@@ -202,7 +203,7 @@ def _wanted(site: Site) -> int:
 
 def _rows(site: Site, shape: Sequence[int], share: float, batches: int, rng: np.random.Generator) -> Indices:
     """Flat output positions of a batch with inputs of this shape: stratified, so that every sample and region is drawn from."""
-    total = max(int(site.layer.geometry.input_positions(shape) * share), 1)
+    total = max(int(site.geometry.input_positions(shape) * share), 1)
     want = ceil(_wanted(site) / batches)
     if want >= total:
         return np.arange(total)

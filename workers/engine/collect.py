@@ -6,7 +6,7 @@ import openvino as ov
 
 from workers.engine.capture import StatisticsCollector, find_sites, moment_bytes
 from workers.engine.layer import LayerTask
-from workers.engine.moments import pool
+from workers.engine.moments import ImpliedOutputs, OutputMoments, pool
 from workers.engine.sample_schedule import TOGETHER, BatchStream, SampleSource, schedule, stride
 from workers.engine.solver import EngineOptions, LayerStatistics, Position, pose_task
 from workers.ir.graph.edit import ensure_bias
@@ -52,8 +52,8 @@ class StatisticsPass:
         return stride(sizes, MOMENT_BYTES, together).__getitem__
 
     def phase(self, layer: Layer) -> int:
-        """The phase in which a layer is seen, from 1."""
-        return self._parts.phases[layer.nodes[0]]
+        """The phase in which the last of a layer's operations is seen, from 1."""
+        return max(self._parts.phases[node] for node in layer.nodes)
 
     def position(self, layer: Layer) -> Position:
         """Where a layer stands among all of them."""
@@ -62,23 +62,29 @@ class StatisticsPass:
     def collect(self, wanted: Callable[[Layer], bool] = lambda layer: True) -> Iterator[tuple[Layer, LayerStatistics]]:
         """The statistics of the layers that are `wanted` by the time the pass comes to them, in the order of phases."""
         frontier: Frontier = []
+        known: dict[str, dict[str, OutputMoments | ImpliedOutputs]] = {}  # by layer, until its last operation has been seen
         compilations = Compilations(self._options.threads)
         for phase, batches in enumerate(schedule(self._parts.held, self._stream.length), start=1):
             del frontier[batches:]
             if len(frontier) < batches:
                 fresh = self._stream.batches(len(frontier), batches)
                 frontier += enter_frontier(self._model, self._parts, phase, fresh, compilations)
-            here = [layer for layer in self.layers if self.phase(layer) == phase and wanted(layer)]
-            names = {node for layer in here for node in layer.nodes if self._parts.phases[node] == phase}
-            sites = [site for site in self._sites if site.node in names]
+            begun = [layer for layer in self.layers if self._first_phase(layer) == phase and wanted(layer)]
+            known |= {layer.name: {} for layer in begun}
+            sites = [site for site in self._sites if self._parts.phases[site.node] == phase and site.layer.name in known]
             collector = StatisticsCollector(sites, batches, self._options.seed, phase, own=True, threads=self.threads)
             for number, seen in enumerate(advance_frontier(self._parts, phase, frontier, compilations)):
                 collector.draw(seen, self._stream.share(number))
                 collector.add(seen)
-            known = collector.outputs()
-            for layer in here:
-                outputs = {node: known[node] for node in layer.nodes if node in known}
-                yield layer, LayerStatistics(outputs, self._stream.samples(batches))
+            outputs = collector.outputs()
+            for site in sites:
+                known[site.layer.name][site.node] = outputs[site.node]
+            for layer in self.layers:
+                if self.phase(layer) == phase and layer.name in known:
+                    yield layer, LayerStatistics(known.pop(layer.name), self._stream.samples(batches))
+
+    def _first_phase(self, layer: Layer) -> int:
+        return min(self._parts.phases[node] for node in layer.nodes)
 
 
 def pose_layers(

@@ -72,22 +72,22 @@ class BatchStream:
     """Calibration samples as batches of model inputs, the last one filled up by repetition."""
 
     def __init__(self, samples: SampleSource, size: int) -> None:
-        self._samples = samples
+        self.source = samples
         self._size = size
         self.length = -(-samples.count // size)
 
     def share(self, number: int) -> float:
         """How much of a batch is samples and not repetition."""
-        return min(self._samples.count - number * self._size, self._size) / self._size
+        return min(self.source.count - number * self._size, self._size) / self._size
 
     def samples(self, batches: int) -> int:
         """How many samples the first `batches` batches hold."""
-        return min(batches * self._size, self._samples.count)
+        return min(batches * self._size, self.source.count)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches from `start` to `stop`."""
         for first in range(start * self._size, stop * self._size, self._size):
-            values = self._samples.batch(first, min(first + self._size, self._samples.count))
+            values = self.source.batch(first, min(first + self._size, self.source.count))
             yield {(name, 0): self._filled(value) for name, value in values.items()}
 
     def _filled(self, value: NDArray[Any]) -> NDArray[Any]:

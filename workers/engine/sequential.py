@@ -13,7 +13,9 @@ import openvino as ov
 
 from workers.engine.cache import NO_CACHE, LayerCache
 from workers.engine.capture import Site, StatisticsCollector, find_sites, target_bytes
+from workers.engine.collect import StatisticsPass
 from workers.engine.layer import LayerResult, LayerTask
+from workers.engine.moments import ImpliedOutputs, OutputMoments
 from workers.engine.sample_schedule import TOGETHER, BatchStream, SampleSource, schedule, stride
 from workers.engine.solver import EngineOptions, LayerSolver, LayerStatistics, Position
 from workers.ir.graph.edit import ensure_bias
@@ -38,31 +40,37 @@ def compress_sequentially(
 
     `batched` is the same model, with the same names, for `options.batch_size` samples at once; it is consumed. What `cache` can
     restore is not solved again; both models pass it all the same, so that an interruption changes no bit of what follows.
+
+    A layer of several operations is solved where the first of them runs: on what this gets in the compressed model, and on what
+    the others get in the original. Their biases follow once it is known what they get.
     """
     layers = [task.layer for task in tasks]
     solver = LayerSolver(model, layers, options)
     twins = TwinModels(batched, tasks, samples, options)
     restored = {task.layer.name: found for task in tasks if (found := cache.restore(task))}
-    left = {twins.phase(layer) for layer in layers if layer.name not in restored}
+    left = {phase for layer in layers if layer.name not in restored for phase in twins.phases_of(layer)}
     last = max(left, default=0)
-    results: list[LayerResult] = []
+    twins.look_ahead([task for task in tasks if task.layer.name not in restored])
+    results: dict[str, LayerResult] = {}
     for phase in twins.phases():
         if phase <= last:
             twins.enter(phase)
         if phase in left:
             twins.collect(phase)
-        for task in tasks:
-            if twins.phase(task.layer) == phase:
-                result = restored.get(task.layer.name)
-                if result is None:
-                    result = solver.solve(task, twins.seen(task.layer), Position(phase, len(results), len(tasks)))
+        for task in twins.tasks_of(phase):
+            known, result = results.get(task.layer.name), restored.get(task.layer.name)
+            if result is None:
+                seen, position = twins.seen(task.layer), Position(phase, len(results), len(tasks))
+                result = solver.judged(known, seen.outputs) if known else solver.solve(task, seen, position)
+                if phase == twins.phases_of(task.layer)[-1]:
                     cache.save(result)
-                solver.write(result, *twins.ahead(phase))
-                results.append(result)
+            solver.write(result, *twins.ahead(phase))
+            results[task.layer.name] = result
+            if known is None:
                 on_layer(result)
         if phase < last:
             twins.advance(phase)
-    return results
+    return list(results.values())
 
 
 class TwinModels:
@@ -78,7 +86,7 @@ class TwinModels:
         self._models = batched, batched.clone()  # whole: the original and the compressed one
         self._compressed = cut(batched.clone(), nodes)
         self._stream = BatchStream(samples, options.batch_size)
-        self._options, self._threads = options, Threads(options.threads)
+        self._tasks, self._options, self._threads = tasks, options, Threads(options.threads)
         self._compilations = Compilations(options.threads)
         self._batches = schedule(self._compressed.held, self._stream.length)
         self._sites: dict[int, list[Site]] = {phase: [] for phase in self.phases()}
@@ -91,14 +99,30 @@ class TwinModels:
         self._dense: Frontier = []
         self._sparse: Frontier = []
         self._collectors: dict[int, StatisticsCollector] = {}  # of the phases that the original has run
+        self._shared: dict[str, dict[str, OutputMoments | ImpliedOutputs]] = {}  # of layers that run in several phases
 
     def phases(self) -> range:
         """All phases, from 1."""
         return range(1, len(self._batches) + 1)
 
-    def phase(self, layer: Layer) -> int:
-        """The phase in which a layer is solved."""
-        return self._compressed.phases[layer.nodes[0]]
+    def phases_of(self, layer: Layer) -> list[int]:
+        """The phases in which operations of a layer run; it is solved in the first."""
+        return sorted({self._compressed.phases[node] for node in layer.nodes})
+
+    def tasks_of(self, phase: int) -> list[LayerTask]:
+        """The tasks whose layers run in a phase, in their order."""
+        return [task for task in self._tasks if phase in self.phases_of(task.layer)]
+
+    def look_ahead(self, tasks: Sequence[LayerTask]) -> None:
+        """Take the statistics of those operations, in the original, that run after their layers have been solved."""
+        phases, later = self._compressed.phases, []
+        for task in tasks:
+            after = [node for node in task.layer.nodes if phases[node] > self.phases_of(task.layer)[0]]
+            if after:
+                later.append(replace(task, layer=task.layer.used_by(after)))
+        if later:
+            ahead = StatisticsPass(self._models[0].clone(), later, self._stream.source, self._options)
+            self._shared = {layer.name: dict(seen.outputs) for layer, seen in ahead.collect()}
 
     def ahead(self, phase: int) -> list[ov.Model]:
         """The compressed model, whole and in the segments that `phase` and those after it run."""
@@ -110,10 +134,14 @@ class TwinModels:
         for sparse in self._sparse:
             collector.add(sparse)
         self._outputs, self._samples = collector.outputs(), self._stream.samples(self._batches[phase - 1])
+        for site in self._sites[phase]:
+            if site.layer.name in self._shared:
+                self._shared[site.layer.name][site.node] = self._outputs[site.node]
 
     def seen(self, layer: Layer) -> LayerStatistics:
-        """The statistics of a layer of the phase that was collected last."""
-        return LayerStatistics({node: seen for node, seen in self._outputs.items() if node in layer.nodes}, self._samples)
+        """The statistics of a layer of the phase that was collected last; where operations run later, as in the original."""
+        known = self._shared.get(layer.name, self._outputs)
+        return LayerStatistics({node: known[node] for node in layer.nodes}, self._samples)
 
     def advance(self, phase: int) -> None:
         """Run the compressed model through a phase, with the layers that are written into it."""

@@ -83,9 +83,25 @@ def pose_task(
     weights are, once they are known.
     """
     damping = damping_of(moments.noise, position.depth, options.last_damping)
-    problem = pose(task.layer, task.weight, moments, damping, task.propagation, threads)
+    problem = pose(task.layer, task.weight, beside_others(task, moments, threads), damping, task.propagation, threads)
     target = restored(problem.target, moments, threads) if task.propagation == 1 else problem.target
     return replace(problem, target=target, support=task.support)
+
+
+def beside_others(task: LayerTask, moments: LayerMoments, threads: Threads = ALONE) -> LayerMoments:
+    """The moments of a layer, and what those operations ask for that read its constant otherwise: rows that are looked up.
+
+    What they read is off by as much as the weights W themselves. So each counts as ‖W − Ŵ‖² / ‖W‖² beside the relative error of
+    the layer's outputs, E‖(W − Ŵ) y‖² / E‖W y‖²: a ridge of H.
+    """
+    if not task.layer.others:
+        return moments
+    groups, _, cols = task.weight.shape
+    image = in_metric(task.weight, moments.covariance, threads)
+    share = len(task.layer.others) / len(task.layer.nodes)
+    level = share * float(np.sum(image * task.weight)) / max(float(np.sum(task.weight**2)), np.finfo(float).tiny)
+    ridge = np.broadcast_to(level * np.eye(cols, dtype=moments.covariance.dtype), (groups, cols, cols))
+    return replace(moments, covariance=moments.covariance + ridge, cross=moments.cross + level * task.weight)
 
 
 def restored(weight: Array, moments: LayerMoments, threads: Threads = ALONE) -> Array:
@@ -107,6 +123,7 @@ class LayerSolver:
         """`model` gets biases where it has none."""
         self._model, self._options, self._threads = model, options, Threads(options.threads)
         self._biases = ensure_bias(model, layers)
+        self._before = {node: read_bias(model, bias) for node, bias in self._biases.items()}
 
     def solve(self, task: LayerTask, seen: LayerStatistics, position: Position) -> LayerResult:
         """The layer of a task, solved by its methods one after another."""
@@ -118,22 +135,32 @@ class LayerSolver:
             solution = method.solve(problem, rng)
             problem = replace(problem, original=solution.weight, support=solution.weight != 0)
             statistics |= solution.statistics
-        solved = restored(solution.weight, moments, self._threads) if solution.free else solution.weight
-        kind = self._options.stored if solution.scale is None and _fits(solved, self._options.stored) else np.float32
-        weight = solved.astype(kind).astype(np.float64) + 0.0  # no negative zeros
-        original = task.original.astype(np.float64)
-        image = in_metric(weight, moments.covariance, self._threads)
-        return LayerResult(
+        chosen = restored(solution.weight, moments, self._threads) if solution.free else solution.weight
+        kind = self._options.stored if solution.scale is None and _fits(chosen, self._options.stored) else np.float32
+        weight = chosen.astype(kind).astype(np.float64) + 0.0  # no negative zeros
+        solved = LayerResult(
             layer=task.layer,
             steps=task.steps,
             original=task.original,
             weight=weight.astype(np.float32),
             scale=solution.scale,
-            biases={node: self._bias(node, weight, moment) for node, moment in seen.outputs.items()},
-            relative_error=moments.error(weight, image) / moments.energy if moments.energy else 0.0,
+            biases={},
+            relative_error=0.0,
             samples=seen.samples,
             statistics=statistics,
             channels=task.earlier.channels if task.earlier else None,
+        )
+        return self.judged(solved, seen.outputs, moments)
+
+    def judged(self, solved: LayerResult, outputs: Outputs, moments: LayerMoments | None = None) -> LayerResult:
+        """A solved layer with the biases and errors that follow from its statistics; `moments` are those pooled."""
+        moments = moments or pool(outputs.values())
+        weight, original = solved.weight.astype(np.float64), solved.original.astype(np.float64)
+        image = in_metric(weight, moments.covariance, self._threads)
+        return replace(
+            solved,
+            biases={node: self._bias(node, weight, moment) for node, moment in outputs.items()},
+            relative_error=moments.error(weight, image) / moments.energy if moments.energy else 0.0,
             own_error=self._own_error(original, weight, image, moments) if original.shape == weight.shape else None,
         )
 
@@ -155,7 +182,7 @@ class LayerSolver:
     def _bias(self, node: str, weight: Array, seen: OutputMoments | ImpliedOutputs) -> Array:
         """b + E[z] − Ŵ E[y], (channels,): the bias absorbs the means."""
         shift = seen.mean - np.einsum("grc,gc->gr", weight, seen.inputs.mean)
-        return np.asarray(read_bias(self._model, self._biases[node]) + shift.reshape(-1), np.float64)
+        return np.asarray(self._before[node] + shift.reshape(-1), np.float64)
 
 
 def _fits(weight: Array, kind: type[np.float32] | type[np.float16]) -> bool:

@@ -81,7 +81,7 @@ def rewrite(step: LayerwisePruning, state: CompressionState, context: RunContext
     Raises BudgetOutOfReach where the channels that can be removed do not make up the share that is asked for.
     """
     model = state.model
-    layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & context.excluded.keys()]
+    layers = [layer for layer in find_layers(model)[0] if not set(layer.readers) & context.excluded.keys()]
     coupling = couple(model, layers)
     problems = _pose(state, layers, context, progress)
     removed = _choose(step, layers, coupling, problems, model)
@@ -159,9 +159,10 @@ def _choose(
 def _out_of_reach(step: LayerwisePruning, reach: float, coupling: Coupling) -> str:
     reasons = sorted(set(coupling.reasons().values()))[:3]
     why = f" Others stay: {'; '.join(reasons)}." if reasons else ""
+    remedy = " Ask for a lower sparsity_level." if reach else " Other patterns need none to go."
     return (
         f"Channels that can be removed make up {100 * reach:.0f} % of the {step.budget}, "
-        f"less than the {100 * step.sparsity_level:.0f} % asked for.{why} Ask for a lower sparsity_level."
+        f"less than the {100 * step.sparsity_level:.0f} % asked for.{why}{remedy}"
     )
 
 

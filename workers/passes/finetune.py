@@ -47,7 +47,7 @@ def rewrite(step: Finetune, state: CompressionState, context: RunContext, progre
         raise LabelMismatch("finetune.label_weight is set, and the calibration samples have no labels.")
     torch.set_num_threads(context.threads)
     model = state.model
-    layers = [layer for layer in find_layers(model)[0] if not set(layer.nodes) & context.excluded.keys()]
+    layers = [layer for layer in find_layers(model)[0] if not set(layer.readers) & context.excluded.keys()]
     biases = ensure_bias(model, layers)
     step = step.settled(context.batch_size)
     size = min(step.batch_size or 1, context.batch_size)

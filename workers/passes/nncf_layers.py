@@ -43,8 +43,8 @@ def reach_of(own: IgnoredScope, state: CompressionState, context: RunContext) ->
     """What is left to a step by its own scope and the recipe's. Raises UnmatchedScope."""
     rules = excluded_operations(state.model, own, context.origins)
     layers, _ = find_layers(state.model)
-    ignored = [layer for layer in layers if {*rules, *context.excluded} & set(layer.nodes)]
-    names = {*rules, *context.excluded, *(name for layer in ignored for name in layer.nodes)}
+    ignored = [layer for layer in layers if {*rules, *context.excluded} & set(layer.readers)]
+    names = {*rules, *context.excluded, *(name for layer in ignored for name in layer.readers)}
     left = [SkippedLayer(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
     return Reach(tuple(layer for layer in layers if layer not in ignored), tuple(left), tuple(sorted(names)))
 

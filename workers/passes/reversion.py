@@ -57,7 +57,7 @@ def taken_back(whole: CompressionState, names: Sequence[str]) -> CompressionStat
     chosen = [name for name in names if name in there]
     model = whole.model.clone()
     revert(model, before.model, chosen)
-    layers = [layer for layer in find_layers(before.model)[0] if set(layer.nodes) & set(chosen)]
+    layers = [layer for layer in find_layers(before.model)[0] if set(layer.readers) & set(chosen)]
     for bias in ensure_bias(before.model, layers).values():
         write_bias(model, bias, read_bias(before.model, bias))
     reverted = {layer.name for layer in layers}

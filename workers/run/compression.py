@@ -1,6 +1,6 @@
 """A plan carried out: its parts taken one after another, each on what the one before has left."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,8 @@ MOST_SAMPLES_AT_ONCE = 64
 MOST_VALUES_AT_ONCE = 2**20  # input elements of a batch
 
 UNTOUCHED = "the recipe's steps leave this layer as it is"
+HELD_NEAR = ", and kept nearer to what it was for those that do not multiply by it as that layer does"
+MOST_NAMED = 4  # operations
 SPARED = "`allocation: optimal` puts no zeros here: the layer holds few of the weights, or its outputs matter most"
 
 
@@ -114,7 +116,18 @@ def compressed_by(plan: CompressionPlan, state: CompressionState) -> Compressed:
     """What a last state comes to."""
     skipped = (*state.skipped, *_untouched(plan, state))
     quantised = state if state.unquantised else None
-    return Compressed(state.model, tuple(state.results.values()), skipped, state.training, quantised, state.notes)
+    notes = (*state.notes, *_shared_weights(plan, state))
+    return Compressed(state.model, tuple(state.results.values()), skipped, state.training, quantised, notes)
+
+
+def _shared_weights(plan: CompressionPlan, state: CompressionState) -> Iterator[str]:
+    """What is to be said of the weights that several operations read."""
+    for layer in plan.layers:
+        if layer.name not in state.results or len(layer.readers) == 1:
+            continue
+        more = len(layer.readers) - MOST_NAMED
+        named = ", ".join(layer.readers[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield f"One weight is read by {named}, and stays one: it is the layer {layer.name}{HELD_NEAR if layer.others else ''}."
 
 
 def help_compression(plan: CompressionPlan, context: RunContext, cache: JobCache) -> None:

@@ -91,15 +91,16 @@ def _layer(model: ov.Model, layer: Layer, origins: Mapping[str, Origin]) -> dict
     outputs = [nodes[name].get_output_partial_shape(0) for name in layer.nodes]
     shapes = [tuple(axis.get_length() for axis in shape) for shape in outputs if shape.is_static]
     known = len(shapes) == len(outputs)
+    readers = [name for name in layer.readers if name in origins]
     return {
         "name": layer.name,
         "type": layer.type,
         "shape": layer.shape,
         "weights": layer.size,
         "columns": layer.cols,
-        "operations": layer.nodes if len(layer.nodes) > 1 else None,
-        "known_as": _known(layer.nodes, [origins[name].names for name in layer.nodes]),
-        "types": _known([layer.type], [origins[name].types for name in layer.nodes]),
+        "operations": layer.readers if len(layer.readers) > 1 else None,
+        "known_as": _known(readers, [origins[name].names for name in readers]),
+        "types": _known([layer.type], [origins[name].types for name in readers]),
         "macs": sum(layer.geometry.positions(shape) for shape in shapes) * layer.size if known else None,
         "outputs": sum(map(prod, shapes)) if known else None,
     }

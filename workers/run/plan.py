@@ -72,7 +72,7 @@ def make_plan(imported: Imported, recipe: Recipe) -> CompressionPlan:
         grow(imported, growth, generator(recipe.seed, Stream.GROWTH))
     layers, skipped = find_layers(imported.model)
     excluded = excluded_operations(imported.model, recipe.ignored_scope, imported.origins)
-    rules = {layer.name: excluded[name] for layer in layers for name in layer.nodes if name in excluded}
+    rules = {layer.name: excluded[name] for layer in layers for name in layer.readers if name in excluded}
     chosen = tuple(layer for layer in layers if layer.name not in rules)
     skipped += [SkippedLayer(layer.name, layer.type, rules[layer.name]) for layer in layers if layer.name in rules]
     for step in recipe.steps:
@@ -93,7 +93,7 @@ def _left_by_steps(recipe: Recipe, imported: Imported, layers: Sequence[Layer]) 
     """The layers that steps leave alone by their own scopes, and why."""
     scopes = [step.own_scope for step in recipe.steps if step.own_scope is not None]
     rules = [excluded_operations(imported.model, scope, imported.origins) for scope in scopes]
-    return {layer.name: found[name] for found in rules for layer in layers for name in layer.nodes if name in found}
+    return {layer.name: found[name] for found in rules for layer in layers for name in layer.readers if name in found}
 
 
 def grow(imported: Imported, step: SuperNetwork, rng: np.random.Generator) -> None:
@@ -168,7 +168,7 @@ def _methods_of(step: Method, imported: Imported, layers: Sequence[Layer]) -> di
 def _selected(imported: Imported, scope: IgnoredScope, layers: Sequence[Layer]) -> list[str]:
     """The names of the layers that a scope selects."""
     operations = excluded_operations(imported.model, scope, imported.origins)
-    return [layer.name for layer in layers if operations.keys() & set(layer.nodes)]
+    return [layer.name for layer in layers if operations.keys() & set(layer.readers)]
 
 
 def _reader(imported: Imported, layers: Sequence[Layer]) -> Callable[[str], Array]:

@@ -6,7 +6,7 @@ reads a channel in any other way locks it, with the reason. On the way every con
 channel: all of them lose that entry when the channel is removed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,7 +81,8 @@ class Coupling:
 
 def couple(model: ov.Model, layers: Sequence[Layer]) -> Coupling:
     """Follow the channels of `layers` through the model; those that other operations with weights read stay."""
-    walk = _Walk({name: layer for layer in layers if len(layer.nodes) == 1 for name in layer.nodes})
+    own = {name: layer for layer in layers if len(layer.readers) == 1 for name in layer.nodes}
+    walk = _Walk(own, {name for layer in layers if len(layer.readers) > 1 for name in layer.readers})
     for node in model.get_ordered_ops():
         if node.get_type_name() not in ("Constant", "Parameter"):
             walk.visit(node)
@@ -91,8 +92,9 @@ def couple(model: ov.Model, layers: Sequence[Layer]) -> Coupling:
 class _Walk:
     """The channels of every tensor so far."""
 
-    def __init__(self, layers: Mapping[str, Layer]) -> None:
-        self.layers = layers
+    def __init__(self, layers: Mapping[str, Layer], sharing: Collection[str]) -> None:
+        """`sharing` operations read a weight that others read too: its channels stay."""
+        self.layers, self.sharing = layers, sharing
         self.coupling = Coupling()
         self.known: dict[Key, Channels] = {}
 
@@ -116,6 +118,8 @@ class _Walk:
         """What this operation reads stays."""
         kind = node.get_type_name()
         reason = "it is an output of the model" if kind == "Result" else f"read by {kind} {node.friendly_name!r}"
+        if node.friendly_name in self.sharing:
+            reason += ", whose weight other operations read too"
         for channels in self.read(node):
             self.coupling.lock([] if channels is None else channels.numbers, reason)
 

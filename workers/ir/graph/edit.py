@@ -20,19 +20,19 @@ def read_weight(model: ov.Model, layer: Layer) -> Float32:
 
 
 def write_weight(model: ov.Model, layer: Layer, matrix: NDArray[np.floating]) -> None:
-    """Replace the weight of a layer by `matrix` (g, r, c), for all operations of the model that share it.
+    """Replace the weight of a layer by `matrix` (g, r, c), for all operations that read it.
 
     The model keeps a float32 matrix where it lies, if it can, as do others that it is written to: nobody may change it then.
     """
     nodes = nodes_by_name(model)
-    users = [nodes[name] for name in layer.nodes if name in nodes]
-    if not users:
+    node = next((nodes[name] for name in layer.nodes if name in nodes), None)
+    if node is None:
         return
-    name = users[0].input_value(layer.port).get_node().friendly_name
+    old = node.input_value(layer.port).get_node()
     tensor = np.require(layer.geometry.tensor(matrix.astype(np.float32, copy=False), layer.shape), requirements=("C", "W"))
-    new = ops.constant(tensor, name=name, shared_memory=True)
-    for user in users:
-        user.input(layer.port).replace_source_output(new.output(0))
+    new = ops.constant(tensor, name=old.friendly_name, shared_memory=True)
+    for reader in old.output(0).get_target_inputs():
+        reader.replace_source_output(new.output(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ c weights of one output channel. A `Geometry` finds those rows in a layer's inpu
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -244,7 +244,22 @@ class Layer:
     nodes: tuple[str, ...]  # friendly names of all of them
     port: int  # which input carries the weight
     shape: tuple[int, ...]  # of the weight tensor
-    geometry: Geometry
+    geometry: Geometry  # of the first operation
+    geometries: tuple[Geometry, ...] = ()  # of all of them, where they read inputs in different ways
+    others: tuple[str, ...] = ()  # operations that read the same constant as another matrix, or not as one at all
+
+    def used_by(self, nodes: Sequence[str]) -> "Layer":
+        """The same weight, as some of the operations use it."""
+        return replace(self, nodes=tuple(nodes), geometries=tuple(map(self.geometry_of, nodes)))
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """All operations that read the weight."""
+        return (*self.nodes, *self.others)
+
+    def geometry_of(self, node: str) -> Geometry:
+        """How one of the operations maps between tensors and matrices."""
+        return self.geometries[self.nodes.index(node)] if self.geometries else self.geometry
 
     @property
     def size(self) -> int:
@@ -264,20 +279,26 @@ class Layer:
 
 
 def find_layers(model: ov.Model) -> tuple[list[Layer], list[SkippedLayer]]:
-    """Every compressible layer of a model in topological order, and what else holds weights with the reason to skip it."""
+    """Every compressible layer of a model in topological order, and what else holds weights with the reason to skip it.
+
+    A constant is one layer, whatever else reads it.
+    """
     found: dict[str, list[tuple[ov.Node, int]]] = {}
-    skipped: list[SkippedLayer] = []
+    skipped: dict[str, list[SkippedLayer]] = {}
+    present = set()
     for node in model.get_ordered_ops():
+        present.add(node.friendly_name)
         port = _weight_port(node)
         if port is None:
             continue
         reason = _reason_to_skip(node, port)
+        weight = _source(node, port).friendly_name
         if reason is not None:
-            skipped.append(SkippedLayer(node.friendly_name, node.get_type_name(), reason))
+            skipped.setdefault(weight, []).append(SkippedLayer(node.friendly_name, node.get_type_name(), reason))
         else:
-            found.setdefault(_source(node, port).friendly_name, []).append((node, port))
-    layers = [layer for users in found.values() for layer in _share(users)]
-    return layers, skipped
+            found.setdefault(weight, []).append((node, port))
+    left = [entry for weight, entries in skipped.items() if weight not in found for entry in entries]
+    return [_layer(users, present) for users in found.values()], left
 
 
 def find_tables(model: ov.Model) -> list[Layer]:
@@ -361,22 +382,27 @@ def _reason_to_skip(node: ov.Node, port: int) -> str | None:
     return None
 
 
-def _share(users: Iterable[tuple[ov.Node, int]]) -> list[Layer]:
-    """One layer for all users of a constant that read it in the same way; the others cannot share a solution."""
-    layers: dict[tuple[int, Geometry], list[ov.Node]] = {}
+def _layer(users: Sequence[tuple[ov.Node, int]], present: Collection[str]) -> Layer:
+    """The layer of a constant: it is solved for the operations that read it as one matrix, for most of them at the least."""
+    alike: dict[tuple[str, int, bool | None], list[ov.Node]] = {}
     for node, port in users:
-        layers.setdefault((port, _geometry(node, port)), []).append(node)
-    return [
-        Layer(
-            name=nodes[0].friendly_name,
-            type=nodes[0].get_type_name(),
-            nodes=tuple(node.friendly_name for node in nodes),
-            port=port,
-            shape=tuple(_source(nodes[0], port).shape),
-            geometry=geometry,
-        )
-        for (port, geometry), nodes in layers.items()
-    ]
+        turned = node.get_attributes().get("transpose_b" if port else "transpose_a")
+        alike.setdefault((node.get_type_name(), port, turned), []).append(node)
+    (kind, port, _), nodes = max(alike.items(), key=lambda entry: len(entry[1]))
+    names = tuple(node.friendly_name for node in nodes)
+    geometries = tuple(_geometry(node, port) for node in nodes)
+    weight = _source(nodes[0], port)
+    readers = [reader.get_node().friendly_name for reader in weight.output(0).get_target_inputs()]
+    return Layer(
+        name=names[0],
+        type=kind,
+        nodes=names,
+        port=port,
+        shape=tuple(weight.shape),
+        geometry=geometries[0],
+        geometries=geometries if len(set(geometries)) > 1 else (),
+        others=tuple(sorted({*readers} & {*present} - {*names})),
+    )
 
 
 def _geometry(node: ov.Node, port: int) -> Geometry:

@@ -14,6 +14,7 @@ from openvino._offline_transformations import apply_moc_transformations
 
 from workers.ir.graph.origins import hand_on
 from workers.ir.reading.einsum import write_products
+from workers.ir.reading.equal_weights import merge_equal_weights
 from workers.ir.reading.error_translation import refusing
 
 OTHER_FLOATS = {ov.Type.f16, ov.Type.bf16, ov.Type.f64}
@@ -29,6 +30,7 @@ def canonicalise(model: ov.Model) -> None:
         if put_weights_second(model):
             apply_moc_transformations(model, cf=True)  # transposes that now follow one another
         turn_inputs(model)
+        merge_equal_weights(model)
 
 
 @contextmanager
