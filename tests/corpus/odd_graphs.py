@@ -188,7 +188,7 @@ def near_the_end_of_half() -> Graph:
 
 LAYERS: Mapping[Callable[[], Graph], int | str] = {  # that are found, or the code of the refusal
     same_names: 4,
-    shared_weight: 3,
+    shared_weight: 1,
     weight_behind_a_chain: 1,
     signal: 3,
     volume: 2,
