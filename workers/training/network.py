@@ -1,7 +1,8 @@
 """An ov.Model as a differentiable function: every operation in torch, compared with OpenVINO before it is relied on."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from workers.errors import Internal, NotTrainable
 from workers.ir.graph.frontier import EXACT
 from workers.training.operations import OPERATIONS, TYPES, Operation
 
+BYTES_AT_ONCE = 2**28  # of outputs that are compared together
 TOLERANCE = 1e-3  # of an operation's largest output, given the same inputs
 
 Value = TypeVar("Value")
@@ -81,19 +83,42 @@ def verify(model: ov.Model, network: Network, feeds: Feeds, threads: int) -> flo
 
     Raises NotTrainable for the first operation of which the result is further off than `TOLERANCE`.
     """
+    given = {(name, 0): value for name, value in network.constants.items()}
+    given |= {(name, 0): _tensor(_of_port(feeds, names)) for name, names in network.parameters.items()}
+    return max((_apart(model, calls, given, feeds, threads) for calls in _few_at_once(model, network.calls)), default=0.0)
+
+
+def _few_at_once(model: ov.Model, calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """The calls, in their order, in parts whose outputs take about BYTES_AT_ONCE: the runtime keeps all it is asked for."""
+    sizes = {node.friendly_name: sum(map(_bytes, node.outputs())) for node in model.get_ops()}
+    part: list[Call] = []
+    for call in calls:
+        if part and sum(sizes[each.name] for each in (*part, call)) > BYTES_AT_ONCE:
+            yield part
+            part = []
+        part.append(call)
+    if part:
+        yield part
+
+
+def _bytes(port: ov.Output) -> int:
+    return prod(port.get_shape()) * int(port.get_element_type().size) if port.get_partial_shape().is_static else 0
+
+
+def _apart(model: ov.Model, calls: Sequence[Call], given: Mapping[Key, Tensor], feeds: Feeds, threads: int) -> float:
+    """The largest relative difference between OpenVINO and torch in the outputs of `calls`."""
+    read = {key for call in calls for key in call.inputs} - given.keys()
+    made = {(call.name, port) for call in calls for port in range(call.outputs)}
     copy = model.clone()
-    copy.add_outputs([(call.name, port) for call in network.calls for port in range(call.outputs)])
+    copy.add_outputs(sorted(read | made))
     request = ov.Core().compile_model(copy, "CPU", {**EXACT, "INFERENCE_NUM_THREADS": threads}).create_infer_request()
     request.infer(dict(feeds))
-    expected = {
-        _source(result): np.array(value.data) for result, value in zip(copy.get_results(), request.output_tensors, strict=True)
-    }
-    known = {key: torch.from_numpy(value) for key, value in expected.items()}
-    known |= {(name, 0): value for name, value in network.constants.items()}
-    known |= {(name, 0): _tensor(_of_port(feeds, names)) for name, names in network.parameters.items()}
+    outputs = zip(copy.get_results(), request.output_tensors, strict=True)
+    expected = {_source(result): np.array(value.data) for result, value in outputs}
+    known = {**given, **{key: torch.from_numpy(value) for key, value in expected.items()}}
     worst = 0.0
     with torch.no_grad():
-        for call in network.calls:
+        for call in calls:
             for key, value in _carry_out(call, [known[key] for key in call.inputs]).items():
                 worst = max(worst, _difference(call, expected[key], value))
     return worst

@@ -1,6 +1,7 @@
 """Every operation that training knows, against OpenVINO on the same inputs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -210,3 +211,16 @@ def test_a_form_that_torch_computes_otherwise_is_refused_by_name() -> None:
     )
     with pytest.raises(NotTrainable, match="Interpolate"):
         verify(model, Network(model), values(IMAGE), threads=1)
+
+
+@pytest.mark.parametrize("most", [1, 2**12])
+def test_a_large_model_is_compared_in_parts(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    pads = [1, 1]
+    model = built(IMAGE, lambda x: ops.exp(ops.relu(ops.convolution(x, kernel(3, 4, 3, 3), pads, pads, pads, pads))))
+    network = Network(model)
+    whole = verify(model, network, values(IMAGE), threads=1)
+    monkeypatch.setattr("workers.training.network.BYTES_AT_ONCE", most)
+    assert verify(model, network, values(IMAGE), threads=1) == whole
+    network.calls[1] = replace(network.calls[1], operation=lambda attributes, x: x)
+    with pytest.raises(NotTrainable, match=network.calls[1].type):
+        verify(model, network, values(IMAGE), threads=1)
