@@ -59,10 +59,10 @@ class JudgedProblem:
 
     @property
     def _energy(self) -> float:
-        return output_energy(self.problem.original, self.plain) or 1.0
+        return output_energy(self.problem.original, self.plain, self.problem.threads) or 1.0
 
     def _lost(self, weight: Array, metric: Work) -> float:
-        return output_energy(weight - self.problem.original, metric)
+        return output_energy(weight - self.problem.original, metric, self.problem.threads)
 
 
 @dataclass(frozen=True, slots=True)

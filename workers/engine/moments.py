@@ -223,9 +223,9 @@ def in_metric(weight: Array, metric: Work, threads: Threads = ALONE) -> Array:
     return threads.converted(threads.product(threads.converted(weight, metric.dtype), metric), np.float64)
 
 
-def output_energy(weight: Array, metric: Work) -> float:
+def output_energy(weight: Array, metric: Work, threads: Threads = ALONE) -> float:
     """tr(W H Wᵀ) of weights (g, r, c) in a metric H (g, c, c), summed over the groups."""
-    return float(np.sum(in_metric(weight, metric) * weight))
+    return float(np.sum(in_metric(weight, metric, threads) * weight))
 
 
 Outputs = Mapping[str, OutputMoments | ImpliedOutputs]  # by operation
