@@ -13,6 +13,7 @@ from PIL import Image
 from workers.statistics.decisions import Rows
 
 LONGEST_SIDE = 224
+FAST = 1  # compression of a PNG: a twentieth larger than by default, in less than half the time
 SHARE_OF_CHANGED = 2 / 3
 
 
@@ -83,5 +84,5 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     file = BytesIO()
-    picture.save(file, "PNG")
+    picture.save(file, "PNG", compress_level=FAST)
     return file.getvalue()

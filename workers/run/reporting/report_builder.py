@@ -28,6 +28,7 @@ from workers.passes import TrainingRun
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 from workers.report import (
+    FAST,
     CalibrationReport,
     LayerReport,
     ModelReport,
@@ -53,7 +54,6 @@ from workers.run.reporting.shortfall import shortfall
 
 SHEET_IMAGES = 32  # calibration images on the contact sheet
 SHEET_COLUMNS = 8
-FAST = 1  # compression of a PNG: a twentieth larger than by default, in less than half the time
 
 
 @dataclass(frozen=True, slots=True)
