@@ -66,6 +66,18 @@ def autoencoder() -> onnx.ModelProto:
     return b.model({"y": ["n", 64]})
 
 
+def back_and_forth() -> onnx.ModelProto:
+    """A matrix, and twice its transpose."""
+    b = Build()
+    weight = b.weight(64, 80)
+    turned = b.op("Transpose", weight, perm=[1, 0])
+    h = b.op("Tanh", b.op("MatMul", b.input("x", ["n", 64]), weight, name="forth"))
+    h = b.op("Tanh", b.op("MatMul", h, turned, name="back"))
+    wide = b.op("Tanh", b.gemm(h, 64, 80, name="wide"))
+    b.op("MatMul", wide, turned, name="again", out="y")
+    return b.model({"y": ["n", 64]})
+
+
 def pyramid() -> onnx.ModelProto:
     """The head of a detector, applied to three sizes of an image, and once with a dilated kernel."""
     b = Build()
@@ -84,6 +96,7 @@ SHARING: dict[Callable[[], onnx.ModelProto], list[str]] = {
     repeated_products: ["use0", "use1", "use2"],
     tied_embeddings: ["look_up", "head"],
     autoencoder: ["inwards", "outwards"],
+    back_and_forth: ["forth", "back", "again"],
     pyramid: ["tower0", "tower1", "tower2"],
 }
 

@@ -33,7 +33,8 @@ class OutputLoss:
 
 def compare_output(name: str, activation: Activation, expected: Batches, found: Batches) -> OutputLoss:
     """The loss of the output `name`, batch by batch, which was made by `activation`."""
-    error = sum(float(np.sum(np.square(new - old, dtype=np.float64))) for old, new in zip(expected, found, strict=True))
+    pairs = zip(expected, found, strict=True)
+    error = sum(float(np.sum(np.square(np.subtract(new, old, dtype=np.float64)))) for old, new in pairs)  # whatever their type
     energy = sum(float(np.sum(np.square(old, dtype=np.float64))) for old in expected)
     relative = error / energy if energy else float(error > 0)
     reading = read(name, np.atleast_1d(expected[0]), activation)

@@ -4,17 +4,25 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf, isfinite
 from pathlib import Path
 
 import nncf
 import openvino as ov
 
-from workers.errors import NotQuantizable
+from workers.errors import NotQuantizable, Refusal
 from workers.ir.graph.edit import Bias, ensure_bias
 from workers.ir.graph.ignored_scope import excluded_operations
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.graph.norm_detection import normalises
-from workers.ir.graph.runtime_faults import squeeze_after_reducing, vary_biases
+from workers.ir.graph.runtime_faults import (
+    doubtful_operations,
+    masking_operations,
+    select_by_flags,
+    squeeze_after_reducing,
+    vary_biases,
+)
+from workers.ir.graph.shapes import set_batch
 from workers.ir.writing.writer import save_model
 from workers.methods.ignored_scope import IgnoredScope
 from workers.methods.int8 import AdvancedParameters, Int8
@@ -29,13 +37,16 @@ from workers.passes.nncf_layers import (
     refusal,
     results_of,
 )
-from workers.passes.output_error import MEASURED, Drift, measure_drift
+from workers.passes.output_error import MEASURED, Drift, measure_drift, output_errors
 from workers.passes.quiet_nncf import quiet_nncf
 from workers.passes.reversion import taken_back
 from workers.passes.rounding import choose_integers
 from workers.passes.state import CompressionState, RunContext, StepProgress
 
 KEPT, MODEL, NOTES = "quantised", "model.xml", "notes.json"  # a folder, and what is in it
+TRIED = 4  # samples
+MOST_NAMED = 3
+SOUND = 0.02  # of the squares of the outputs: what rounding to 8 bits costs, and no more
 
 
 def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:
@@ -48,6 +59,7 @@ def rewrite(step: Int8, state: CompressionState, context: RunContext, progress: 
     reach = reach_of(step.ignored_scope, state, context)
     ensure_bias(state.model, reach.candidates)
     squeeze_after_reducing(state.model)
+    select_by_flags(state.model)
     quantised, notes = _kept(context.folder) or _made(step, state, reach, context, progress)
     whole = replace(changed_state(step, state, quantised, reach, {}), unquantised=state, notes=notes)
     done = measured(step, taken_back(whole, step.reverted), context)
@@ -61,14 +73,13 @@ def _made(
     step: Int8, state: CompressionState, reach: Reach, context: RunContext, progress: StepProgress
 ) -> tuple[ov.Model, tuple[str, ...]]:
     """The model with all that can be in int8, and what there is to say of it; kept for an attempt after this one."""
-    quantised = _quantise(step, state.model, reach, context, progress)
+    quantised, notes = _tried(step, state.model, reach, context, progress)
     if not holds_decoded(quantised):
-        raise NotQuantizable("NNCF finds no layer of the model to quantise.")
+        raise NotQuantizable(" ".join(("NNCF finds no layer of the model to quantise.", *notes)))
     vary_biases(quantised)
-    notes: tuple[str, ...] = ()
     if step.rounding == "reconstruction":
         quantised, sentence = choose_integers(quantised, state, context)
-        notes = (sentence,)
+        notes = (*notes, sentence)
     _keep(quantised, notes, context.folder)
     return quantised, notes
 
@@ -128,6 +139,37 @@ def _drifts(
     return {layer: drifts[layer.name] for layer in chosen}
 
 
+def _tried(
+    step: Int8, model: ov.Model, reach: Reach, context: RunContext, progress: StepProgress
+) -> tuple[ov.Model, tuple[str, ...]]:
+    """The quantised model, without what OpenVINO does not run as it should once it is quantised, and what there is to say."""
+    quantised = _quantise(step, model, reach, context, progress)
+    doubtful = [name for name in doubtful_operations(model) if name not in reach.ignored]
+    lost = _lost(model, quantised, context) if doubtful else 0.0
+    if lost <= SOUND:
+        return quantised, ()
+    other = _quantise(step, model, reach.with_left(doubtful), context, progress)
+    if _lost(model, other, context) > lost / 2:
+        return quantised, ()
+    how = f"loses {100 * lost:.0f} % of the outputs" if isfinite(lost) else "does not run the model"
+    named = ", ".join(doubtful[:MOST_NAMED]) + (" and others" if len(doubtful) > MOST_NAMED else "")
+    return other, (f"int8 leaves {named} in floating point: once such a cell is quantised, OpenVINO {how}.",)
+
+
+def _lost(model: ov.Model, quantised: ov.Model, context: RunContext) -> float:
+    """The relative error of the outputs by quantisation; infinite where the quantised model does not run."""
+    few = context.samples.take(range(min(TRIED, context.samples.count)))
+    opened = quantised.clone()
+    try:  # the result may be open, and some cells run with fixed shapes alone
+        set_batch(opened, [port.get_any_name() for port in opened.inputs], -1)
+    except Refusal:
+        opened = quantised
+    try:
+        return output_errors(model, [opened], few, context.threads)[0]
+    except RuntimeError:
+        return inf
+
+
 def _quantise(step: Int8, model: ov.Model, reach: Reach, context: RunContext, progress: StepProgress) -> ov.Model:
     samples = context.samples
     dataset = nncf.Dataset(range(samples.count), lambda number: samples.batch(number, number + 1))
@@ -141,7 +183,7 @@ def _quantise(step: Int8, model: ov.Model, reach: Reach, context: RunContext, pr
                 subset_size=min(step.subset_size, samples.count),
                 fast_bias_correction=step.fast_bias_correction,
                 model_type=_model_type(step, model),
-                ignored_scope=reach.scope,
+                ignored_scope=reach.with_left(masking_operations(model)).scope,
                 advanced_parameters=_advanced(step.advanced_parameters),
             )
     except Exception as error:

@@ -1,6 +1,6 @@
 """What NNCF may touch in a model, what it has made of every layer, and what a layer has lost by that."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from traceback import walk_tb
 
@@ -32,6 +32,10 @@ class Reach:
     candidates: tuple[Layer, ...]
     left: tuple[SkippedLayer, ...]  # that the step's own scope leaves alone
     ignored: tuple[str, ...]  # operations, for NNCF
+
+    def with_left(self, names: Iterable[str]) -> "Reach":
+        """The same, with more operations to leave alone."""
+        return replace(self, ignored=(*self.ignored, *names))
 
     @property
     def scope(self) -> nncf.IgnoredScope:

@@ -1,6 +1,6 @@
 """How far outputs have drifted: those of layers from the original's, and those of a pass that calls itself exact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +80,21 @@ def _watching(model: ov.Model, names: list[str]) -> ov.Model:
     copy = model.clone()
     nodes = {node.friendly_name: node for node in copy.get_ops()}
     return ov.Model([nodes[name].output(0) for name in names], copy.get_parameters(), "watching")
+
+
+def output_errors(original: ov.Model, models: Sequence[ov.Model], samples: Samples, threads: int) -> list[float]:
+    """E‖o − ô‖² / E‖o‖² of each model, the mean over the outputs; those whose size has changed count for nothing."""
+    config = {**EXACT, "INFERENCE_NUM_THREADS": threads}
+    requests = [ov.Core().compile_model(model, "CPU", config).create_infer_request() for model in (original, *models)]
+    lost, energy = np.zeros((len(models), len(original.outputs))), np.zeros(len(original.outputs))
+    for number in range(samples.count):
+        inputs = dict(samples.batch(number, number + 1))
+        expected, *found = ([np.array(value, np.float64) for value in request.infer(inputs).values()] for request in requests)
+        energy += [float(np.square(value).sum()) for value in expected]
+        for row, values in enumerate(found):
+            pairs = zip(expected, values, strict=True)
+            lost[row] += [float(np.square(one - other).sum()) if one.shape == other.shape else 0.0 for one, other in pairs]
+    return [float(error) for error in (lost / np.where(energy > 0, energy, 1.0)).mean(axis=1)]
 
 
 def check_equivalence(before: ov.Model, after: ov.Model, context: RunContext, name: str) -> None:

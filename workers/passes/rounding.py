@@ -21,11 +21,11 @@ from workers.engine.solver import LayerStatistics, pose
 from workers.ir.graph.constants import constants_of
 from workers.ir.graph.edit import ensure_bias, read_bias, read_weight, write_bias, write_weight
 from workers.ir.graph.folding import folded
-from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import Layer, find_layers, nodes_by_name
 from workers.methods.problem import Array
 from workers.methods.solvers.column_pass import coordinate_descent, within
 from workers.passes.nncf_layers import compressed_layers, smoothing
+from workers.passes.output_error import output_errors
 from workers.passes.state import CompressionState, RunContext
 
 SOLVING, JUDGING = 32, 32  # samples
@@ -80,7 +80,7 @@ def choose_integers(quantised: ov.Model, before: CompressionState, context: RunC
         _write(model, before.model, each, seen, _solved(each, seen, damping))
     model.validate_nodes_and_infer_types()
     judging = context.samples.take(range(few, min(few + JUDGING, context.samples.count)))
-    found = Confirmation(*_errors(context.original, (quantised, model), judging, context.threads))
+    found = Confirmation(*output_errors(context.original, (quantised, model), judging, context.threads))
     return (model if found.better else quantised), found.sentence
 
 
@@ -141,17 +141,3 @@ def _write(model: ov.Model, before: ov.Model, each: Integers, seen: LayerStatist
         if biases[node].add in present:
             shift = np.einsum("grc,gc->gr", each.rounded - weight, moments.inputs.mean).reshape(-1)
             write_bias(model, biases[node], read_bias(model, biases[node]) + shift)
-
-
-def _errors(original: ov.Model, models: Sequence[ov.Model], samples: Samples, threads: int) -> list[float]:
-    """E‖o − ô‖² / E‖o‖² of each model, the mean over the outputs."""
-    config = {**EXACT, "INFERENCE_NUM_THREADS": threads}
-    requests = [ov.Core().compile_model(model, "CPU", config).create_infer_request() for model in (original, *models)]
-    lost, energy = np.zeros((len(models), len(original.outputs))), np.zeros(len(original.outputs))
-    for number in range(samples.count):
-        inputs = dict(samples.batch(number, number + 1))
-        expected, *found = ([np.array(value, np.float64) for value in request.infer(inputs).values()] for request in requests)
-        energy += [float(np.square(value).sum()) for value in expected]
-        for row, values in enumerate(found):
-            lost[row] += [float(np.square(one - other).sum()) for one, other in zip(expected, values, strict=True)]
-    return [float(error) for error in (lost / np.where(energy > 0, energy, 1.0)).mean(axis=1)]

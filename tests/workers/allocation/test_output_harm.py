@@ -63,3 +63,9 @@ def test_outputs_of_any_size_are_compared_batch_by_batch(shapes: list[tuple[int,
     before = [np.asarray(rng.normal(size=shape), np.float32) for shape in shapes]
     loss = compare_output("output", None, before, [2 * values for values in before])
     assert loss.harm == loss.error == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.int64, np.float16])
+def test_the_error_of_an_output_is_that_of_its_numbers_whatever_their_type(kind: type[np.generic]) -> None:
+    before, after = np.array([[1, 0, 1, 1]], kind), np.array([[0, 1, 1, 1]], kind)
+    assert compare_output("flags", None, [before], [after]).error == pytest.approx(2 / 3)

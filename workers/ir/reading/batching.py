@@ -13,6 +13,7 @@ from workers.ir.graph.folding import fold_empty, folded
 from workers.ir.graph.probe import Values, alike, runner, stack_samples
 from workers.ir.graph.shapes import set_batch
 from workers.ir.reading.canonicalise import turn_inputs
+from workers.ir.reading.equal_weights import merge_equal_weights
 
 
 class Stacking(StrEnum):
@@ -70,6 +71,7 @@ def rebatch(model: ov.Model, size: int) -> ov.Model:
     else:
         apply_moc_transformations(copy, cf=True)
         turn_inputs(copy)  # as layers are found: the line above lets the product transpose again
+        merge_equal_weights(copy)  # and copies a weight for each product that reads it as its transpose
     name_nodes(copy)
     return copy
 

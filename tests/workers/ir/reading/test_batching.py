@@ -1,12 +1,18 @@
 """A model for many samples at once has the same layers, read in the same way."""
 
+from pathlib import Path
+
 import numpy as np
 import openvino as ov
+import pytest
 from openvino import opset13 as ops
 
+from tests.workers.ir.reading.test_equal_weights import products, weights
+from tests.workers.ir.tiny import save
 from workers.ir.graph.layers import find_layers
 from workers.ir.reading.batching import rebatch
 from workers.ir.reading.canonicalise import canonicalise
+from workers.ir.reading.importer import load
 
 
 def test_what_transposes_before_a_product_stays_an_operation_of_its_own() -> None:
@@ -35,3 +41,11 @@ def test_operations_have_names_of_their_own() -> None:
     model.outputs[0].set_names({"y"})
     names = [node.friendly_name for node in rebatch(model, 3).get_ordered_ops()]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("turned", [(True, False, True), (False, True, True), (False, True, False)])
+def test_a_weight_that_products_turn_is_read_in_batches_as_it_is_by_one(turned: tuple[bool, ...], tmp_path: Path) -> None:
+    model = load(save(products(turned), tmp_path / "model.onnx")).model
+    together = rebatch(model, 4)
+    assert find_layers(together)[0] == find_layers(model)[0]
+    assert weights(together) == weights(model)
