@@ -349,7 +349,7 @@ def main(
     show(found)
     if out is not None:
         known = json.loads(out.read_text()) if out.exists() else []
-        out.write_text(json.dumps([*known, found], indent=1) + "\n")
+        out.write_text("[\n" + ",\n".join(map(json.dumps, [*known, found])) + "\n]\n")
 
 
 def show(found: dict[str, Any]) -> None:
