@@ -40,13 +40,13 @@ def brief(recipe: JsonObject | None) -> JsonObject:
 
 def spell_request(request: Request, store: Store, body: JsonObject) -> Equivalents:
     """Of the body of a request to be made; what is empty in it is left out. On the command line, files go by their names."""
-    told = json.dumps({key: value for key, value in body.items() if value})
+    told = json.dumps({key: value for key, value in body.items() if value}, ensure_ascii=False)
     key = '-H "Authorization: Bearer $FRACTUNE_API_KEY"'
     curl = f"curl {key} \\\n  --json {shlex.quote(told)} \\\n  {known(request)['origin']}/v1/jobs"
     words = ["fractune", "submit", _name(store, AssetKind.MODEL, body["model"]), "--recipe", "recipe.json"]
     for option, role in ("--data", "dataset"), ("--eval", "evaluation"):
         words += [option, _name(store, AssetKind.DATASET, body[role])] if body.get(role) else []
-    return Equivalents(curl, f"{shlex.join(words)} --wait", json.dumps(body["recipe"], indent=2))
+    return Equivalents(curl, f"{shlex.join(words)} --wait", json.dumps(body["recipe"], indent=2, ensure_ascii=False))
 
 
 def _name(store: Store, kind: AssetKind, sha256: str) -> str:

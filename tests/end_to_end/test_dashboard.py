@@ -124,7 +124,7 @@ def test_two_results_are_compared(enter: Callable[..., Page], jobs: dict[str, st
 
 def test_changed_samples_are_filtered(enter: Callable[..., Page], jobs: dict[str, str]) -> None:
     page = enter(f"jobs/{jobs['most']}")
-    page.get_by_text("changed samples").click()
+    page.locator("summary", has_text="changed sample").click()
     shown = page.get_by_label("Changed samples").locator("tbody tr").filter(visible=True)
     every = shown.count()
     assert every > 0

@@ -9,6 +9,7 @@ FIGURES = {
     "original_zip_bytes": ("size", "original_zip_bytes"),
     "zip_bytes": ("size", "zip_bytes"),
     "fidelity_source": ("fidelity", "source"),
+    "judging_samples": ("fidelity", "n"),
     "agreement": ("fidelity", "agreement", "value"),
     "agreement_low": ("fidelity", "agreement", "low"),
     "agreement_high": ("fidelity", "agreement", "high"),

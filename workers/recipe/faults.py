@@ -34,6 +34,9 @@ def without_place(fault: Fault, schema: Mapping[str, Any]) -> str:
         said = (
             f"there is no method {fault['ctx']['tag']!r}. {did_you_mean(fault['ctx']['tag'], tags.split(', '))}There are {tags}"
         )
+    if fault["type"] in ("tuple_type", "list_type"):
+        given = fault.get("input")
+        said = f"give a list, such as [{given}]" if isinstance(given, int | float) else "give a list"
     return said.rstrip()
 
 

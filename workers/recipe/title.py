@@ -7,6 +7,8 @@ from workers.recipe.recipe import Recipe
 def recipe_title(recipe: Recipe) -> str:
     """What the steps do, and what they are to keep."""
     told = ", then ".join(map(_in_brief, recipe.steps))
+    if recipe.pareto:
+        return f"{told}, front of {recipe.pareto.points}"
     if recipe.search and recipe.constraint and recipe.constraint.max_drop <= 1:
         share = 100 * recipe.constraint.max_drop
         unit = "%" if recipe.constraint.drop_type == "relative" else "point" if share == 1 else "points"

@@ -94,7 +94,9 @@ def tick_size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """75 -> 1 min 15 s; from ten minutes on seconds are left out: 2114 -> 35 min."""
+    """75 -> 1 min 15 s; from ten minutes on seconds are left out: 2114 -> 35 min. 0.0741 -> 74 ms."""
+    if 0 < seconds < 0.1:
+        return f"{max(1, round(1000 * seconds))}{SPACE}ms"
     if seconds < 60:
         return significant(seconds) + SPACE + "s"
     minutes, rest = divmod(round(seconds), 60)

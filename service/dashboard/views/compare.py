@@ -31,6 +31,7 @@ BETTER = {
     "ratio": 1,
 }  # what has an interval, or needs none
 MOST_PLOTTED = 500
+OPTIONAL = ("constraint", "search", "pareto")  # parts of a recipe
 Ids = Annotated[list[str], Query(alias="job", max_length=MOST_COMPARED)]
 
 
@@ -44,7 +45,7 @@ def compare(request: Request, store: StoreDep, _: Visitor, ids: Ids = []) -> Res
         "compare.html",
         lines=lines,
         judged_alike=alike,
-        judged=[_called(store, *_judged_on(line)) if line.job.summary else "" for line in lines],
+        judged=[_judges_of(store, line) if line.job.summary else "" for line in lines],
         recipes=_differing([brief(line.job.recipe) for line in lines]),
         best={key: _best(lines, key, sign) for key, sign in BETTER.items()} if alike and one_model else {},
         answers=(_intervals(lines, "drop", drop) or _intervals(lines, "agreement", percent)) if alike else None,
@@ -92,7 +93,7 @@ def pareto(
 
 def _alike(lines: list[JobRow]) -> bool:
     """Whether all that have a result were judged on the same samples."""
-    return len({_judged_on(line) for line in lines if line.job.summary}) < 2
+    return len({(*_judged_on(line), _number(line)) for line in lines if line.job.summary}) < 2
 
 
 def _best(lines: list[JobRow], figure: str, sign: int) -> int | None:
@@ -111,6 +112,17 @@ def _best(lines: list[JobRow], figure: str, sign: int) -> int | None:
 def _judged_on(line: JobRow) -> tuple[str | None, str | None]:
     """The samples that a job's fidelity was measured on, as far as they are known."""
     return line.job.evaluation or line.job.dataset, (line.job.summary or {}).get("fidelity_source")
+
+
+def _number(line: JobRow) -> int | None:
+    """How many samples judged, as far as that is known: a search keeps a part of them to select by."""
+    return (line.job.summary or {}).get("judging_samples")
+
+
+def _judges_of(store: Store, line: JobRow) -> str:
+    """The samples that judged a result, and how many they were."""
+    number = _number(line)
+    return _called(store, *_judged_on(line)) + (f", {number:,} samples" if number else "")
 
 
 def _key(line: JobRow) -> str:
@@ -161,10 +173,15 @@ def _intervals(lines: list[JobRow], figure: str, text: Any) -> Whiskers | None:
 
 def _differing(recipes: list[JsonObject]) -> dict[str, list[str]]:
     """The settings in which the recipes differ, by name, with the value in each."""
-    flat = [dict(_flat(recipe)) for recipe in recipes]
+    flat = [_blocks(recipe) | dict(_flat(recipe)) for recipe in recipes]
     names = list(dict.fromkeys(name for settings in flat for name in settings))
     rows = {name: [settings.get(name, "") for settings in flat] for name in names}
     return {name: values for name, values in rows.items() if len(set(values)) > 1}
+
+
+def _blocks(recipe: JsonObject) -> dict[str, str]:
+    """Whether a recipe has those parts that may be left out: one that is at its default in all has no settings to show."""
+    return {name: "yes" if recipe.get(name) is not None else "no" for name in OPTIONAL}
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
@@ -172,4 +189,4 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
         return [pair for key, item in value.items() for pair in _flat(item, f"{name}.{key}" if name else key)]
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return [pair for index, item in enumerate(value) for pair in _flat(item, f"{name}[{index + 1}]")]
-    return [(name, str(value))]
+    return [(name, "none" if value is None else str(value))] if value != {} else []

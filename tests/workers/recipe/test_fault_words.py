@@ -71,6 +71,10 @@ def test_a_fault_of_the_whole_names_the_recipe() -> None:
         ({"steps": [{"method": "inq"}], "constraint": {"max_drop": 2}}, ["constraint: ", "at most 1"]),
         ({"steps": [{"method": "inq"}], "constraint": {"max_drop": float("nan")}}, ["constraint.max_drop: "]),
         ({"steps": [{"method": "int8"}, {"method": "inq"}]}, ["int8"]),
+        (
+            {"steps": [{"method": "inq"}], "preprocessing": {"mean_values": 80, "scale_values": "96"}},
+            ["mean_values: give a list, such as [80]", "scale_values: give a list"],
+        ),
     ],
 )
 def test_every_fault_is_told_with_its_place(document: Any, words: list[str]) -> None:

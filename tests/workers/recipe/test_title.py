@@ -16,6 +16,7 @@ PRUNE = {"method": "layerwise_pruning", "sparsity_level": 0.7}
         ({"steps": [PRUNE]}, "prune 70 %"),
         ({"steps": [PRUNE, {"method": "int8"}]}, "prune 70 %, then int8"),
         ({"steps": [{"method": "inq", "bits": 5}, {"method": "finetune"}]}, "inq 5 bits, then finetune"),
+        ({"steps": [PRUNE], "pareto": {"points": 6}}, "prune 70 %, front of 6"),
         ({"goal": "limit"}, "uniform 4 bits, within 1 point"),
         (
             {"steps": [PRUNE], "search": {}, "constraint": {"max_drop": 0.02, "drop_type": "relative"}},

@@ -14,6 +14,7 @@ from workers.errors import (
 from workers.ir.graph.layers import COMPRESSIBLE, INTEGERS, RECURRENT, find_layers
 
 NUMBERS = {"f32", "f16", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "boolean"}
+LARGEST = 1e15  # of weights that anything can be done with
 DECODING = {"Convert", "Subtract", "Multiply", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Gather", "FakeQuantize"}
 
 
@@ -77,7 +78,7 @@ def _stored_bits(node: ov.Node) -> int:
 
 
 def check_finite(model: ov.Model) -> None:
-    """Raise NonFiniteModel for NaN in any constant, and for infinity in the weight or bias of a layer.
+    """Raise NonFiniteModel for NaN in any constant, infinity in the weight or bias of a layer, weights past LARGEST.
 
     Infinity elsewhere is an ordinary mask or bound.
     """
@@ -85,9 +86,13 @@ def check_finite(model: ov.Model) -> None:
         if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32 or 0 in node.shape:
             continue
         low, high = float(node.data.min()), float(node.data.max())
-        if np.isfinite(low) and np.isfinite(high):
-            continue
         users = [user.get_node() for user in node.output(0).get_target_inputs()]
+        if np.isfinite(low) and np.isfinite(high):
+            large = next((user for user in users if user.get_type_name() in COMPRESSIBLE and max(-low, high) > LARGEST), None)
+            if large is not None:
+                what = f"{large.get_type_name()} {large.friendly_name!r} reach {max(-low, high):.1g}"
+                raise NonFiniteModel(f"The weights of {what}: squares of what it gives do not fit into single precision.")
+            continue
         layer = next((user for user in users if _belongs_to_layer(user)), None)
         if np.isnan(low) or layer is not None:
             named = layer or users[0]

@@ -41,6 +41,12 @@ def test_weights_that_are_not_finite_are_named(tmp_path: Path, value: float) -> 
     refuse(tiny.matmul(weight), tmp_path, NonFiniteModel, "MatMul 'out' hold (NaN|infinity)")
 
 
+def test_weights_whose_products_no_float_holds_are_named(tmp_path: Path) -> None:
+    weight = tiny.weight(4, 3)
+    weight[1, 1] = -3e30
+    refuse(tiny.matmul(weight), tmp_path, NonFiniteModel, r"MatMul 'out' reach 3e\+30: squares of what it gives do not fit")
+
+
 def test_bias_that_is_not_finite_is_named(tmp_path: Path) -> None:
     model = tiny.cnn()
     bias = next(entry for entry in model.graph.initializer if entry.name == "b3")
