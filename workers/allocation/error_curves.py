@@ -15,7 +15,7 @@ from workers.engine.damping import damping_of, prior
 from workers.engine.layer import make_tasks
 from workers.engine.moments import output_energy, pool_halves, pool_noise
 from workers.engine.sample_schedule import SampleSource
-from workers.engine.solver import EngineOptions
+from workers.engine.solver import EngineOptions, check_finite_moments
 from workers.ir.graph.layers import Float32, Layer
 from workers.methods.layerwise_pruning import prune_gradually
 from workers.methods.problem import Array, Indices, LayerProblem, Work
@@ -106,6 +106,7 @@ def pose_halves(
     for layer, seen in statistics.collect():
         damping = damping_of(pool_noise(seen.outputs.values()), statistics.position(layer).depth, options.last_damping)
         weight, taps, halves = tasks[layer.name].weight, layer.geometry.taps, pool_halves(seen.outputs.values())
+        check_finite_moments(layer, halves[0])
         known, unseen = (prior(half, damping, weight, taps).added_to(half, statistics.threads) for half in halves)
         problem = LayerProblem(layer.name, weight, known, weight, taps=taps, threads=statistics.threads)
         yield JudgedProblem(layer, problem, unseen, halves[1])

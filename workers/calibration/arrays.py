@@ -144,7 +144,24 @@ def _check_values(values: Array, entry: Input, numbers: Numbers) -> None:
 
 def _mismatch(name: str, given: tuple[int, ...], wanted: tuple[int, ...], hint: str) -> DataMismatch:
     sizes = " and ".join("x".join(map(str, shape)) or "single values" for shape in (given, wanted))
-    return DataMismatch(f"The samples and input {name!r} differ in size: {sizes}.", hint=hint)
+    return DataMismatch(f"The samples and input {name!r} differ in size: {sizes}.", hint=_moved(name, given, wanted) or hint)
+
+
+def _moved(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> str | None:
+    """What helps where channels lie in front instead of behind, or the other way round."""
+    moves = {(*given[1:], *given[:1]): "1, -1", (*given[-1:], *given[:-1]): "-1, 1"}
+    if len(given) < 2 or wanted not in moves:
+        return None
+    array = name if name.isidentifier() else "x"
+    return f"The axes lie in another order: {array} = np.moveaxis({array}, {moves[wanted]}) gives what the model takes."
+
+
+def not_samples(path: Path) -> UnreadableData:
+    """The error for a file that is nothing samples are read from."""
+    reading = {".npy": f"np.load({path.name!r})", ".csv": f"np.loadtxt({path.name!r}, np.float32, delimiter=',')"}
+    call = reading.get(path.suffix.lower())
+    hint = f"One array alone: np.savez('samples.npz', x={call})." if call else None
+    return UnreadableData(f"{path.name!r} is no .npz, no zip of images and no folder of images.", hint=hint)
 
 
 def scaling(side: int) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workers.annotations import TargetKind, Targets
 from workers.archives import open_zip
-from workers.calibration.arrays import LABELS, image_rows, is_images, length, match_arrays, open_arrays, value_rows
+from workers.calibration.arrays import LABELS, image_rows, is_images, length, match_arrays, not_samples, open_arrays, value_rows
 from workers.calibration.draw import draw_strata
 from workers.calibration.formats.class_folders import unnamed
 from workers.calibration.image_folders import Album, open_archive, open_folder, picture_rows
@@ -72,7 +72,7 @@ def _read(path: Path, model: Imported, declared: Preprocessing, choice: Choice, 
     if path.is_dir():
         return _from_album(open_folder(path, classes, choice.task), model, declared, choice, progress)
     if not path.is_file() or not is_zipfile(path):
-        raise UnreadableData(f"{path.name!r} is no .npz, no zip of images and no folder of images.")
+        raise not_samples(path)
     with open_zip(path, UnreadableData) as (_, entries):
         suffixes = {PurePosixPath(entry.filename).suffix for entry in entries}
     if suffixes == {".npy"}:

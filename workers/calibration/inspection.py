@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workers.annotations import TargetKind
 from workers.archives import open_zip
-from workers.calibration.arrays import IMAGES, LABELS, length, open_arrays
+from workers.calibration.arrays import IMAGES, LABELS, length, not_samples, open_arrays
 from workers.calibration.formats import Annotation, RawBoxes
 from workers.calibration.formats.class_folders import unnamed
 from workers.calibration.formats.text_lines import UNKNOWN
@@ -40,7 +40,7 @@ def inspect_dataset(path: Path) -> tuple[Found, NDArray[np.uint8] | None]:
     if path.is_dir():
         return _album(open_folder(path))
     if not path.is_file() or not is_zipfile(path):
-        raise UnreadableData(f"{path.name!r} is no .npz, no zip of images and no folder of images.")
+        raise not_samples(path)
     with open_zip(path, UnreadableData) as (_, entries):
         suffixes = {PurePosixPath(entry.filename).suffix for entry in entries}
     return _arrays(path) if suffixes == {".npy"} else _album(open_archive(path))

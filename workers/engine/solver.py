@@ -10,9 +10,10 @@ from workers.engine.damping import DAMPING, damping_of, prior
 from workers.engine.layer import LayerResult, LayerTask
 from workers.engine.moments import ImpliedOutputs, LayerMoments, OutputMoments, Outputs, in_metric, pool
 from workers.engine.normal_equations import solve_normal_equations
+from workers.errors import NonFiniteData
 from workers.ir.graph.edit import ensure_bias, read_bias, write_bias, write_weight
 from workers.ir.graph.layers import Layer, nodes_by_name
-from workers.methods.problem import Array, LayerProblem
+from workers.methods.problem import Array, LayerProblem, Work
 from workers.randomness import Stream, generator
 from workers.threads import ALONE, Threads
 
@@ -82,6 +83,7 @@ def pose_task(
     A target that makes up for all that was lost before is raised to what the original's outputs vary by; of the others the
     weights are, once they are known.
     """
+    check_finite_moments(task.layer, moments.covariance)
     damping = damping_of(moments.noise, position.depth, options.last_damping)
     problem = pose(task.layer, task.weight, beside_others(task, moments, threads), damping, task.propagation, threads)
     target = restored(problem.target, moments, threads) if task.propagation == 1 else problem.target
@@ -102,6 +104,15 @@ def beside_others(task: LayerTask, moments: LayerMoments, threads: Threads = ALO
     level = share * float(np.sum(image * task.weight)) / max(float(np.sum(task.weight**2)), np.finfo(float).tiny)
     ridge = np.broadcast_to(level * np.eye(cols, dtype=moments.covariance.dtype), (groups, cols, cols))
     return replace(moments, covariance=moments.covariance + ridge, cross=moments.cross + level * task.weight)
+
+
+def check_finite_moments(layer: Layer, covariance: Work) -> None:
+    """Raise NonFiniteData where sums of squares (g, c, c) of what a layer reads are beyond the largest number."""
+    if not np.isfinite(np.einsum("gcc->gc", covariance)).all():
+        raise NonFiniteData(
+            f"What layer {layer.name!r} reads is so large on these samples that no float holds its squares.",
+            hint="Scale the samples as the model expects them.",
+        )
 
 
 def restored(weight: Array, moments: LayerMoments, threads: Threads = ALONE) -> Array:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.calibration.arrays import image_rows, is_images, length, match_arrays, open_arrays, value_rows
+from workers.calibration.arrays import image_rows, is_images, length, match_arrays, not_samples, open_arrays, value_rows
 from workers.calibration.datasets import Choice
 from workers.calibration.labels import assign, check_labels, classes_of
 from workers.calibration.preprocessing import image_input
@@ -212,12 +212,41 @@ def test_pixels_are_scaled_where_that_is_declared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"), [((2, 8, 10, 1), "channels"), ((2, 8, 10), "channels"), ((2, 10, 8, 3), "preprocessing.resize")]
+    ("shape", "words"),
+    [
+        ((2, 8, 10, 1), "channels"),
+        ((2, 8, 10), "channels"),
+        ((2, 10, 8, 3), "preprocessing.resize"),
+        ((2, 3, 8, 10), "image = np.moveaxis(image, 1, -1)"),
+    ],
 )
 def test_pixels_of_another_form_are_refused_with_the_remedy(shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(DataMismatch, match="differ in size") as refused:
         prepared(np.zeros(shape, np.uint8))
     assert words in refused.value.hint
+
+
+def test_values_whose_channels_lie_elsewhere_are_refused_with_the_remedy() -> None:
+    planes = Input("in/0", ("in/0",), (1, 3, 8, 10), np.dtype(np.float32), None, 0, (-1, 3, 8, 10), None)
+    given = np.zeros((2, 8, 10, 3), np.float32)
+    with pytest.raises(DataMismatch, match="8x10x3 and 3x8x10") as refused:
+        value_rows(given, planes, every(2))
+    assert refused.value.hint == "The axes lie in another order: x = np.moveaxis(x, -1, 1) gives what the model takes."
+    assert value_rows(np.moveaxis(given, -1, 1), planes, every(2))(every(2)).shape == (2, 3, 8, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("rows.npy", "np.savez('samples.npz', x=np.load('rows.npy'))"),
+        ("rows.CSV", "x=np.loadtxt('rows.CSV', np.float32, delimiter=',')"),
+        ("rows.txt", "Give an .npz"),
+    ],
+)
+def test_a_file_that_is_no_dataset_is_refused_with_the_remedy(name: str, remedy: str) -> None:
+    error = not_samples(Path("folder") / name)
+    assert error.message.startswith(f"'{name}' is no .npz")
+    assert remedy in error.hint
 
 
 # labels

@@ -16,6 +16,7 @@ from workers.engine.moments import LayerMoments
 from workers.engine.sample_schedule import stride
 from workers.engine.sequential import compress_sequentially
 from workers.engine.solver import MOST_RESTORED, EngineOptions, Position, pose, pose_task, restored
+from workers.errors import NonFiniteData
 from workers.ir.graph.edit import read_weight
 from workers.ir.graph.frontier import EXACT
 from workers.ir.graph.layers import Layer, find_layers
@@ -269,3 +270,16 @@ def test_strides_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) ->
     run(short, lambda layer: (Halved(), Untouched()))
     for layer in find_layers(long)[0]:
         np.testing.assert_allclose(read_weight(long, layer), read_weight(short, layer), rtol=1e-3, atol=1e-4)
+
+
+class Huge(Images):
+    """Samples whose squares no float holds."""
+
+    def batch(self, start: Any, stop: Any) -> Any:
+        return {"x": 1e25 * self.values[start:stop]}
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+def test_samples_whose_squares_no_float_holds_are_refused() -> None:
+    with pytest.raises(NonFiniteData, match="What layer 'stem' reads is so large"):
+        run(residual_network(), lambda layer: (LayerwisePruning(sparsity_level=0.5),), Huge())
