@@ -31,6 +31,7 @@ FIRST_POLL_S, POLL_S = 0.1, 1.0
 PART_BYTES = 32 << 20  # files above this size go in parts, so that a broken connection costs one part
 BLOCK = 1 << 20
 ID_LENGTH = 32  # of a job's id
+HEX = frozenset("0123456789abcdef")
 POINTS = "points"  # folder of the models of a front, by setting
 ARCHIVE = "model.zip"  # the files of 1/ once more, for those who want one file
 
@@ -110,7 +111,8 @@ class Client:
         """The id of the one job whose id begins so. Raises NotFound, Conflict where several do."""
         if len(begins) == ID_LENGTH:
             return begins
-        found = self._json("GET", "/v1/jobs", params={"id": begins.lower(), "limit": 2})["items"] if begins else []
+        known = 0 < len(begins) < ID_LENGTH and set(begins.lower()) <= HEX
+        found = self._json("GET", "/v1/jobs", params={"id": begins.lower(), "limit": 2})["items"] if known else []
         if not found:
             raise NotFound(f"There is no job whose id begins with {begins!r}.", hint="`fractune jobs` lists them.")
         if len(found) > 1:
@@ -192,9 +194,11 @@ class Client:
     def download_all(self, job_id: str, folder: str | PathLike[str], point: str | None = None) -> None:
         """Save all results of a job under `folder`, laid out as `fractune optimize` does; for a `point` its model alone.
 
-        Raises ChecksumMismatch, or NotFound for a point that the job's front does not have.
+        Raises ChecksumMismatch, or NotFound for a job without results and for a point that its front does not have.
         """
         names = [file["name"] for file in self.artifacts(job_id) if file["name"] != ARCHIVE]
+        if not names:
+            raise NotFound(f"Job {job_id} has no results.", hint="Those have some that succeeded; see `fractune job`.")
         for name, place in files_of_point(names, point) if point else zip(names, names, strict=True):
             path = Path(folder) / _inside(place)
             path.parent.mkdir(parents=True, exist_ok=True)

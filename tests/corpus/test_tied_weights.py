@@ -151,10 +151,11 @@ def test_channels_of_shared_weights_stay_and_others_may_go(tmp_path: Path) -> No
     steps = [{"method": "layerwise_pruning", "sparsity_level": 0.05, "pattern": "channel"}]
     recipe = {"steps": steps, "calibration": {"count": 32}, "benchmark": None}
     out = tmp_path / "out"
-    with pytest.raises(BudgetOutOfReach, match="read by MatMul 'use0', whose weight other operations read too. Other patterns"):
+    with pytest.raises(BudgetOutOfReach, match="read by MatMul 'use0', whose weight other operations read too") as refused:
         compress(
             JobTask(Kind.COMPRESS, str(tmp_path / "products.onnx"), str(out), recipe, threads=1), Clock(lambda event: None)
         )
+    assert "another pattern" in refused.value.hint
     compress(JobTask(Kind.COMPRESS, str(tmp_path / "pyramid.onnx"), str(out), recipe, threads=1), Clock(lambda event: None))
     result = folded(ov.Core().read_model(out / "1/model.xml"))
     assert len({weight_of(result, name)[0] for name in SHARING[pyramid]}) == 1

@@ -97,6 +97,9 @@ def test_waiting_ends_with_whatever_end_there_is(client: Client, tmp_path: Path,
     sha256 = client.upload_model(write_model(tmp_path / "net.onnx", compress=act))
     job = client.wait(client.submit(sha256, RECIPE)["id"], timeout_s=PATIENCE_S)
     assert (job["state"], job["failure"]["code"]) == (state, code)
+    with pytest.raises(NotFound, match="has no results"):
+        client.download_all(job["id"], tmp_path / "results")
+    assert not (tmp_path / "results").exists()
     with pytest.raises(NotFound, match="FAILED"):
         client.report(job["id"])
 
@@ -133,6 +136,12 @@ def test_events_stream_live_and_resume(client: Client, service: Installation, mo
         rest = http.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": str(job["last_event"] - 1)})
     assert rest.headers["content-type"].startswith("text/event-stream")
     assert [line for line in rest.text.splitlines() if line.startswith("id:")] == [f"id: {job['last_event']}"]
+
+
+@pytest.mark.parametrize("begins", ["", "no such job", "0" * 33, "G" * 4])
+def test_what_no_id_begins_with_is_no_job(client: Client, begins: str) -> None:
+    with pytest.raises(NotFound, match="There is no job whose id begins with"):
+        client.find_job(begins)
 
 
 def test_a_retry_is_a_new_job(client: Client, tmp_path: Path) -> None:

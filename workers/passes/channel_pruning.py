@@ -139,7 +139,8 @@ def _choose(
         open_groups = [number for number, group in enumerate(groups) if taken[number] < group.order.size]
         if not open_groups:
             reach = 1 - sizes.total / whole
-            raise BudgetOutOfReach(_out_of_reach(step, reach, coupling))
+            hint = None if reach else "Take another pattern: of this model no channel can go."
+            raise BudgetOutOfReach(_out_of_reach(step, reach, coupling), hint=hint)
 
         def price(number: int) -> float:
             group, count = groups[number], taken[number]
@@ -159,10 +160,9 @@ def _choose(
 def _out_of_reach(step: LayerwisePruning, reach: float, coupling: Coupling) -> str:
     reasons = sorted(set(coupling.reasons().values()))[:3]
     why = f" Others stay: {'; '.join(reasons)}." if reasons else ""
-    remedy = " Ask for a lower sparsity_level." if reach else " Other patterns need none to go."
     return (
         f"Channels that can be removed make up {100 * reach:.0f} % of the {step.budget}, "
-        f"less than the {100 * step.sparsity_level:.0f} % asked for.{why}{remedy}"
+        f"less than the {100 * step.sparsity_level:.0f} % asked for.{why}"
     )
 
 
