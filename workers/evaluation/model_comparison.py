@@ -54,7 +54,10 @@ class OutputComparison:
         """The same values where the original's are finite, and equal finite ones elsewhere."""
         known = np.isfinite(before)
         if not np.isfinite(after[known]).all():
-            raise NonFiniteResult(f"The compressed model returns NaN or infinity in output {self.name!r}.")
+            also = "" if known.all() else ", which returns them elsewhere"
+            raise NonFiniteResult(
+                f"The compressed model returns NaN or infinity in output {self.name!r} where the original does not{also}."
+            )
         if known.all():
             return before, after
         self.note = f"The original returns NaN or infinity in output {self.name!r}; those values are not compared."
