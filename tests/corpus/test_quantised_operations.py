@@ -13,6 +13,8 @@ from onnx import TensorProto, helper
 from tests.corpus.models import INT64, Build
 from tests.corpus.test_corpus import STEPS, answers
 from workers.errors import NotQuantizable
+from workers.ir.graph.runtime_faults import masking_operations
+from workers.ir.reading.importer import load
 from workers.jobs.job import JobTask, Kind
 from workers.run.clock import Clock
 from workers.run.pipeline import compress
@@ -101,3 +103,12 @@ def test_truth_values_may_scale_what_is_quantised(tmp_path: Path) -> None:
     values = [np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32), np.arange(6)[:, None] % 2 == 0]
     assert lost(source, result, values) < 0.1
     assert len(report["layers"]) == 2
+
+
+def test_the_bias_of_a_head_is_no_mask(tmp_path: Path) -> None:
+    b = Build()
+    b.op("Softmax", b.gemm(b.input("x", ["n", 8]), 8, 4, name="head"), out="y")
+    onnx.save(b.model({"y": ["n", 4]}), tmp_path / "model.onnx")
+    assert masking_operations(load(tmp_path / "model.onnx").model) == []
+    onnx.save(attention(), tmp_path / "model.onnx")
+    assert len(masking_operations(load(tmp_path / "model.onnx", {"ids": (1, 10), "mask": (1, 10)}).model)) == 1

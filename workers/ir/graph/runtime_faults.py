@@ -83,6 +83,7 @@ def masking_operations(model: ov.Model) -> list[str]:
         source = node.input_value(0).get_node()
         while source.get_type_name() in ("Reshape", "Squeeze", "Unsqueeze", "Transpose"):
             source = source.input_value(0).get_node()
-        if source.get_type_name() in ("Add", "Subtract"):
+        operands = [value.get_node().get_type_name() for value in source.input_values()]
+        if source.get_type_name() in ("Add", "Subtract") and "Constant" not in operands:  # a constant is a bias
             found.append(str(source.friendly_name))
     return found
