@@ -76,3 +76,9 @@ def test_the_contract_on_methods_names_every_method() -> None:
     assert set(named) == {
         f"workers.methods.{path.stem}" for path in (ROOT / "workers/methods").glob("*.py") if path.stem not in shared
     }
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """Pytest would collect neither: their folders are no packages."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
