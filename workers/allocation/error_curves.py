@@ -106,7 +106,8 @@ def pose_halves(
     for layer, seen in statistics.collect():
         damping = damping_of(pool_noise(seen.outputs.values()), statistics.position(layer).depth, options.last_damping)
         weight, taps, halves = tasks[layer.name].weight, layer.geometry.taps, pool_halves(seen.outputs.values())
-        check_finite_moments(layer, halves[0])
+        for half in halves:
+            check_finite_moments(layer, half)
         known, unseen = (prior(half, damping, weight, taps).added_to(half, statistics.threads) for half in halves)
         problem = LayerProblem(layer.name, weight, known, weight, taps=taps, threads=statistics.threads)
         yield JudgedProblem(layer, problem, unseen, halves[1])

@@ -91,10 +91,10 @@ def _channels(covariance: Work, weight: Array, taps: int) -> Work | None:
     rows = weight.reshape(groups, -1, size, taps).swapaxes(2, 3).reshape(groups, -1, size).astype(covariance.dtype, copy=False)
     known = rows.swapaxes(1, 2) @ rows
     level, seen = (_level(gram) for gram in (known, covariance))
-    likeness = (
-        np.einsum("gij,gij->g", known, covariance, dtype=np.float64) / (level * seen) - size
-    )  # of the parts off the identity
-    apart = np.einsum("gij,gij->g", known, known, dtype=np.float64) / level**2 - size
+    likeness, apart = (  # of the parts off the identity
+        np.einsum("gij,gij->g", known, other, dtype=np.float64) / (level * scale) - size
+        for other, scale in ((covariance, seen), (known, level))
+    )
     part = np.clip(likeness / np.where(apart > 0, apart, np.inf), 0, 1)
     if not part.any():
         return None

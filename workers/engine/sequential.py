@@ -86,9 +86,14 @@ class TwinModels:
         self._models = batched, batched.clone()  # whole: the original and the compressed one
         self._compressed = cut(batched.clone(), nodes)
         self._stream = BatchStream(samples, options.batch_size)
-        self._tasks, self._options, self._threads = tasks, options, Threads(options.threads)
+        self._options, self._threads = options, Threads(options.threads)
+        self._phases = {task.layer.name: sorted({self._compressed.phases[node] for node in task.layer.nodes}) for task in tasks}
         self._compilations = Compilations(options.threads)
         self._batches = schedule(self._compressed.held, self._stream.length)
+        self._tasks: dict[int, list[LayerTask]] = {phase: [] for phase in self.phases()}
+        for task in tasks:
+            for phase in self.phases_of(task.layer):
+                self._tasks[phase].append(task)
         self._sites: dict[int, list[Site]] = {phase: [] for phase in self.phases()}
         for site in sites:
             self._sites[self._compressed.phases[site.node]].append(self._beside(site))
@@ -107,11 +112,11 @@ class TwinModels:
 
     def phases_of(self, layer: Layer) -> list[int]:
         """The phases in which operations of a layer run; it is solved in the first."""
-        return sorted({self._compressed.phases[node] for node in layer.nodes})
+        return self._phases[layer.name]
 
     def tasks_of(self, phase: int) -> list[LayerTask]:
         """The tasks whose layers run in a phase, in their order."""
-        return [task for task in self._tasks if phase in self.phases_of(task.layer)]
+        return self._tasks[phase]
 
     def look_ahead(self, tasks: Sequence[LayerTask]) -> None:
         """Take the statistics of those operations, in the original, that run after their layers have been solved."""

@@ -151,13 +151,13 @@ def _tried(
     other = _quantise(step, model, reach.with_left(doubtful), context, progress)
     if _lost(model, other, context) > lost / 2:
         return quantised, ()
-    how = f"loses {100 * lost:.0f} % of the outputs" if isfinite(lost) else "does not run the model"
+    how = f"loses {100 * lost:.0f} % of the outputs" if isfinite(lost) else "does not run it, or gives no numbers"
     named = ", ".join(doubtful[:MOST_NAMED]) + (" and others" if len(doubtful) > MOST_NAMED else "")
     return other, (f"int8 leaves {named} in floating point: once such a cell is quantised, OpenVINO {how}.",)
 
 
 def _lost(model: ov.Model, quantised: ov.Model, context: RunContext) -> float:
-    """The relative error of the outputs by quantisation; infinite where the quantised model does not run."""
+    """The relative error of the outputs by quantisation; infinite where it does not run, or gives no numbers."""
     few = context.samples.take(range(min(TRIED, context.samples.count)))
     opened = quantised.clone()
     try:  # the result may be open, and some cells run with fixed shapes alone
@@ -165,9 +165,10 @@ def _lost(model: ov.Model, quantised: ov.Model, context: RunContext) -> float:
     except Refusal:
         opened = quantised
     try:
-        return output_errors(model, [opened], few, context.threads)[0]
+        lost = output_errors(model, [opened], few, context.threads)[0]
     except RuntimeError:
         return inf
+    return lost if isfinite(lost) else inf
 
 
 def _quantise(step: Int8, model: ov.Model, reach: Reach, context: RunContext, progress: StepProgress) -> ov.Model:

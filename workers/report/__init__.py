@@ -2,7 +2,7 @@
 
 from workers.report.card import render_card
 from workers.report.page import content_security_policy, render_html
-from workers.report.sample_gallery import FAST, Picture, encode_png, read_pictures, save_pictures, telling_pictures
+from workers.report.sample_gallery import Picture, encode_png, read_pictures, save_pictures, telling_pictures
 from workers.report.schema import (
     Advice,
     Benchmark,
@@ -33,7 +33,6 @@ from workers.report.schema import (
 __all__ = [
     "Advice",
     "Benchmark",
-    "FAST",
     "CalibrationReport",
     "ChangedSample",
     "ChangeReport",

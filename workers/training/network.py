@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from workers.errors import Internal, NotTrainable
 from workers.ir.graph.frontier import EXACT
+from workers.ir.graph.segments import port_bytes
 from workers.training.operations import OPERATIONS, TYPES, Operation
 
 BYTES_AT_ONCE = 2**28  # of outputs that are compared together
@@ -90,19 +90,17 @@ def verify(model: ov.Model, network: Network, feeds: Feeds, threads: int) -> flo
 
 def _few_at_once(model: ov.Model, calls: Sequence[Call]) -> Iterator[list[Call]]:
     """The calls, in their order, in parts whose outputs take about BYTES_AT_ONCE: the runtime keeps all it is asked for."""
-    sizes = {node.friendly_name: sum(map(_bytes, node.outputs())) for node in model.get_ops()}
+    sizes = {node.friendly_name: sum(map(port_bytes, node.outputs())) for node in model.get_ops()}
     part: list[Call] = []
+    room = BYTES_AT_ONCE
     for call in calls:
-        if part and sum(sizes[each.name] for each in (*part, call)) > BYTES_AT_ONCE:
+        if part and sizes[call.name] > room:
             yield part
-            part = []
+            part, room = [], BYTES_AT_ONCE
         part.append(call)
+        room -= sizes[call.name]
     if part:
         yield part
-
-
-def _bytes(port: ov.Output) -> int:
-    return prod(port.get_shape()) * int(port.get_element_type().size) if port.get_partial_shape().is_static else 0
 
 
 def _apart(model: ov.Model, calls: Sequence[Call], given: Mapping[Key, Tensor], feeds: Feeds, threads: int) -> float:

@@ -67,7 +67,7 @@ def cut(
     layer_phases = {name: phases[name] for name in names}
     last_use = {key: max(phases[user.get_node().friendly_name] for user in users) for key, (_, users) in crossing.items()}
     born = {key: phases[key[0]] for key in crossing}
-    sizes = {key: _bytes(port) for key, (port, _) in crossing.items()}
+    sizes = {key: port_bytes(port) for key, (port, _) in crossing.items()}
     held = tuple(sum(sizes[key] for key in crossing if born[key] <= phase < last_use[key]) for phase in range(last + 1))
     return Cut(segments, layer_phases, born, last_use, held)
 
@@ -189,11 +189,12 @@ def _reached(results: list[ov.Node]) -> dict[str, ov.Node]:
     return seen
 
 
-def _bytes(port: ov.Output) -> int:
-    shape = port.get_partial_shape()
-    return prod(port.get_shape()) * int(port.get_element_type().size) if shape.is_static else 0
-
-
 def tensor_key(port: ov.Output) -> Key:
     """The key of a tensor."""
     return (port.get_node().friendly_name, port.get_index())
+
+
+def port_bytes(port: ov.Output) -> int:
+    """What a tensor takes, in bytes; 0 where its shape is open."""
+    shape = port.get_partial_shape()
+    return prod(port.get_shape()) * int(port.get_element_type().size) if shape.is_static else 0

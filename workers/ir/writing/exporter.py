@@ -65,7 +65,7 @@ def export(
     `layers` gives the compressed layers with their `LayerSolution.scale`, which broadcasts to a layer's matrix (g, r, c).
     `metadata` becomes rt_info of the section `fractune`, and so do, as JSON by name, the schemes of the layers that are not
     stored plainly. What was written is read back and compared with `model`, on the inputs `probes` or, without any, on made-up
-    ones whose open axes are one: raises Internal if any output or constant differs.
+    ones whose open axes are one: raises Internal if any output or constant differs. `threads` share the sizes in a zip.
     """
     meant = model.clone()
     number_operations(meant)

@@ -28,7 +28,6 @@ from workers.passes import TrainingRun
 from workers.randomness import Stream, generator
 from workers.recipe import Recipe
 from workers.report import (
-    FAST,
     CalibrationReport,
     LayerReport,
     ModelReport,
@@ -45,6 +44,7 @@ from workers.report import (
 )
 from workers.report.advice import what_next
 from workers.report.report_files import CONTACT_SHEET, write_pages
+from workers.report.sample_gallery import FAST
 from workers.run.candidates import Candidate
 from workers.run.exploration import Explored, report_exploration
 from workers.run.int8_search import blame
