@@ -52,6 +52,7 @@ SUBJECTS: dict[str, dict[str, Any]] = {
 MADE = ("none", "few")  # sources whose images are made for the model
 
 Steps = list[dict[str, Any]]
+CHANNELS: Steps = [{"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"}]
 ROWS: dict[str, Steps] = {
     **{f"pruning {level}": [{"method": "layerwise_pruning", "sparsity_level": level}] for level in (0.5, 0.65)},
     **{
@@ -61,24 +62,28 @@ ROWS: dict[str, Steps] = {
     },
     "pruning 0.65, int8": [{"method": "layerwise_pruning", "sparsity_level": 0.65}, {"method": "int8"}],
     "int8": [{"method": "int8"}],
-    **{f"uniform {bits} bits": [{"method": "uniform", "bits": bits}] for bits in (8, 4, 3)},
-    **{f"inq {bits} bits": [{"method": "inq", "bits": bits}] for bits in (5, 4)},
+    **{f"uniform {bits} bits": [{"method": "uniform", "bits": bits}] for bits in (8, 4, 3, 2)},
+    **{f"inq {bits} bits": [{"method": "inq", "bits": bits}] for bits in (5, 4, 3)},
     **{f"slq {bits} bits": [{"method": "slq", "bits": bits}] for bits in (4, 3)},
-    "mcq sampled, K = 4": [{"method": "mcq", "samples_per_weight": 4}],
+    **{f"mcq sampled, K = {count}": [{"method": "mcq", "samples_per_weight": count}] for count in (4, 2, 1)},
     "mcq calibrated, K = 1": [{"method": "mcq", "samples_per_weight": 1, "rounding": "calibrated"}],
     "mlq": [{"method": "mlq"}],
     "ec2t": [{"method": "ec2t"}],
+    "channels, 30 % of operations": CHANNELS,
     **{
-        f"pruning {level}, {when}": [{"method": "layerwise_pruning", "sparsity_level": level}, {"method": "finetune", **knobs}]
-        for level in (0.5, 0.65)
+        f"{name}, {when}": [*steps, {"method": "finetune", **knobs}]
+        for name, steps in {
+            **{f"pruning {level}": [{"method": "layerwise_pruning", "sparsity_level": level}] for level in (0.5, 0.65)},
+            "inq 5 bits": [{"method": "inq", "bits": 5}],
+            "mlq": [{"method": "mlq"}],
+            "ec2t": [{"method": "ec2t"}],
+            "channels, 30 % of operations": CHANNELS,
+        }.items()
         for when, knobs in {
             "before finetune": {"steps": 1, "learning_rate": 1e-9},  # solved on the same samples, not trained
             "finetune ten minutes": {"steps": 700},  # of two threads on EfficientNet-Lite0
         }.items()
     },
-    "channels, 30 % of operations": [
-        {"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"}
-    ],
 }
 SOURCES: dict[str, dict[str, Any]] = {
     "pictures": {"source": "dataset", "count": 500},
