@@ -47,7 +47,7 @@ class BitProfile:
         """The bits that keep to the budget at the least sum of harms, by layer name."""
         levels = sorted(budget.errors)
         harms = np.stack([self._harms_at(bits, budget) for bits in levels], axis=1)
-        return dict(zip(self.names, optimal_bits(self.sizes, harms, levels, budget.mean), strict=True))
+        return dict(zip(self.names, optimal_bits(self.sizes, harms, levels, budget.mean, budget.finer), strict=True))
 
     def harm(self, budget: BitBudget) -> float:
         """What these bits cost together."""
@@ -110,15 +110,16 @@ def shared_bits(methods: LayerMethods, levels: str | None = None) -> list[str]:
 
 def assign_bits(methods: LayerMethods, profile: BitProfile, levels: str = "grid") -> LayerMethods:
     """The methods with `levels` at the bits that their profile gives each layer."""
-    wanted = {method: budget for method in chain.from_iterable(methods.values()) if (budget := _budget(method, levels))}
-    bits = {method: profile.bits(budget) for method, budget in wanted.items()}
-    return {name: tuple(_placed(method, bits.get(method, {}).get(name)) for method in each) for name, each in methods.items()}
+    budgets = {method: budget for method in chain.from_iterable(methods.values()) if (budget := _budget(method, levels))}
+    bits = {budget: profile.bits(budget) for budget in set(budgets.values())}
+
+    def placed(method: Method, name: str) -> Method:
+        found = bits[budgets[method]].get(name) if method in budgets else None
+        return method if found is None else method.at_bits(found)
+
+    return {name: tuple(placed(method, name) for method in each) for name, each in methods.items()}
 
 
 def _budget(method: Method, levels: str | None) -> BitBudget | None:
     budget = method.measured_bits
     return budget if budget and budget.open and levels in (None, budget.levels) else None
-
-
-def _placed(method: Method, bits: int | None) -> Method:
-    return method if bits is None else method.at_bits(bits)

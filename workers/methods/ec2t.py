@@ -15,7 +15,7 @@ from pydantic import Field
 from workers.methods.problem import Array, Family, Indices, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.clusters import RowLevels, channel_scale, ternary_levels
 from workers.methods.solvers.column_pass import Choose, apply, descend, nearest, taken, within
-from workers.methods.solvers.sensitive_layers import on_fine_grid
+from workers.methods.solvers.sensitive_layers import SensitiveAllocation, SensitiveBits, SensitiveShare, with_sensitive_layers
 
 LEAST_ZEROS = 0.5  # P_0 counts as at least this, as in the released code
 SIZE_OFFSET = 0.05  # σ of Eq. 8
@@ -36,16 +36,9 @@ class Ec2t(Method):
         description="Start the centroids at this share of the largest weight on their side, as the paper does; "
         "at the means beyond the thresholds of ternary weight networks when absent.",
     )
-    sensitive_bits: int | None = Field(
-        default=5,
-        ge=2,
-        le=8,
-        description="Mean bits of the first, the last, depthwise and the smallest layers, which three values would ruin; null: "
-        "they are ternary.",
-    )
-    sensitive_share: float = Field(
-        default=0.1, ge=0, le=1, description="Share of all weights that the smallest of these layers may hold."
-    )
+    sensitive_bits: SensitiveBits = 5
+    sensitive_share: SensitiveShare = 0.1
+    allocation: SensitiveAllocation = "optimal"
     keep_ends: bool = Field(default=False, description="Leave the first and the last layer as they are, as the paper does.")
     rounds: int = Field(default=12, ge=1, le=100, description="Turns of choosing the assignment and fitting the centroids.")
 
@@ -63,13 +56,17 @@ class Ec2t(Method):
         """All layers but the first and the last, unless these are asked for."""
         return not self.keep_ends or 0 < number < count - 1
 
+    @property
+    def measures(self) -> bool:
+        """Which layers are sensitive, unless a rule says so."""
+        return self.allocation == "optimal" and self.sensitive_bits is not None
+
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
-        """Every layer that it reaches, its γ times the δ of its size (Eq. 7-8)."""
+        """Every layer that it reaches, its γ times the δ of its size (Eq. 7-8), sensitive ones on a finer grid."""
         names = [name for number, name in enumerate(sizes) if self.reaches(number, len(sizes))]
         largest = max((sizes[name] for name in names), default=1)
         priced = {name: self.model_copy(update={"gamma": self.gamma * size_factor(sizes[name], largest)}) for name in names}
-        fine = on_fine_grid(self.method, self.sensitive_bits, self.sensitive_share, sizes, read)
-        return {name: fine.get(name, step) for name, step in priced.items()}
+        return with_sensitive_layers(priced, self.sensitive_bits, self.sensitive_share, self.allocation, sizes, read)
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Assign and fit in turn."""

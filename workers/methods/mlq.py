@@ -14,7 +14,7 @@ from pydantic import Field
 from workers.methods.problem import Array, Family, LayerProblem, LayerSolution, Method, half
 from workers.methods.solvers.clusters import RowLevels, alternate, channel_scale, k_means, ternary_levels
 from workers.methods.solvers.column_pass import coordinate_descent, nearest
-from workers.methods.solvers.sensitive_layers import on_fine_grid
+from workers.methods.solvers.sensitive_layers import SensitiveAllocation, SensitiveBits, SensitiveShare, with_sensitive_layers
 
 
 class Mlq(Method):
@@ -25,16 +25,9 @@ class Mlq(Method):
     in_portions: ClassVar[bool] = True
 
     method: Literal["mlq"] = "mlq"
-    sensitive_bits: int | None = Field(
-        default=5,
-        ge=2,
-        le=8,
-        description="Mean bits of the first, the last, depthwise and the smallest layers, which three values would ruin; null: "
-        "they are ternary.",
-    )
-    sensitive_share: float = Field(
-        default=0.1, ge=0, le=1, description="Share of all weights that the smallest of these layers may hold."
-    )
+    sensitive_bits: SensitiveBits = 5
+    sensitive_share: SensitiveShare = 0.1
+    allocation: SensitiveAllocation = "optimal"
     iterations: int = Field(default=50, ge=1, le=1000, description="Iterations of k-means.")
     rounds: int = Field(default=12, ge=0, le=100, description="Turns of choosing clusters and fitting centroids.")
 
@@ -48,10 +41,15 @@ class Mlq(Method):
         """Two values."""
         return 32.0
 
+    @property
+    def measures(self) -> bool:
+        """Which layers are sensitive, unless a rule says so."""
+        return self.allocation == "optimal" and self.sensitive_bits is not None
+
     def allocate(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, Method]:
         """Sensitive layers on a finer grid, the others ternary."""
-        fine = on_fine_grid(self.method, self.sensitive_bits, self.sensitive_share, sizes, read)
-        return {**dict.fromkeys(sizes, self), **fine}
+        ternary = dict.fromkeys(sizes, self)
+        return with_sensitive_layers(ternary, self.sensitive_bits, self.sensitive_share, self.allocation, sizes, read)
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
         """Cluster, then choose clusters and fit centroids in turn."""

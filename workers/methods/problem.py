@@ -108,8 +108,9 @@ class BitBudget:
     """Bits that layers share, so many for a weight on average."""
 
     mean: float
-    errors: Mapping[int, float]  # a layer's error at each number of bits that it can have, rising, up to a factor
+    errors: Mapping[int, float] = field(hash=False)  # a layer's at each number of bits that it can have, up to a factor
     levels: Levels = "grid"
+    finer: float = 1.0  # share of the weights that may have more than the least bits
 
     @property
     def open(self) -> bool:

@@ -57,7 +57,8 @@ def test_uniform_gives_every_layer_the_same() -> None:
 
 
 def test_ec2t_keeps_the_ends_and_spares_small_layers() -> None:
-    given_gamma = allocate(Ec2t(gamma=0.2, keep_ends=True, sensitive_share=0), layers((100, 400, 4000, 100)))
+    step = Ec2t(gamma=0.2, keep_ends=True, sensitive_share=0)
+    given_gamma = allocate(step, layers((100, 400, 4000, 100)))
     assert list(given_gamma) == ["layer_1", "layer_2"]
     assert given_gamma["layer_2"].gamma == pytest.approx(0.2)
     assert given_gamma["layer_1"].gamma == pytest.approx(0.2 * (0.1 + 0.05) / 1.05)
@@ -86,7 +87,7 @@ def test_samples_are_shared_out_at_the_same_mean_of_bits(sizes: list[int], rate:
     assert [found[at] for at in np.argsort(sizes)] == sorted(found, reverse=True)
 
 
-@pytest.mark.parametrize("step", [Mlq(), Ec2t()])
+@pytest.mark.parametrize("step", [Mlq(allocation="size"), Ec2t(allocation="size")])
 def test_ends_and_depthwise_layers_are_not_ternary(step: Any) -> None:
     shapes = {"first": (1, 8, 27), "depthwise": (8, 1, 9), "pointwise": (1, 16, 8), "grouped": (2, 8, 9), "last": (1, 10, 16)}
     weights = {name: np.random.default_rng(0).normal(size=shape) for name, shape in shapes.items()}
@@ -100,8 +101,31 @@ def test_ends_and_depthwise_layers_are_not_ternary(step: Any) -> None:
 
 
 def test_small_sensitive_layers_have_more_bits() -> None:
-    found = allocate(Mlq(sensitive_share=0.5), layers((100, 400, 4000, 40_000, 4000)))
+    found = allocate(Mlq(sensitive_share=0.5, allocation="size"), layers((100, 400, 4000, 40_000, 4000)))
     assert [getattr(method, "bits", None) for method in found.values()] == [8, 8, 4, None, 5]
+
+
+@pytest.mark.parametrize("step", [Mlq(), Ec2t(gamma=0.2)])
+def test_undecided_layers_share_the_weights_and_bits_of_the_rule(step: Any) -> None:
+    weights = layers((100, 400, 4000, 40_000, 4000))
+    sizes = {name: weight.size for name, weight in weights.items()}
+    by_rule = allocate(step.model_copy(update={"allocation": "size"}), weights)
+    fine = {name: method.bits for name, method in by_rule.items() if isinstance(method, SensitiveLayer)}
+    found = allocate(step, weights)
+    (budget,) = {method.measured_bits for method in found.values()}
+    assert budget.finer == pytest.approx(sum(sizes[name] for name in fine) / sum(sizes.values()))
+    assert budget.mean == pytest.approx(sum(sizes[name] * fine.get(name, 2) for name in sizes) / sum(sizes.values()))
+    for name, method in found.items():
+        assert method.at_bits(5) == SensitiveLayer(method=step.method, bits=5)
+        assert name in fine or method.at_bits(2) == by_rule[name].model_copy(update={"allocation": "optimal"})
+
+
+@pytest.mark.parametrize("sizes", [(100,), (100, 400)])
+def test_nothing_is_undecided_where_the_rule_leaves_no_choice(sizes: tuple[int, ...]) -> None:
+    found = allocate(Mlq(), layers(sizes))  # the first and the last: both are sensitive
+    assert {type(method) for method in found.values()} == {SensitiveLayer}
+    kept = allocate(Ec2t(keep_ends=True, sensitive_share=0), layers((100, 400, 4000, 100)))
+    assert {type(method) for method in kept.values()} == {Ec2t}
 
 
 def test_a_sensitive_layer_is_solved_like_a_uniform_grid() -> None:
@@ -162,17 +186,21 @@ def test_optimal_jumps_over_what_is_not_convex() -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.lists(st.floats(0, 10), min_size=4, max_size=4)), min_size=1, max_size=4),
     st.floats(2, 5),
+    st.floats(0, 1),
 )
-def test_optimal_bits_are_the_least_sum_of_harms_by_brute_force(known: Any, mean: float) -> None:
+def test_optimal_bits_are_the_least_sum_of_harms_by_brute_force(known: Any, mean: float, finer: float) -> None:
     sizes, harms = [size for size, _ in known], np.array([sorted(row, reverse=True) for _, row in known])
-    found = optimal_bits(sizes, harms, (2, 3, 4, 5), mean)
-    budget = mean * sum(sizes)
-    assert np.dot(found, sizes) <= budget + 1e-9
+    found = optimal_bits(sizes, harms, (2, 3, 4, 5), mean, finer)
+
+    def within(bits: Any) -> bool:
+        fine = np.dot(np.greater(bits, 2), sizes)
+        return bool(np.dot(bits, sizes) <= mean * sum(sizes) + 1e-9 and fine <= finer * sum(sizes) + 1e-9)
 
     def harm(bits: Any) -> float:
         return float(sum(row[each - 2] for row, each in zip(harms, bits, strict=True)))
 
-    best = min(harm(bits) for bits in product((2, 3, 4, 5), repeat=len(sizes)) if np.dot(bits, sizes) <= budget)
+    best = min(harm(bits) for bits in product((2, 3, 4, 5), repeat=len(sizes)) if within(bits))
+    assert within(found)
     assert harm(found) == pytest.approx(best)
 
 
@@ -183,3 +211,13 @@ def test_optimal_bits_of_large_layers_keep_to_the_budget() -> None:
     assert 3.7 * sum(sizes) <= np.dot(found, sizes) <= 4 * sum(sizes)
     assert found[0] == 8
     assert found[1] < found[2]
+
+
+@pytest.mark.parametrize("count", [20, 300])
+def test_both_budgets_are_kept_to_and_spent(count: int) -> None:
+    rng = np.random.default_rng(count)
+    sizes = [int(size) for size in 10 ** rng.uniform(2, 6, count)]
+    found = optimal_bits(sizes, np.outer(rng.uniform(0, 1, count), 4.0 ** -np.arange(7)), range(2, 9), 3.3, 0.4)
+    bits, fine = np.dot(found, sizes) / sum(sizes), np.dot(np.greater(found, 2), sizes) / sum(sizes)
+    assert 3.2 < bits <= 3.3
+    assert 0.3 < fine <= 0.4

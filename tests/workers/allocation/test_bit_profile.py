@@ -1,5 +1,6 @@
 """Bits shared among layers by what they cost the outputs."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from workers.calibration import Samples
 from workers.engine.solver import EngineOptions
 from workers.ir.graph.layers import Layer, find_layers
 from workers.ir.reading.batching import rebatch
+from workers.methods.ec2t import Ec2t
 from workers.methods.inq import Inq
 from workers.methods.mcq import Mcq
+from workers.methods.mlq import Mlq
 from workers.methods.problem import Method
 from workers.methods.slq import Slq
+from workers.methods.solvers.sensitive_layers import SensitiveLayer, UndecidedLayer
 from workers.methods.uniform import Uniform
 
 
@@ -60,6 +64,17 @@ def test_the_layer_that_harms_more_gets_more_bits(step: Any) -> None:
     (first,), (second,) = settled["a"], settled["b"]
     assert first.bits < step.bits < second.bits
     assert first.bits + second.bits == 2 * step.bits
+
+
+@pytest.mark.parametrize("step", [Mlq(), Ec2t()])
+def test_the_layers_that_harm_most_are_not_ternary(step: Any) -> None:
+    profile = two(100.0)
+    ends = {"a": 1000, "b": 1000}
+    undecided = {name: UndecidedLayer(method=step.method, ternary=step, mean=3.5, share=0.5) for name in ends}
+    settled: Any = assign_bits({name: (method,) for name, method in undecided.items()}, profile)
+    assert settled == {"a": (step,), "b": (SensitiveLayer(method=step.method, bits=5),)}
+    swapped = replace(profile, costs=profile.costs[::-1])
+    assert assign_bits({name: (method,) for name, method in undecided.items()}, swapped)["b"] == (step,)
 
 
 def test_a_bit_more_doubles_the_samples_of_a_weight() -> None:
