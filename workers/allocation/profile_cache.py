@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 
 from workers.allocation.bit_profile import BIT_PROFILERS, BitProfile
+from workers.allocation.channel_profile import ChannelProfile, profile_channels
 from workers.allocation.sensitivity_profile import SensitivityProfile, profile_hard_pruning, profile_sensitivities
 from workers.calibration import Samples
 from workers.engine.cache import JobCache
@@ -19,11 +20,12 @@ from workers.ir.graph.layers import Layer
 from workers.methods.problem import Method, Step
 from workers.passes import CompressionState, RunContext, StepProgress, tell_nobody
 
-T = TypeVar("T", SensitivityProfile, BitProfile)
+T = TypeVar("T", SensitivityProfile, BitProfile, ChannelProfile)
 Profiler = Callable[[ov.Model, Sequence[Layer], Samples, EngineOptions, StepProgress], T]
 MADE_BY: Mapping[Any, Any] = {
     **dict.fromkeys((profile_sensitivities, profile_hard_pruning), SensitivityProfile),
     **dict.fromkeys(BIT_PROFILERS.values(), BitProfile),
+    profile_channels: ChannelProfile,
 }
 
 
@@ -91,7 +93,7 @@ class ProfileCache:
         return found
 
 
-def keep_profile(profile: SensitivityProfile | BitProfile, folder: Path) -> None:
+def keep_profile(profile: SensitivityProfile | BitProfile | ChannelProfile, folder: Path) -> None:
     """Write a profile as `folder`/profile.npz; it appears whole or not at all."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = folder / "profile.part"

@@ -39,7 +39,8 @@ class LayerwisePruning(Method):
         default="optimal",
         description="`optimal`: the shares that together harm the model's outputs least, as measured on samples that did not "
         "solve the layers; `normalized`: one threshold on |w| / ‖W‖₂ over all layers (the paper); `uniform`: all the same. "
-        "2:4 and 4:8 are the same in all layers; channels go from all alike if `uniform`, else where they cost least.",
+        "2:4 and 4:8 are the same in all layers. Channels go from all alike if `uniform`; if `normalized`, where what reads "
+        "them loses least.",
     )
     pattern: Literal["unstructured", "2:4", "4:8", "channel"] = Field(
         default="unstructured",
@@ -99,6 +100,11 @@ class LayerwisePruning(Method):
     def measured_level(self) -> float | None:
         """The level of `allocation: optimal`."""
         return self.sparsity_level if self.allocation == "optimal" and self.pattern == "unstructured" else None
+
+    @property
+    def measures(self) -> bool:
+        """For zeros anywhere and for channels, if `allocation: optimal`."""
+        return self.allocation == "optimal" and self.pattern not in ZEROS
 
     def at_level(self, level: float) -> Method | None:
         """The same at that level; None where all weights stay."""

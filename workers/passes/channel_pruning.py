@@ -25,13 +25,15 @@ from workers.passes.state import CompressionState, RunContext, StepProgress
 
 Indices = NDArray[np.intp]
 
+LEAST_HARM = 1e-4  # of a unit of relative error: what the samples of a profile show no harm of may still matter to others
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Channels that the same layers write and read, in the order in which they are missed least."""
 
     order: Indices  # roots
-    costs: Array  # rise of the readers' relative errors, channel after channel
+    costs: Array  # rise of the readers' relative errors, by what these harm, channel after channel
     channels: int
     writes: Mapping[str, int]  # output channels of a layer that one of these stands for
     reads: Mapping[str, int]  # its input channels
@@ -84,7 +86,7 @@ def rewrite(step: LayerwisePruning, state: CompressionState, context: RunContext
     layers = [layer for layer in find_layers(model)[0] if not set(layer.readers) & context.excluded.keys()]
     coupling = couple(model, layers)
     problems = _pose(state, layers, context, progress)
-    removed = _choose(step, layers, coupling, problems, model)
+    removed = _choose(step, layers, coupling, problems, model, context.harms or {})
     del problems
     masks = {layer.name: _kept_columns(layer, coupling, removed) for layer in layers}
     plan = [(layer, (KeptColumns(masks[layer.name]),)) for layer in layers]
@@ -126,9 +128,10 @@ def _choose(
     coupling: Coupling,
     problems: Mapping[str, LayerProblem],
     model: ov.Model,
+    harms: Mapping[str, float],
 ) -> Mask:
-    """Which channels go, by number."""
-    groups = list(_groups(layers, coupling, problems))
+    """Which channels go, by number; `harms` are those of a unit of a layer's relative error, 1 for layers without."""
+    groups = list(_groups(layers, coupling, problems, harms))
     sizes = Sizes(layers, model, step.budget)
     columns = {layer.name: _columns_each(layer, coupling) for layer in layers}
     whole = sizes.total
@@ -166,7 +169,9 @@ def _out_of_reach(step: LayerwisePruning, reach: float, coupling: Coupling) -> s
     )
 
 
-def _groups(layers: Sequence[Layer], coupling: Coupling, problems: Mapping[str, LayerProblem]) -> Iterator[Group]:
+def _groups(
+    layers: Sequence[Layer], coupling: Coupling, problems: Mapping[str, LayerProblem], harms: Mapping[str, float]
+) -> Iterator[Group]:
     """All groups of channels that may go."""
     locked = coupling.reasons()
     writers, readers = _members(coupling.outputs, coupling), _members(coupling.inputs, coupling)
@@ -176,7 +181,8 @@ def _groups(layers: Sequence[Layer], coupling: Coupling, problems: Mapping[str, 
             alike[_signature(writers[root]), _signature(readers[root])].append(root)
     by_name = {layer.name: layer for layer in layers}
     for roots in alike.values():
-        reading = [_reader(by_name[name], problems[name], coupling, roots) for name in sorted(readers[roots[0]])]
+        names = sorted(readers[roots[0]])
+        reading = [_reader(by_name[name], problems[name], coupling, roots, harms.get(name, 1.0)) for name in names]
         useful = [reader for reader in reading if reader.energy > 0]
         most = min(int((1 - LEAST_KEPT) * len(roots)), len(roots) - 1)
         if most < 1:
@@ -206,7 +212,7 @@ def _signature(where: Mapping[str, list[int]]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((name, len(positions)) for name, positions in where.items()))
 
 
-def _reader(layer: Layer, problem: LayerProblem, coupling: Coupling, roots: Sequence[int]) -> Reader:
+def _reader(layer: Layer, problem: LayerProblem, coupling: Coupling, roots: Sequence[int], harm: float) -> Reader:
     each = _columns_each(layer, coupling)
     owners = coupling.root(coupling.inputs[layer.name])
     at = {root: number for number, root in enumerate(roots)}
@@ -215,7 +221,7 @@ def _reader(layer: Layer, problem: LayerProblem, coupling: Coupling, roots: Sequ
         if root in at:
             columns[at[root]] += range(position * each, (position + 1) * each)
     energy = float(np.sum((problem.original @ problem.hessian) * problem.original))
-    return Reader(problem, energy, np.array(columns, np.intp))
+    return Reader(problem, energy, np.array(columns, np.intp), max(harm, LEAST_HARM))
 
 
 def _columns_each(layer: Layer, coupling: Coupling) -> int:

@@ -47,6 +47,7 @@ class RunContext:
     on_layer: Callable[[LayerResult], None]  # told of every layer as soon as it is changed
     independent: bool = False  # whether every layer is solved on the original's inputs
     early_stopping: Samples | None = None  # that choose the best state of a training; none of them calibrated
+    harms: Mapping[str, float] | None = None  # what the outputs lose per unit of a layer's relative error, if a step measures
     folder: Path | None = None  # where a long step may keep what an interrupted attempt of it has reached
 
     @property

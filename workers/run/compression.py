@@ -7,6 +7,7 @@ import numpy as np
 import openvino as ov
 
 from workers.allocation.bit_profile import BIT_PROFILERS, assign_bits, shared_bits
+from workers.allocation.channel_profile import profile_channels
 from workers.allocation.profile_cache import ProfileCache
 from workers.allocation.sensitivity_profile import assign_levels, needs_profile, profiler_for
 from workers.calibration import Samples
@@ -92,7 +93,8 @@ def compress_model(
         tell = _part_of(progress, done, plan.work_of(part), plan.work)
         place = _place(plan, number, context)
         if isinstance(part, Step):
-            state = _rewrite(part, state, replace(_narrowed(context, part, state), folder=cache.folder(place)), tell)
+            narrowed = replace(_narrowed(context, part, state), folder=cache.folder(place))
+            state = _rewrite(part, state, *_weighed(part, state, narrowed, profiles, tell))
         else:
             state = _solve(_left(part, state, context, profiles), state, context, cache.at(place), tell)
         done += plan.work_of(part)
@@ -178,6 +180,18 @@ def _narrowed(context: RunContext, step: Step, state: CompressionState) -> RunCo
         return context
     own = excluded_operations(state.model, step.ignored_scope, context.origins)
     return replace(context, excluded={**own, **context.excluded})
+
+
+def _weighed(
+    step: Step, state: CompressionState, context: RunContext, profiles: ProfileCache, progress: StepProgress
+) -> tuple[RunContext, StepProgress]:
+    """The context with what each layer's errors harm, where a step chooses by that, and its progress once that is known."""
+    if not isinstance(step, Method) or not step.measures:
+        return context, progress
+    layers = [layer for layer in find_layers(state.model)[0] if not set(layer.readers) & context.excluded.keys()]
+    count = len(layers)
+    profile = profiles.of(profile_channels, layers, state, context, _part_of(progress, 0, count, 3 * count))
+    return replace(context, harms=profile.harm_of()), _part_of(progress, count, 2 * count, 3 * count)
 
 
 def _rewrite(step: Step, state: CompressionState, context: RunContext, progress: StepProgress) -> CompressionState:

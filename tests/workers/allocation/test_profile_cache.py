@@ -7,6 +7,7 @@ import pytest
 
 from tests.workers.engine.test_sequential import residual_network
 from workers.allocation.bit_profile import BitProfile, profile_bits
+from workers.allocation.channel_profile import ChannelProfile, profile_channels
 from workers.allocation.profile_cache import keep_profile, kept_profile
 from workers.allocation.sensitivity_profile import SensitivityProfile, profile_sensitivities
 from workers.ir.graph.layers import find_layers
@@ -22,6 +23,13 @@ def test_a_kept_profile_is_the_same_to_the_bit(tmp_path: Path, profiler: Any, ki
     again: Any = kept_profile(profiler, LAYERS, tmp_path / "profile")
     assert astuple(again)[:3] == astuple(profile)[:3]
     np.testing.assert_array_equal(astuple(again)[3], astuple(profile)[3])
+
+
+def test_a_kept_profile_of_channels_too(tmp_path: Path) -> None:
+    profile = ChannelProfile(NAMES, SENSITIVITIES)
+    keep_profile(profile, tmp_path)
+    assert kept_profile(profile_channels, LAYERS, tmp_path) == profile
+    assert kept_profile(profile_bits, LAYERS, tmp_path) is None
 
 
 def test_what_is_not_there_damaged_or_of_other_layers_is_made_anew(tmp_path: Path) -> None:

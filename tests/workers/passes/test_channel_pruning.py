@@ -15,7 +15,10 @@ from onnx import helper
 from pydantic import ValidationError
 
 from tests.workers.ir.tiny import graph, save, weight
+from tests.workers.methods.problems import problem
+from workers.allocation.channel_profile import heaviest, profile_channels
 from workers.calibration import from_fractals
+from workers.engine.solver import EngineOptions
 from workers.errors import BudgetOutOfReach
 from workers.ir.channels.groups import Coupling, couple
 from workers.ir.channels.removal import remove_channels
@@ -23,6 +26,7 @@ from workers.ir.graph.layers import find_layers
 from workers.ir.reading.importer import Imported, load
 from workers.methods.int8 import Int8
 from workers.methods.layerwise_pruning import LayerwisePruning
+from workers.passes import CompressionState, rewrite, tell_nobody
 from workers.recipe import Preprocessing, Recipe
 from workers.run.compression import Compressed, compress_model, make_context
 from workers.run.plan import make_plan
@@ -168,7 +172,7 @@ def channels(level: float, **knobs: Any) -> LayerwisePruning:
     return LayerwisePruning(sparsity_level=level, pattern="channel", **knobs)
 
 
-@pytest.mark.parametrize("allocation", ["normalized", "uniform"])
+@pytest.mark.parametrize("allocation", ["optimal", "normalized", "uniform"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_takes_the_share_asked_for(imported: Callable[..., Any], name: str, allocation: str) -> None:
     found = imported(NETWORKS[name][0])
@@ -177,6 +181,48 @@ def test_takes_the_share_asked_for(imported: Callable[..., Any], name: str, allo
     left = sum(layer.size for layer in find_layers(done.model)[0])
     assert 0.4 * size < left <= 0.7 * size
     assert left == sum(result.weight.size for result in done.results)
+
+
+@pytest.mark.parametrize("spared", ["a.second", "b.second"])
+def test_channels_go_where_they_harm_less(imported: Callable[..., Any], spared: str) -> None:
+    found = imported(residual)
+    plan = make_plan(found, Recipe.model_construct(steps=(channels(0.2),)))
+    context = make_context(plan, found.model, from_fractals(found, 48, 0, Preprocessing()), seed=0, threads=1)
+    layers = find_layers(found.model)[0]
+    harms = {layer.name: 1e3 if layer.name == spared else 1.0 for layer in layers}
+    done = rewrite(channels(0.2), CompressionState(found.model, {}), replace(context, harms=harms), tell_nobody)
+    columns = {layer.name: layer.cols for layer in find_layers(done.model)[0]}
+    other = {"a.second": "b.second", "b.second": "a.second"}[spared]
+    assert columns[other] < columns[spared] == 6 * 9
+
+
+def test_what_is_measured_decides(imported: Callable[..., Any]) -> None:
+    found = imported(residual)
+    layers = find_layers(found.model)[0]
+    samples = from_fractals(found, 48, 0, Preprocessing())
+    told: list[tuple[int, int]] = []
+    profile = profile_channels(
+        found.model, layers, samples, EngineOptions(16, 0, 1), lambda done, total, _: told.append((done, total))
+    )
+    harms = profile.harm_of()
+    assert list(harms) == [layer.name for layer in layers]
+    assert harms["stem"] == 0  # it reads the image
+    assert all(harms[name] > 0 for name in harms if name != "stem")
+    assert told[-1] == (10, 10)  # five layers read channels
+    assert [channels(0.3, allocation=each).measures for each in ("optimal", "normalized", "uniform")] == [True, False, False]
+    assert not LayerwisePruning(sparsity_level=0.5, pattern="2:4").measures
+
+
+def test_the_lightest_half_of_the_channels_is_probed() -> None:
+    posed = problem(shape=(1, 4, 12), seed=3)
+    kept = heaviest(posed, 6).reshape(6, 2)
+    assert kept.all(axis=1).sum() == 3
+    assert not kept[:, 0].any() or (kept[:, 0] == kept[:, 1]).all()
+    energy = [
+        sum(posed.hessian[0, c, c] * posed.original[0, :, c] @ posed.original[0, :, c] for c in (2 * k, 2 * k + 1))
+        for k in range(6)
+    ]
+    assert min(np.array(energy)[kept[:, 0]]) > max(np.array(energy)[~kept[:, 0]])
 
 
 def test_repeated_channels_go_without_loss(imported: Callable[..., Any]) -> None:

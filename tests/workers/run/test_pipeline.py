@@ -216,6 +216,7 @@ def test_a_distilled_super_network_from_recipe_to_report(tmp_path: Path) -> None
         {"method": "ec2t", "keep_ends": True},
         {"method": "finetune", "steps": 25},
     ]
+    (tmp_path / "checkpoints").mkdir()  # as the worker that runs the job does
     task = JobTask(
         Kind.COMPRESS,
         str(EXAMPLES / "digits.onnx"),

@@ -28,12 +28,13 @@ class Reader:
     problem: LayerProblem  # of one group of its own
     energy: float  # of its outputs: its errors count relative to it
     columns: Indices  # (channels, columns of one channel)
+    harm: float = 1.0  # of a unit of its relative error
 
 
 def elimination(readers: Sequence[Reader], most: int) -> tuple[Indices, Array]:
     """The order in which `most` channels of a group are missed least, and what each costs once those before it are gone.
 
-    The cost is the rise of the readers' relative errors, with all their other weights re-solved.
+    The cost is the rise of the readers' relative errors times their harm, with all their other weights re-solved.
     """
     channels = readers[0].columns.shape[0]
     alive = np.arange(channels)
@@ -45,7 +46,7 @@ def elimination(readers: Sequence[Reader], most: int) -> tuple[Indices, Array]:
     while len(order) < most:
         cost = np.zeros(alive.size)
         for reader, (weight, inverse) in zip(readers, states, strict=True):
-            cost += _rises(weight, inverse, reader.columns[alive]) / reader.energy
+            cost += _rises(weight, inverse, reader.columns[alive]) * (reader.harm / reader.energy)
         count = min(max(alive.size // AT_ONCE, 1), most - len(order))
         lowest = np.argsort(cost, kind="stable")[:count]
         order += alive[lowest].tolist()
