@@ -21,6 +21,7 @@ from workers.ir.reading.batching import batched
 from workers.methods.problem import LayerProblem, Mask
 from workers.methods.solvers.channel_selection import solve_kept_columns
 
+MADE_UP = 0.5  # the exponent of harms that made-up samples tell: of early layers they tell too much, of late ones too little
 PROBED = 0.5  # of a layer's input channels go: fewer harm some layers too little to be told from nothing
 
 
@@ -61,7 +62,8 @@ def profile_channels(
         probes.append((posed.layer, weight.astype(np.float32)))
         progress(len(probes), 2 * len(read), posed.layer.name)
     lost = losses_of_probes(model, probes, samples, options, progress) if probes else {}
-    harms = {name: lost[name].harm / error for name, error in errors.items()}
+    trust = 1.0 if samples.source == "dataset" else MADE_UP
+    harms = {name: (lost[name].harm / error) ** trust for name, error in errors.items()}
     return ChannelProfile(tuple(layer.name for layer in layers), tuple(harms.get(layer.name, 0.0) for layer in layers))
 
 

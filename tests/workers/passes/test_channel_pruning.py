@@ -208,6 +208,8 @@ def test_what_is_measured_decides(imported: Callable[..., Any]) -> None:
     assert list(harms) == [layer.name for layer in layers]
     assert harms["stem"] == 0  # it reads the image
     assert all(harms[name] > 0 for name in harms if name != "stem")
+    taken = profile_channels(found.model, layers, replace(samples, source="dataset"), EngineOptions(16, 0, 1)).harm_of()
+    assert {name: harm**2 for name, harm in harms.items()} == pytest.approx(taken)  # made-up samples are trusted less
     assert told[-1] == (10, 10)  # five layers read channels
     assert [channels(0.3, allocation=each).measures for each in ("optimal", "normalized", "uniform")] == [True, False, False]
     assert not LayerwisePruning(sparsity_level=0.5, pattern="2:4").measures
