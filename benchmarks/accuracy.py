@@ -53,6 +53,17 @@ MADE = ("none", "few")  # sources whose images are made for the model
 
 Steps = list[dict[str, Any]]
 CHANNELS: Steps = [{"method": "layerwise_pruning", "sparsity_level": 0.3, "pattern": "channel", "budget": "operations"}]
+TRAINED: dict[str, Steps] = {
+    **{f"pruning {level}": [{"method": "layerwise_pruning", "sparsity_level": level}] for level in (0.5, 0.65)},
+    "inq 5 bits": [{"method": "inq", "bits": 5}],
+    "mlq": [{"method": "mlq"}],
+    "ec2t": [{"method": "ec2t"}],
+    "channels, 30 % of operations": CHANNELS,
+}
+FINETUNE: dict[str, dict[str, Any]] = {
+    "before finetune": {"steps": 1, "learning_rate": 1e-9},  # solved on the same samples, not trained
+    "finetune ten minutes": {"steps": 700},  # of two threads on EfficientNet-Lite0
+}
 ROWS: dict[str, Steps] = {
     **{f"pruning {level}": [{"method": "layerwise_pruning", "sparsity_level": level}] for level in (0.5, 0.65)},
     **{
@@ -69,20 +80,13 @@ ROWS: dict[str, Steps] = {
     "mcq calibrated, K = 1": [{"method": "mcq", "samples_per_weight": 1, "rounding": "calibrated"}],
     "mlq": [{"method": "mlq"}],
     "ec2t": [{"method": "ec2t"}],
+    "inq 5 bits, two powers": [{"method": "inq", "bits": 5, "powers": 2}],
     "channels, 30 % of operations": CHANNELS,
+    "channels, 30 % of operations, normalized": [{**CHANNELS[0], "allocation": "normalized"}],
     **{
         f"{name}, {when}": [*steps, {"method": "finetune", **knobs}]
-        for name, steps in {
-            **{f"pruning {level}": [{"method": "layerwise_pruning", "sparsity_level": level}] for level in (0.5, 0.65)},
-            "inq 5 bits": [{"method": "inq", "bits": 5}],
-            "mlq": [{"method": "mlq"}],
-            "ec2t": [{"method": "ec2t"}],
-            "channels, 30 % of operations": CHANNELS,
-        }.items()
-        for when, knobs in {
-            "before finetune": {"steps": 1, "learning_rate": 1e-9},  # solved on the same samples, not trained
-            "finetune ten minutes": {"steps": 700},  # of two threads on EfficientNet-Lite0
-        }.items()
+        for name, steps in TRAINED.items()
+        for when, knobs in FINETUNE.items()
     },
 }
 SOURCES: dict[str, dict[str, Any]] = {

@@ -56,6 +56,10 @@ class Ec2t(Method):
         """All layers but the first and the last, unless these are asked for."""
         return not self.keep_ends or 0 < number < count - 1
 
+    def expected_bits_of(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, float]:
+        """More than two where layers are on a finer grid."""
+        return {name: step.expected_bits for name, step in self.allocate(sizes, read).items()}
+
     @property
     def measures(self) -> bool:
         """Which layers are sensitive, unless a rule says so."""

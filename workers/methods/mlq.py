@@ -41,6 +41,10 @@ class Mlq(Method):
         """Two values."""
         return 32.0
 
+    def expected_bits_of(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, float]:
+        """More than two where layers are on a finer grid."""
+        return {name: step.expected_bits for name, step in self.allocate(sizes, read).items()}
+
     @property
     def measures(self) -> bool:
         """Which layers are sensitive, unless a rule says so."""

@@ -248,6 +248,10 @@ class Method(PerLayer, ABC):
         """The form of a table (1, r, c), for methods with `stores_tables`."""
         raise NotImplementedError
 
+    def expected_bits_of(self, sizes: Mapping[str, int], read: Callable[[str], Array]) -> Mapping[str, float]:
+        """`expected_bits` of each layer, by name, where they differ; of what `read` gives only the shapes are known."""
+        return {}
+
     @property
     def measured_level(self) -> float | None:
         """The sparsity over all layers whose levels are to be chosen by what they do to the outputs; None for others."""

@@ -4,14 +4,15 @@ Sizes follow from the methods' bits. Time is a model of the work at the speed th
 rough.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import log2
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from math import log2, prod
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from workers.methods.finetune import Finetune
-from workers.methods.problem import FLOAT_BITS, PerLayer, Step
+from workers.methods.problem import FLOAT_BITS, Array, Method, PerLayer, Step
 from workers.recipe import Recipe
 from workers.recipe.assumptions import foreseen
 from workers.recipe.cost import columns_of, stage_seconds
@@ -73,36 +74,41 @@ def foresee(inspection: Mapping[str, Any], recipe: Recipe, *, data: bool = False
     variants = [_variants(step, named, typed) for step in recipe.steps]
     reached = [(layer, _steps(recipe, layer["name"], number, len(chosen), variants)) for number, layer in enumerate(chosen)]
     left = {layer["name"] for layer, steps in reached if not steps and any(layer["name"] in known for known in variants)}
-    planned = tuple(_planned(layer, steps) for layer, steps in reached if layer["name"] not in left)
-    skipped = [SkippedLayer(**entry) for entry in inspection["skipped"]]
-    skipped += [
-        SkippedLayer(name=e["name"], type=e["type"], reason=_reason(e, excluded) or LEFT)
-        for e in layers
-        if _reason(e, excluded) or e["name"] in left
-    ]
+    codes = _codes(recipe, chosen, variants)
+    coded = [(layer, steps, _code_of(layer["name"], steps, codes)) for layer, steps in reached if layer["name"] not in left]
+    planned = tuple(_planned(layer, steps, code) for layer, steps, code in coded)
     width = 2 if inspection["precision"] == "f16" else 4
     before = width * sum(layer.weights for layer in planned)
     rest = max(inspection["parameters"] * width - before, 0)
     if any(step.compresses_tables for step in recipe.steps):  # they are most of what is no layer
-        rest = round(rest * min(_code(recipe.steps) / (8 * width), 1))
+        rest = round(rest * min(*(step.expected_bits / (8 * width) for step in recipe.steps), 1))
     zeros = _sparsity(recipe.steps)
     xml = XML_BYTES * inspection["operations"]
     xml += len(planned) * (XML_INT8_BYTES if any(step.method == "int8" for step in recipe.steps) else XML_LAYER_BYTES)
     stages = stage_seconds(inspection, chosen, recipe, data=data)
     return Forecast(
         layers=planned,
-        skipped=tuple(skipped),
+        skipped=tuple(_skipped(inspection, excluded, left)),
         unmatched=tuple(_unmatched(recipe, named, typed)),
         sparsity=zeros,
         original_bytes=inspection["bytes"],
         compressed_bytes=round(sum(layer.weights * layer.bits for layer in planned) / 8) + rest + xml,
-        zip_bytes=round(sum(layer.weights for layer in planned) * _packed(recipe.steps, zeros) / 8) + rest + xml // XML_ZIPS,
+        zip_bytes=round(sum(layer["weights"] * _packed(code, zeros) for layer, _, code in coded) / 8) + rest + xml // XML_ZIPS,
         seconds=None if stages is None else sum(stages.values()),
         stages=stages,
         memory_bytes=_memory(chosen, inspection, recipe),
         assumed=foreseen(inspection.get("inputs", ()), recipe, inspection.get("raw_pixels")),
         notes=_notes(recipe, planned),
     )
+
+
+def _skipped(inspection: Mapping[str, Any], excluded: Mapping[str, str], left: Collection[str]) -> Iterator[SkippedLayer]:
+    """What the recipe does not change: weights that are no layers, layers that it excludes, and those that its steps `left`."""
+    for entry in inspection["skipped"]:
+        yield SkippedLayer(**entry)
+    for layer in inspection["layers"]:
+        if reason := _reason(layer, excluded) or LEFT * (layer["name"] in left):
+            yield SkippedLayer(layer["name"], layer["type"], reason)
 
 
 def _with_source(recipe: Recipe, data: bool) -> Recipe:
@@ -160,8 +166,33 @@ def _steps(recipe: Recipe, name: str, number: int, count: int, variants: Sequenc
     return [step for step in found if step is not None]
 
 
-def _planned(layer: Mapping[str, Any], steps: Sequence[Step]) -> Planned:
-    bits = _bits(steps) + max((step.expected_channel_bits for step in steps), default=0.0) / columns_of(layer)
+Codes = Mapping[str, Mapping[str, float]]  # expected bits of layers, by their names, by method
+
+
+def _codes(recipe: Recipe, layers: Sequence[Mapping[str, Any]], variants: Sequence[Variants]) -> Codes:
+    """The bits of those layers that share a step's budget, where the step gives some more than others."""
+    found = {}
+    for step, known in zip(recipe.steps, variants, strict=True):
+        if isinstance(step, Method):
+            matrices = {layer["name"]: _matrix(layer) for layer in layers if layer["name"] not in known}
+            sizes = {name: matrix.size for name, matrix in matrices.items()}
+            found[step.method] = step.alike().expected_bits_of(sizes, matrices.__getitem__)
+    return found
+
+
+def _matrix(layer: Mapping[str, Any]) -> Array:
+    """Something of the shape (g, r, c) that a layer's weights have."""
+    groups, *shape = layer["shape"] if layer["type"].startswith("Group") else (1, *layer["shape"])
+    return np.broadcast_to(0.0, (groups, shape[0], prod(shape[1:])))
+
+
+def _code_of(name: str, steps: Sequence[Step], codes: Codes) -> float:
+    """Bits of a weight of a layer that is not pruned."""
+    return min((codes.get(step.method, {}).get(name, step.expected_bits) for step in steps), default=FLOAT_BITS)
+
+
+def _planned(layer: Mapping[str, Any], steps: Sequence[Step], code: float) -> Planned:
+    bits = _bits(code, steps) + max((step.expected_channel_bits for step in steps), default=0.0) / columns_of(layer)
     return Planned(
         name=layer["name"], type=layer["type"], weights=layer["weights"], steps=tuple(s.method for s in steps), bits=bits
     )
@@ -171,21 +202,16 @@ def _sparsity(steps: Sequence[Step]) -> float:
     return max((step.expected_sparsity for step in steps), default=0.0)
 
 
-def _code(steps: Sequence[Step]) -> float:
-    """Bits of a weight that is not pruned."""
-    return min((step.expected_bits for step in steps), default=FLOAT_BITS)
-
-
-def _bits(steps: Sequence[Step]) -> float:
+def _bits(code: float, steps: Sequence[Step]) -> float:
     """Bits per weight: a code for each, or the codes that are not zero with a bitmap or the gaps between them."""
-    code, kept = _code(steps), 1 - _sparsity(steps)
+    kept = 1 - _sparsity(steps)
     return min(code, kept * code + 1, kept * (code + GAP_BITS))
 
 
-def _packed(steps: Sequence[Step], zeros: float) -> float:
+def _packed(code: float, zeros: float) -> float:
     """Bits per weight once zipped: where the zeros are, and the other values."""
     places = 0.0 if zeros in (0.0, 1.0) else -zeros * log2(zeros) - (1 - zeros) * log2(1 - zeros)
-    return places + (1 - zeros) * 0.93 * _code(steps)
+    return places + (1 - zeros) * 0.93 * code
 
 
 def _memory(layers: Sequence[Mapping[str, Any]], inspection: Mapping[str, Any], recipe: Recipe) -> int | None:

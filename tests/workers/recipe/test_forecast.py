@@ -77,6 +77,28 @@ def test_ec2t_keeps_the_ends() -> None:
     assert [layer.steps for layer in found.layers] == [(), ("ec2t",), ()]
 
 
+@pytest.mark.parametrize("method", ["mlq", "ec2t"])
+def test_layers_on_a_finer_grid_take_more_bits(method: str) -> None:
+    """Of four layers the ends and the depthwise one are small, and most of the weights ternary."""
+    depthwise = {"name": "deep", "type": "GroupConvolution", "shape": [64, 1, 1, 3, 3], "weights": 576, "macs": 1, "outputs": 1}
+    network = INSPECTION | {"layers": [*LAYERS[:2], depthwise, LAYERS[2]], "parameters": 10_864}
+
+    def code(**knobs: Any) -> dict[str, float]:
+        found = forecast(network, steps=[{"method": method, **knobs}])
+        return {layer.name: layer.bits - 32 / columns for layer, columns in zip(found.layers, (27, 144, 9, 64), strict=True)}
+
+    by_rule = code(allocation="size")
+    assert by_rule["conv2"] == 2
+    assert min(by_rule["conv1"], by_rule["deep"], by_rule["head"]) >= 4
+    shared = code()
+    sizes = {"conv1": 432, "conv2": 9216, "deep": 576, "head": 640}
+    assert len({round(bits, 9) for bits in shared.values()}) == 1  # which of them are finer is not known before
+    assert sum(sizes[name] * shared[name] for name in sizes) == pytest.approx(
+        sum(sizes[name] * by_rule[name] for name in sizes)
+    )
+    assert set(code(sensitive_bits=None).values()) == {2.0}
+
+
 def test_time_and_memory_grow_with_the_work_and_are_unknown_without_it() -> None:
     few, many = forecast(calibration={"count": 64}), forecast(calibration={"count": 4096})
     assert 0 < few.seconds < many.seconds

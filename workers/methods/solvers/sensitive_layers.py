@@ -71,6 +71,11 @@ class UndecidedLayer(Method):
     share: float  # of their weights that may be on a finer grid
 
     @property
+    def expected_bits(self) -> float:
+        """The mean."""
+        return self.mean
+
+    @property
     def measured_bits(self) -> BitBudget:
         """Of all undecided layers; ternary is the least."""
         return BitBudget(self.mean, quartering(TERNARY_BITS, MOST_BITS), finer=self.share)
