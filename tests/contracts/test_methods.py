@@ -148,3 +148,16 @@ def test_every_knob_says_what_it_does(name: str) -> None:
 def test_a_misspelt_knob_is_refused(method: Method) -> None:
     with pytest.raises(ValidationError):
         type(method).model_validate(method.model_dump() | {"sparsety": 0.5})
+
+
+@every_method
+def test_some_layers_may_go_by_other_knobs(method: Method) -> None:
+    """They share no budget with the others, and nothing is measured for them."""
+    numbers = {name: value for name, value in method.model_dump().items() if type(value) in (int, float)}
+    for knob, value in numbers.items():
+        settings = {"scope": {"names": ["a"]}, knob: value}
+        step = type(method).model_validate({**method.model_dump(), "layers": [settings]})
+        alone = step.set_for(step.layers[0])
+        assert getattr(alone, knob) == value
+        assert not alone.measures
+        assert list(alone.allocate({"a": 12}, lambda name: np.ones((1, 3, 4)))) == ["a"] * alone.reaches(0, 1)

@@ -25,6 +25,7 @@ class Ec2t(Method):
     """Two centroids and zero, assigned at a price for information (Marban et al. 2020)."""
 
     family: ClassVar[Family | None] = "priced_ternary"
+    unshared: ClassVar[str] = "size"
     effort: ClassVar[float] = 2.0
 
     method: Literal["ec2t"] = "ec2t"

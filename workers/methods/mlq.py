@@ -21,6 +21,7 @@ class Mlq(Method):
     """Ternary weights with two centroids of different size, layer after layer (Xu et al. 2018)."""
 
     family: ClassVar[Family | None] = "ternary"
+    unshared: ClassVar[str] = "size"
     effort: ClassVar[float] = 4.0
     in_portions: ClassVar[bool] = True
 

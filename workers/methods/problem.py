@@ -178,6 +178,8 @@ class Step(BaseModel, ABC):
 class PerLayer(Step, ABC):
     """A step that may go by other knobs in some layers, and leave some alone."""
 
+    unshared: ClassVar[str] = "uniform"  # the `allocation`, where there is one, of layers that share no budget
+
     ignored_scope: IgnoredScope = Field(
         default=IgnoredScope(), description="Layers that this step leaves as they are, besides the recipe's ignored_scope."
     )
@@ -209,7 +211,7 @@ class PerLayer(Step, ABC):
         knobs = settings.model_extra or {}
         if not knobs or knobs.keys() & {"method", *FOR_SOME_LAYERS}:
             raise ValueError("layers: beside `scope` stand knobs of the step, at least one")
-        alone = {"allocation": "uniform"} if "allocation" in type(self).model_fields else {}
+        alone = {"allocation": self.unshared} if "allocation" in type(self).model_fields else {}
         return type(self).model_validate({**self.model_dump(exclude={*FOR_SOME_LAYERS}), **alone, **knobs})
 
 
