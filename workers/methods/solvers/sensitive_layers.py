@@ -63,7 +63,7 @@ class SensitiveLayer(Method):
 
 
 class UndecidedLayer(Method):
-    """A layer that is ternary or sensitive, as its harm to the model's outputs will tell."""
+    """A layer that is ternary or sensitive, as its harm to the model's outputs will tell: until then it has no answer."""
 
     method: str
     ternary: SerializeAsAny[Method]
@@ -85,7 +85,7 @@ class UndecidedLayer(Method):
         return self.ternary if bits == TERNARY_BITS else SensitiveLayer(method=self.method, bits=bits)
 
     def solve(self, problem: LayerProblem, rng: np.random.Generator) -> LayerSolution:
-        """It has no answer before it is decided."""
+        """Raises NotImplementedError: `at_bits` gives the method that does."""
         raise NotImplementedError
 
 
@@ -104,8 +104,7 @@ def with_sensitive_layers(
     """
     if bits is None:
         return ternary
-    fine = _on_fine_grid(bits, share, sizes, read)
-    fine = {name: each for name, each in fine.items() if name in ternary}
+    fine = {name: each for name, each in _on_fine_grid(bits, share, sizes, read).items() if name in ternary}
     if allocation == "optimal" and 0 < len(fine) < len(ternary):
         return _undecided(ternary, fine, sizes)
     return {
